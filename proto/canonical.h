@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
-#include "coordinator.pb-c.h"
+#include <coordinator.pb-c.h>
 
 #define OWM_DOMAIN_REGISTER "owm register v1"
 #define OWM_DOMAIN_MANIFEST "owm manifest v1"
