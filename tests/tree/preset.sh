@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# preset.sh: builds another preset and runs the tests that it can run, as one test; its log's tail on failure.
+# Usage: preset.sh PRESET LABELS TARGET [CMake -D…]; LABELS is CTest's -L expression.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+preset=$1 labels=$2 target=$3
+shift 3
+log=build/preset-$preset.log
+mkdir -p build
+: >"$log"
+
+step() { # step COMMAND…: into the log; the first that fails ends the test
+    echo "== $*" >>"$log"
+    "$@" >>"$log" 2>&1 </dev/null && return
+    echo "failed: $*"
+    grep -nE 'error:|FAILED:|ERROR: |runtime error|\*\*\*(Failed|Exception|Timeout)' "$log" | head -n 20
+    echo "the last lines of $log:"
+    tail -n 60 "$log"
+    exit 1
+}
+
+# ThreadSanitizer of older compilers refuses the address layout of newer kernels.
+wrap=()
+if [ "$preset" = tsan ] && setarch "$(uname -m)" -R true 2>/dev/null; then wrap=(setarch "$(uname -m)" -R); fi
+
+unset MAKEFLAGS
+step cmake --preset "$preset" "$@"
+step "${wrap[@]}" cmake --build --preset "$preset" --target "$target"
+step "${wrap[@]}" ctest --preset "$preset" --no-label-summary --no-tests=error \
+    --parallel "${OWM_TEST_JOBS:-2}" --label-regex "$labels" --label-exclude '^(e2e|heavy|slow|preset|tree)$'
+grep -E 'tests passed' "$log"
