@@ -73,7 +73,7 @@ become_root() { # sets as_root to what stands before a command that needs root
 install_packages() {
     trap allow_clusters EXIT # Ctrl-C included
     forbid_clusters
-    watched "installing $# packages" setup apt_twice "$@" ||
+    watched "installing what is needed" setup apt_twice "$@" ||
         fail 1 "apt-get could not install them; its last lines stand above"
     allow_clusters
     trap - EXIT

@@ -25,7 +25,7 @@ if [ "$preset" = tsan ] && setarch "$(uname -m)" -R true 2>/dev/null; then wrap=
 
 unset MAKEFLAGS
 step cmake --preset "$preset" "$@"
-step "${wrap[@]}" cmake --build --preset "$preset" --target "$target"
+step cmake --build --preset "$preset" --target "$target"
 step "${wrap[@]}" ctest --preset "$preset" --no-label-summary --no-tests=error \
     --parallel "${OWM_TEST_JOBS:-2}" --label-regex "$labels" --label-exclude '^(e2e|heavy|slow|preset|tree)$'
 grep -E 'tests passed' "$log"

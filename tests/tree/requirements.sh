@@ -7,7 +7,8 @@ trap 'rm -rf "$folder"' EXIT
 mkdir -p "$folder"/docs "$folder"/tests/node "$folder"/bench "$folder"/node
 export OWM_TREE=$folder
 s=SRS # IDs are put together here, so that this file does not claim to prove them
-printf '%s\n' "$s-NODE-01 starts | with one <command> *" "$s-NODE-02 makes a key" "$s-PERF-01 fast" >"$folder/docs/requirements.ids"
+printf '%s\n' "$s-NODE-01 starts | with one <command> *" "$s-NODE-02 makes a key" "$s-PERF-01 fast" \
+    >"$folder/docs/requirements.ids"
 echo "/* $s-NODE-01 */" >"$folder/tests/node/test_a.c"
 echo "/* $s-NODE-02 in the product proves nothing */" >"$folder/node/a.c"
 echo "/* $s-PERF-01 $s-NODE-02 */" >"$folder/bench/bench_a.c"
@@ -19,7 +20,12 @@ must_not() { # must_not TEXT COMMAND…: it fails and says TEXT
     ! "$@" >"$folder/said" 2>&1 || { echo "should fail: $*"; exit 1; }
     grep -qF "$text" "$folder/said" || { echo "did not say '$text':"; cat "$folder/said"; exit 1; }
 }
-line() { grep -qxF "$1" "$folder/docs/requirements.md" || { echo "no line: $1"; cat "$folder/docs/requirements.md"; exit 1; }; }
+line() { # line TEXT: it stands in the page
+    grep -qxF "$1" "$folder/docs/requirements.md" && return
+    echo "no line: $1"
+    cat "$folder/docs/requirements.md"
+    exit 1
+}
 
 must_not "is stale" "$tool" check
 must "$tool" write
