@@ -54,18 +54,19 @@ setup() { # setup NAME…: afterwards they are all installed, or we have stopped
 }
 
 stop_with_line() { # stop_with_line CODE NAME…
-    local code=$1
+    local code=$1 prefix=
     shift
-    say "install them with this line, then run the same command again:"
-    printf '  %sapt-get install --no-install-recommends %s\n' "$([ "$(id -u)" -eq 0 ] || echo 'sudo ')" "$*"
+    if [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null; then prefix="sudo "; fi
+    say "install them as root with this line, then run the same command again:"
+    printf '  %sapt-get install --no-install-recommends %s\n' "$prefix" "$*"
     exit "$code"
 }
 
 become_root() { # sets as_root to what stands before a command that needs root
     as_root=()
     [ "$(id -u)" -ne 0 ] || return 0
-    command -v sudo >/dev/null || stop_with_line 3 "$@"
-    say "sudo may ask for your password"
+    command -v sudo >/dev/null || { say "this needs root, and there is no sudo"; stop_with_line 3 "$@"; }
+    say "root is needed to install; sudo may ask for your password"
     sudo -v || stop_with_line 3 "$@"
     as_root=(sudo)
 }
