@@ -25,7 +25,7 @@ expect 2 "no verb 'dance'" ./owm dance
 expect 2 "does not know '--fast'" ./owm setup --fast
 
 pretend 'printf installed'
-expect 0 "every package is installed" ./owm setup --no-install
+expect 0 "nothing more to install" ./owm setup --no-install
 pretend 'exit 1'
 expect 3 "apt-get install --no-install-recommends build-essential cmake" ./owm setup --no-install
 expect 3 "needed and not installed" ./owm up --no-install
