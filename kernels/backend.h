@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "kernels/sparse.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -79,6 +80,14 @@ struct owm_backend {
     owm_status (*add)(struct owm_device *, float *out, const float *a, const float *b,
                       size_t count);
     owm_status (*sum_squares)(struct owm_device *, double *sum_host, const float *x, size_t count);
+
+    /* Federated learning: contracts in sparse.h. */
+    owm_status (*topk)(struct owm_device *, const struct owm_topk *);
+    owm_status (*quantise_i8)(struct owm_device *, const struct owm_quantise_i8 *);
+    owm_status (*quantise_bf16)(struct owm_device *, const struct owm_quantise_bf16 *);
+    owm_status (*sparse_sum)(struct owm_device *, const struct owm_sparse_sum *);
+    owm_status (*sparse_gram)(struct owm_device *, const struct owm_sparse_gram *);
+    owm_status (*apply_update)(struct owm_device *, const struct owm_apply_update *);
 };
 
 extern const struct owm_backend owm_backend_cpu;       /* SIMD, chosen by cpuid at open. */

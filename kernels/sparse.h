@@ -1,9 +1,8 @@
-/* sparse.h: the sparse vector and the ops of federated learning. A backend's table has one pointer
- * for each type below; kernels/cpu holds the plain-C reference that the others are tested against.
+/* sparse.h: the sparse vector, and contracts of the ops of federated learning (a part of ops.h).
  *
- * Letters: N coordinates, K kept values, P packages.
- * No op allocates, prints or keeps a pointer. All are safe to call from several threads as long as
- * the written parts do not overlap.
+ * Letters: N coordinates, K kept values, P packages. Arrays are f32 in device memory unless "host"
+ * is said; null pointers not marked optional are OWM_E_ARG. Unlike the ops of the model, these
+ * promise the same bits on every backend and with any number of threads (design, promise 5).
  */
 #ifndef OWM_KERNELS_SPARSE_H
 #define OWM_KERNELS_SPARSE_H
@@ -30,61 +29,87 @@ struct owm_sparse {
     const float *value;    /* [K] finite */
 };
 
-/** topk_ef: add a gradient to the residual and name the K largest (error feedback).
+/** topk: add a gradient to the residual and name the K largest (error feedback).
  *
  *  residual  [N] f32; read and written: residual = fma(residual, decay, gradient). The caller
  *                 subtracts what it really sends.
  *  gradient  [N] f32; read.
  *  index     [K] u32; written: ascending indices of the K largest |residual|, ties to the lowest
  *                 index, zeros never (then fewer than K are written).
- *  count     1 u32; written: how many.
+ *  count     1 u32, host; written: how many.
  *  Returns: OWM_OK; OWM_E_ARG if n or k is 0, k > n, or a sum is NaN or infinite (nothing written).
  *  Exact:   same bits on every backend. */
-typedef owm_status owm_topk_ef_fn(float *residual, const float *gradient, uint32_t n, float decay,
-                                  uint32_t k, uint32_t *index, uint32_t *count);
+struct owm_topk {
+    float *residual;
+    const float *gradient;
+    uint32_t *index, *count;
+    uint32_t n, k;
+    float decay;
+};
 
 /** quantise_i8: round values to int8 codes times a power of two per group of OWM_QUANT_GROUP.
  *
  *  value     [count] f32; read and written: becomes code * 2^exponent (nearest, ties to even).
- *  floor_exponent  no scale is below this (see owm_quant_floor).
  *  code      [count] i8, in -127..127; written.
- *  exponent  [(count + 255) / 256] i8; written: the smallest that fits the group's largest value.
- *  Returns: OWM_OK; OWM_E_ARG if a value is not finite or beyond 127 * 2^119.
- *  Exact:   same bits on every backend; a second call changes nothing. */
-typedef owm_status owm_quantise_i8_fn(float *value, uint32_t count, int floor_exponent,
-                                      int8_t *code, int8_t *exponent);
+ *  exponent  [(count + 255) / 256] i8; written: the smallest that fits the group's largest value,
+ *                 but not below floor_exponent (owm_quant_floor).
+ *  Returns: OWM_OK; OWM_E_ARG if count is 0, or a value is not finite or beyond 127 * 2^119.
+ *  Exact:   same bits on every backend; a second call with the same floor changes nothing. */
+struct owm_quantise_i8 {
+    float *value;
+    int8_t *code, *exponent;
+    uint32_t count;
+    int floor_exponent;
+};
 
-/** quantise_bf16: round values to bfloat16 (nearest even); those below the floor become 0.
- *  Arguments and Returns as quantise_i8; code [count] u16, the upper half of the f32. */
-typedef owm_status owm_quantise_bf16_fn(float *value, uint32_t count, int floor_exponent,
-                                        uint16_t *code);
+/** quantise_bf16: round values to bfloat16 (nearest even); those below 2^(floor_exponent + 7),
+ * whose last bit would lie below the floor, become 0. As quantise_i8; code [count] u16: upper half
+ * of the f32. */
+struct owm_quantise_bf16 {
+    float *value;
+    uint16_t *code;
+    uint32_t count;
+    int floor_exponent;
+};
 
 /** sparse_sum: the weighted sum of P sparse vectors over the coordinates first..last-1.
  *
- *  out      [last - first] f32; written: out[c] = fma(alpha[P-1], x, ... fma(alpha[0], x, 0)),
- * packages in the order given, those without c skipped. package  [P]; alpha [P] f32, finite; read.
- * Packages with alpha 0 are skipped. Returns: OWM_OK; OWM_E_ARG if first > last or count >
- * OWM_SPARSE_PACKAGES_MAX. Exact:   same bits on every backend and for every split into ranges. */
-typedef owm_status owm_sparse_sum_fn(float *out, uint32_t first, uint32_t last,
-                                     const struct owm_sparse *package, const float *alpha,
-                                     uint32_t count);
+ *  out      [last - first] f32; written: fma(alpha[P-1], x, ... fma(alpha[0], x, 0)), packages in
+ * the order given; those without the coordinate, or with alpha 0, are skipped. package  [P], alpha
+ * [P] f32, finite: host; the arrays of the packages: device. Returns: OWM_OK; OWM_E_ARG if first >=
+ * last or count > OWM_SPARSE_PACKAGES_MAX. Exact:   same bits on every backend, for every split
+ * into ranges and number of threads. */
+struct owm_sparse_sum {
+    float *out;
+    const struct owm_sparse *package;
+    const float *alpha;
+    uint32_t count, first, last;
+};
 
-/** sparse_gram: dot products of one package with itself and those before it: a row of the Gram
- *  matrix's lower half.
+/** sparse_gram: dot products of all pairs.
  *
- *  out      [row + 1] f64; written: out[j] = <package[row], package[j]>, the exact sum rounded
- * once. package  [row + 1]; read. Returns: OWM_OK; OWM_E_ARG if row >= OWM_SPARSE_PACKAGES_MAX.
+ *  gram     [P][P] f64, host; written, symmetric: the exact sum, rounded once.
+ *  package  [P], host; the arrays of the packages: device.
+ *  Returns: OWM_OK; OWM_E_ARG if count is 0 or above OWM_SPARSE_PACKAGES_MAX.
  *  Exact:   same bits on every backend in any order: the sum is an integer of 128 bits. */
-typedef owm_status owm_sparse_gram_fn(double *out, const struct owm_sparse *package, uint32_t row);
+struct owm_sparse_gram {
+    double *gram;
+    const struct owm_sparse *package;
+    uint32_t count;
+};
 
-/** apply_update: the server's step, w = fma(lr, step, w) for n coordinates, with
- *  m = fma(momentum, m, u) and step = fma(momentum, m, u) (Nesterov), or step = u if m is NULL.
+/** apply_update: the server's step: w = fma(lr, u, w); with momentum m = fma(momentum, m, u) first
+ *  and then w = fma(lr, fma(momentum, m, u), w) (Nesterov).
  *
- *  w  [n] f32; m [n] f32 or NULL: read and written. u [n] f32; read.
- *  Returns: OWM_OK; OWM_E_ARG if lr or momentum is not finite. Exact: same bits on every backend.
- */
-typedef owm_status owm_apply_update_fn(float *w, float *m, const float *u, uint64_t n, float lr,
-                                       float momentum);
+ *  w  [N] f32; m  [N] f32, optional: read and written.   u  [N] f32; read.
+ *  Returns: OWM_OK; OWM_E_ARG if n is 0, or lr or momentum is not finite.
+ *  Exact:   same bits on every backend. */
+struct owm_apply_update {
+    float *w, *m;
+    const float *u;
+    uint32_t n;
+    float lr, momentum;
+};
 
 /** owm_quant_floor: the floor_exponent for a vector whose largest magnitude is `largest`. */
 int owm_quant_floor(float largest);

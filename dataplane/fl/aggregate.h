@@ -3,8 +3,9 @@
  *   gram (pass A) -> owm_screen -> owm_aggregate_weights -> owm_aggregate_step (pass B) ->
  * certificate
  *
- * owm_aggregate_round does all of it for a caller with one thread. Gram rows and coordinate ranges
- * are independent of each other, so a caller may spread them over threads: the bits are the same.
+ * owm_aggregate_round does all of it. The device's threads share the work; the bits are the same
+ * with any number of them, and on any machine. All memory is the host's: the device is "cpu" or
+ * "reference".
  */
 #ifndef OWM_FL_AGGREGATE_H
 #define OWM_FL_AGGREGATE_H
@@ -46,9 +47,9 @@ struct owm_aggregate_result {
 struct owm_aggregate_policy owm_aggregate_defaults(void);
 const char *owm_rule_name(enum owm_rule rule);
 
-/** owm_aggregate_gram: pass A on this thread. gram [count][count] f64; written, full and symmetric.
+/** owm_aggregate_gram: pass A. gram [count][count] f64; written, full and symmetric.
  *  Returns: OWM_OK; OWM_E_LIMIT; OWM_E_DEVICE. */
-OWM_MUST_USE owm_status owm_aggregate_gram(const struct owm_backend *backend,
+OWM_MUST_USE owm_status owm_aggregate_gram(struct owm_device *device,
                                            const struct owm_fl_package *packages, uint32_t count,
                                            double *gram);
 
@@ -64,27 +65,25 @@ OWM_MUST_USE owm_status owm_aggregate_weights(const struct owm_aggregate_policy 
                                               const double *gram, struct owm_screen_report *report,
                                               double *alpha, uint32_t *faults);
 
-/** owm_aggregate_step: pass B and the server's optimiser for the coordinates first..last-1.
+/** owm_aggregate_step: pass B and the server's optimiser.
  *
- *  weights  [n] f32; momentum [n] f32 or NULL; read and written in the range only.
- *  scratch  [last - first] f32; written.
- *  Returns: OWM_OK; OWM_E_ARG if a weight becomes NaN or infinite; OWM_E_NOMEM.
- *  Exact:   same bits for every split into ranges. */
-OWM_MUST_USE owm_status owm_aggregate_step(const struct owm_backend *backend,
+ *  weights  [n] f32; momentum [n] f32, NULL if policy->momentum is 0; read and written.
+ *  Returns: OWM_OK; OWM_E_ARG if a weight becomes NaN or infinite (weights and momentum are then
+ *           spoilt: keep a copy); OWM_E_NOMEM; OWM_E_DEVICE. */
+OWM_MUST_USE owm_status owm_aggregate_step(struct owm_device *device,
                                            const struct owm_aggregate_policy *policy,
-                                           const struct owm_fl_package *packages, uint32_t count,
-                                           const struct owm_aggregate_result *result,
-                                           uint32_t first, uint32_t last, float *weights,
-                                           float *momentum, float *scratch);
+                                           const struct owm_fl_package *packages,
+                                           const struct owm_aggregate_result *result, uint32_t n,
+                                           float *weights, float *momentum);
 
-/** owm_aggregate_round: everything on this thread.
+/** owm_aggregate_round: everything.
  *
  *  packages [count]; sorted in place by node key: verdicts and alphas are in that order.
  *  weights  [n] f32; momentum [n] f32, may be NULL if policy->momentum is 0; read and written.
  *  result   written on OWM_OK, and on OWM_E_STATE with alpha all 0 (verdicts are valid); free with
  *           owm_aggregate_free.
- *  Returns: as the steps. On failure weights and momentum are unchanged (OWM_E_ARG excepted). */
-OWM_MUST_USE owm_status owm_aggregate_round(const struct owm_backend *backend,
+ *  Returns: as the steps. On failure other than OWM_E_ARG weights and momentum are unchanged. */
+OWM_MUST_USE owm_status owm_aggregate_round(struct owm_device *device,
                                             const struct owm_aggregate_policy *policy,
                                             struct owm_fl_package *packages, uint32_t count,
                                             uint32_t n, float *weights, float *momentum,

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/identity.h"
 #include "base/status.h"
 #include "kernels/sparse.h"
 
@@ -23,7 +24,7 @@
 #define OWM_DELTA_BLOCK          65536u
 #define OWM_DELTA_HEADER_BYTES   124
 #define OWM_DELTA_PARAMETERS_MAX 2000000000u
-#define OWM_DELTA_MESSAGE_BYTES  (32 + OWM_DELTA_HEADER_BYTES + 32)
+#define OWM_DELTA_CONTEXT        "owm/delta/1"
 
 /** Why a package was refused: one name and one sentence each. */
 #define OWM_DELTA_REASON_MAP(X)                                                                    \
@@ -95,10 +96,6 @@ struct owm_delta {
     float *value;    /* [k] */
 };
 
-/** owm_sign_fn: Ed25519 by whoever holds the key. Returns OWM_OK or OWM_E_CRYPTO. */
-typedef owm_status owm_sign_fn(void *signer, const uint8_t *message, size_t bytes,
-                               uint8_t signature[64]);
-
 /** owm_delta_reason_text: the static sentence; never NULL. */
 const char *owm_delta_reason_text(enum owm_delta_reason reason);
 
@@ -121,11 +118,12 @@ OWM_MUST_USE owm_status owm_delta_encode(const struct owm_delta_header *header,
                                          const struct owm_sparse *sparse, uint8_t *out,
                                          size_t capacity, size_t *bytes);
 
-/** owm_delta_sign: put the signature into an encoded package. The domain separation string, the
- *  header (round, base, node, nonce, n, k, type) and the root are what is signed.
- *  Returns: OWM_OK; OWM_E_PROTO if these bytes are no package; what `sign` returns. */
-OWM_MUST_USE owm_status owm_delta_sign(uint8_t *package, size_t bytes, owm_sign_fn *sign,
-                                       void *signer);
+/** owm_delta_sign: put the signature into an encoded package, with the context "owm/delta/1", over
+ *  header (round, base, node, nonce, n, k, type) and root.
+ *  Returns: OWM_OK; OWM_E_PROTO if these bytes are no package; OWM_E_ARG if its node key is not
+ * that of the identity. */
+OWM_MUST_USE owm_status owm_delta_sign(uint8_t *package, size_t bytes,
+                                       const owm_identity *identity);
 
 /** owm_delta_peek: header alone, checked for form only (no signature, no blocks).
  *  Returns: OWM_OK; OWM_E_PROTO with the reason. */

@@ -38,7 +38,7 @@ uint32_t owm_feedback_k(const struct owm_feedback_config *config, uint32_t n);
  *  sparse   written: view over index and value.
  *  Returns: OWM_OK; OWM_E_ARG if a sum is NaN or infinite, or everything is 0 (nothing written);
  *           OWM_E_NOMEM. */
-OWM_MUST_USE owm_status owm_feedback_pick(const struct owm_backend *backend,
+OWM_MUST_USE owm_status owm_feedback_pick(struct owm_device *device,
                                           const struct owm_feedback_config *config, float *residual,
                                           const float *delta, uint32_t n, uint32_t *index,
                                           float *value, struct owm_sparse *sparse);
@@ -52,7 +52,7 @@ OWM_MUST_USE owm_status owm_feedback_restore(float *residual, uint32_t n,
  *
  *  package  written: malloc'ed, the caller frees it; bytes: its size.
  *  Returns: as owm_feedback_pick and owm_delta_encode; the residual is unchanged on failure. */
-OWM_MUST_USE owm_status owm_feedback_package(const struct owm_backend *backend,
+OWM_MUST_USE owm_status owm_feedback_package(struct owm_device *device,
                                              const struct owm_feedback_config *config,
                                              const struct owm_delta_header *header, float *residual,
                                              const float *delta, uint8_t **package, size_t *bytes);

@@ -5,7 +5,8 @@
 
 #include "dataplane/fl/delta.h"
 
-#define OWM_RECEIPT_BYTES 224
+#define OWM_RECEIPT_BYTES   188
+#define OWM_RECEIPT_CONTEXT "owm/receipt/1"
 
 enum owm_receipt_verdict {
     OWM_RECEIPT_INCLUDED = 1,
@@ -23,10 +24,12 @@ struct owm_receipt {
     uint8_t coordinator_key[32];
 };
 
-/** owm_receipt_make: encode and sign.
- *  Returns: OWM_OK; OWM_E_ARG if verdict or weight make no sense; what `sign` returns. */
-OWM_MUST_USE owm_status owm_receipt_make(const struct owm_receipt *receipt, owm_sign_fn *sign,
-                                         void *signer, uint8_t out[OWM_RECEIPT_BYTES]);
+/** owm_receipt_make: encode and sign as the coordinator (context "owm/receipt/1"); coordinator_key
+ *  in `receipt` is ignored.
+ *  Returns: OWM_OK; OWM_E_ARG if verdict, reason or weight make no sense together. */
+OWM_MUST_USE owm_status owm_receipt_make(const struct owm_receipt *receipt,
+                                         const owm_identity *coordinator,
+                                         uint8_t out[OWM_RECEIPT_BYTES]);
 
 /** owm_receipt_read: decode and verify. Safe for hostile bytes.
  *  Returns: OWM_OK; OWM_E_PROTO if malformed; OWM_E_CRYPTO if not signed by coordinator_key. */
