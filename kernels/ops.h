@@ -60,7 +60,7 @@ struct owm_rmsnorm_bwd {
  *  gradient.
  *
  *  x       [R][stride]; the first heads * head_dim columns of each row are rotated.
- *  cos_sin [positions][E/2][2]: the table, so that no op evaluates sines; see owm_rope_table.
+ *  cos_sin [positions][2][E/2]: cosines, then sines; see owm_rope_table.
  *  Row r has position  first + r % period.   Limit: first + period <= positions.
  */
 struct owm_rope {
@@ -157,13 +157,11 @@ struct owm_cross_entropy {
 /** adamw: one decoupled-weight-decay Adam step (Loshchilov & Hutter, 2019) over flat vectors.
  *
  *  params, m, v  [N]; updated.   grad  [N]; read, multiplied by grad_scale (gradient clipping).
- *  decay  [N], u8, optional: 1 where weight decay applies; NULL: everywhere.
  *  step counts from 1 (bias correction).
  */
 struct owm_adamw {
     float *params, *m, *v;
     const float *grad;
-    const uint8_t *decay;
     size_t count;
     uint64_t step;
     float lr, beta1, beta2, eps, weight_decay, grad_scale;
@@ -175,7 +173,7 @@ struct owm_adamw {
  *  bits do not depend on the threads. Synchronous.
  */
 
-/** owm_rope_table: fill a host table [positions][head_dim/2][2] of cosines and sines for rope. */
+/** owm_rope_table: fill a host table [positions][2][head_dim/2] for rope. */
 void owm_rope_table(float *cos_sin, uint32_t positions, uint32_t head_dim, float theta);
 
 #endif

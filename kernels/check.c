@@ -1,0 +1,98 @@
+/* check.c: the argument checks of every op. Strides, sizes and host indices; memory is trusted. */
+#include "check.h"
+
+static owm_status ok_if(bool good)
+{
+    return good ? OWM_OK : OWM_E_ARG;
+}
+
+static bool tokens_below(const uint16_t *tokens, uint32_t rows, uint32_t vocab)
+{
+    for (uint32_t r = 0; r < rows; r++)
+        if (tokens[r] >= vocab) return false;
+    return true;
+}
+
+owm_status owm_check_gemm(const struct owm_gemm *g)
+{
+    return ok_if(g->c && g->a && g->b && g->m && g->n && g->k && g->ldc >= g->n
+                 && g->lda >= (g->trans_a ? g->m : g->k) && g->ldb >= (g->trans_b ? g->k : g->n));
+}
+
+owm_status owm_check_rmsnorm(const struct owm_rmsnorm *a)
+{
+    return ok_if(a->out && a->x && a->weight && a->rows && a->cols && a->eps >= 0);
+}
+
+owm_status owm_check_rmsnorm_bwd(const struct owm_rmsnorm_bwd *a)
+{
+    if (a->cols > OWM_NORM_COLS_MAX) return OWM_E_LIMIT;
+    return ok_if(a->dx && a->dweight && a->dout && a->x && a->weight && a->rows && a->cols
+                 && a->eps >= 0 && a->dx != a->dout);
+}
+
+owm_status owm_check_rope(const struct owm_rope *a)
+{
+    bool good = a->x && a->cos_sin && a->rows && a->heads && a->head_dim && a->head_dim % 2 == 0
+                && a->stride >= (uint64_t)a->heads * a->head_dim && a->period;
+    if (!good) return OWM_E_ARG;
+    return (uint64_t)a->first + a->period <= a->positions ? OWM_OK : OWM_E_LIMIT;
+}
+
+owm_status owm_check_swiglu(const struct owm_swiglu *a)
+{
+    return ok_if(a->out && a->gate_up && a->rows && a->cols);
+}
+
+owm_status owm_check_swiglu_bwd(const struct owm_swiglu_bwd *a)
+{
+    return ok_if(a->dgate_up && a->dout && a->gate_up && a->rows && a->cols);
+}
+
+static owm_status check_heads(uint32_t time, uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
+{
+    if (!time || !heads || !kv_heads || heads % kv_heads || !head_dim) return OWM_E_ARG;
+    return time <= OWM_ATTENTION_TIME_MAX && head_dim <= OWM_ATTENTION_DIM_MAX ? OWM_OK
+                                                                               : OWM_E_LIMIT;
+}
+
+owm_status owm_check_attention(const struct owm_attention *a)
+{
+    if (!a->out || !a->lse || !a->qkv || !a->batch) return OWM_E_ARG;
+    return check_heads(a->time, a->heads, a->kv_heads, a->head_dim);
+}
+
+owm_status owm_check_attention_bwd(const struct owm_attention_bwd *a)
+{
+    if (!a->dqkv || !a->dout || !a->out || !a->lse || !a->qkv || !a->batch) return OWM_E_ARG;
+    return check_heads(a->time, a->heads, a->kv_heads, a->head_dim);
+}
+
+owm_status owm_check_attention_decode(const struct owm_attention_decode *a)
+{
+    if (!a->out || !a->q || !a->k_cache || !a->v_cache) return OWM_E_ARG;
+    return check_heads(a->length, a->heads, a->kv_heads, a->head_dim);
+}
+
+owm_status owm_check_embedding(const struct owm_embedding *a)
+{
+    return ok_if(a->out && a->table && a->tokens && a->rows && a->cols
+                 && tokens_below(a->tokens, a->rows, a->vocab));
+}
+
+owm_status owm_check_embedding_bwd(const struct owm_embedding_bwd *a)
+{
+    return ok_if(a->dtable && a->dout && a->tokens && a->rows && a->cols
+                 && tokens_below(a->tokens, a->rows, a->vocab));
+}
+
+owm_status owm_check_cross_entropy(const struct owm_cross_entropy *a)
+{
+    return ok_if(a->losses && a->logits && a->targets && a->rows
+                 && tokens_below(a->targets, a->rows, a->vocab));
+}
+
+owm_status owm_check_adamw(const struct owm_adamw *a)
+{
+    return ok_if(a->params && a->m && a->v && a->grad && a->count && a->step);
+}

@@ -1,0 +1,23 @@
+/* check.h: the argument checks of every op, once for all backends: OWM_OK, OWM_E_ARG, OWM_E_LIMIT.
+ */
+#ifndef OWM_KERNELS_CHECK_H
+#define OWM_KERNELS_CHECK_H
+
+#include "base/status.h"
+#include "kernels/ops.h"
+
+OWM_MUST_USE owm_status owm_check_gemm(const struct owm_gemm *g);
+OWM_MUST_USE owm_status owm_check_rmsnorm(const struct owm_rmsnorm *a);
+OWM_MUST_USE owm_status owm_check_rmsnorm_bwd(const struct owm_rmsnorm_bwd *a);
+OWM_MUST_USE owm_status owm_check_rope(const struct owm_rope *a);
+OWM_MUST_USE owm_status owm_check_swiglu(const struct owm_swiglu *a);
+OWM_MUST_USE owm_status owm_check_swiglu_bwd(const struct owm_swiglu_bwd *a);
+OWM_MUST_USE owm_status owm_check_attention(const struct owm_attention *a);
+OWM_MUST_USE owm_status owm_check_attention_bwd(const struct owm_attention_bwd *a);
+OWM_MUST_USE owm_status owm_check_attention_decode(const struct owm_attention_decode *a);
+OWM_MUST_USE owm_status owm_check_embedding(const struct owm_embedding *a);
+OWM_MUST_USE owm_status owm_check_embedding_bwd(const struct owm_embedding_bwd *a);
+OWM_MUST_USE owm_status owm_check_cross_entropy(const struct owm_cross_entropy *a);
+OWM_MUST_USE owm_status owm_check_adamw(const struct owm_adamw *a);
+
+#endif

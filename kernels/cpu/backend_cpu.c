@@ -1,0 +1,195 @@
+/* backend_cpu.c: host memory as a device, and the choice of an instruction set by cpuid. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/pool.h"
+#include "cpu.h"
+#include "reference.h"
+#include "sparse_ref.h"
+
+struct isa {
+    const char *name;
+    const struct owm_backend *table;
+    bool (*here)(void);
+};
+
+static bool always(void)
+{
+    return true;
+}
+
+#if OWM_CPU_X86
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+           && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+#endif
+
+static const struct isa isas[] = {
+/* Best first. */
+#if OWM_CPU_X86
+    {"avx512", &cpu_table_avx512, has_avx512},
+    {"avx2", &cpu_table_avx2, has_avx2},
+#endif
+    {"generic", &cpu_table_generic, always},
+};
+
+static const struct owm_backend *pick_isa(const char *name)
+{
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+        if ((!name || strcmp(name, isas[i].name) == 0) && isas[i].here()) return isas[i].table;
+    return NULL;
+}
+
+int cpu_device_count(void)
+{
+    return 1;
+}
+
+/* One anonymous map holds all work space: zeroed, page-aligned, and untouched pages cost nothing.
+ */
+static owm_status map_work_space(struct cpu_device *cpu)
+{
+    size_t pack = (size_t)CPU_PACK_DEPTH * CPU_PACK_COLS;
+    size_t partials = (size_t)CPU_PARTS * OWM_NORM_COLS_MAX;
+    cpu->mapped_bytes = (pack + partials + cpu->workers * CPU_SCRATCH_FLOATS) * sizeof(float);
+    void *mem = mmap(NULL, cpu->mapped_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mem == MAP_FAILED) return OWM_E_NOMEM;
+    cpu->pack = mem;
+    cpu->partials = cpu->pack + pack;
+    cpu->scratch = cpu->partials + partials;
+    return OWM_OK;
+}
+
+static owm_status open_table(struct owm_device **device, const struct owm_device_config *config,
+                             const struct owm_backend *table, struct owm_error *error)
+{
+    if (config->index != 0)
+        return owm_fail(error, OWM_E_ARG, "the %s backend has one device, index 0, not %d",
+                        table->name, config->index);
+    struct cpu_device *cpu = calloc(1, sizeof *cpu);
+    if (!cpu) return owm_fail(error, OWM_E_NOMEM, "no memory for a %s device", table->name);
+    cpu->base = (struct owm_device){.backend = table, .pool = config->pool};
+    cpu->workers = config->pool ? owm_pool_threads(config->pool) : 1;
+    if (map_work_space(cpu) != OWM_OK) {
+        (void)owm_fail(error, OWM_E_NOMEM, "no memory for the work space of %u threads (%zu bytes)",
+                       cpu->workers, cpu->mapped_bytes);
+        free(cpu);
+        return OWM_E_NOMEM;
+    }
+    *device = &cpu->base;
+    return OWM_OK;
+}
+
+owm_status cpu_open(struct owm_device **device, const struct owm_device_config *config,
+                    struct owm_error *error)
+{
+    const struct owm_backend *table = pick_isa(config->isa);
+    if (!table)
+        return owm_fail(error, OWM_E_UNSUPPORTED,
+                        "this processor lacks the instruction set '%s'; leave it unset to use "
+                        "the best there is",
+                        config->isa);
+    return open_table(device, config, table, error);
+}
+
+static owm_status reference_open(struct owm_device **device, const struct owm_device_config *config,
+                                 struct owm_error *error)
+{
+    return open_table(device, config, &owm_backend_reference, error);
+}
+
+void cpu_close(struct owm_device *device)
+{
+    if (!device) return;
+    struct cpu_device *cpu = cpu_of(device);
+    (void)munmap(cpu->pack, cpu->mapped_bytes);
+    free(cpu);
+}
+
+owm_status cpu_mem_alloc(struct owm_device *device, void **mem, size_t bytes)
+{
+    (void)device;
+    if (bytes > SIZE_MAX - 63) return OWM_E_NOMEM;
+    size_t rounded = (bytes + 63) & ~(size_t)63;
+    *mem = aligned_alloc(64, rounded ? rounded : 64);
+    if (!*mem) return OWM_E_NOMEM;
+    memset(*mem, 0, rounded);
+    return OWM_OK;
+}
+
+void cpu_mem_free(struct owm_device *device, void *mem)
+{
+    (void)device;
+    free(mem);
+}
+
+owm_status cpu_mem_copy(struct owm_device *device, void *dst, const void *src, size_t bytes)
+{
+    (void)device;
+    memcpy(dst, src, bytes);
+    return OWM_OK;
+}
+
+owm_status cpu_mem_zero(struct owm_device *device, void *mem, size_t bytes)
+{
+    (void)device;
+    memset(mem, 0, bytes);
+    return OWM_OK;
+}
+
+owm_status cpu_sync(struct owm_device *device)
+{
+    (void)device;
+    return OWM_OK;
+}
+
+/* What "cpu" means before it is opened; open gives the table of an instruction set. */
+const struct owm_backend owm_backend_cpu = {
+    .name = "cpu",
+    .device_count = cpu_device_count,
+    .open = cpu_open,
+    .close = cpu_close,
+};
+
+const struct owm_backend owm_backend_reference = {
+    .name = "reference",
+    .device_count = cpu_device_count,
+    .open = reference_open,
+    .close = cpu_close,
+    .mem_alloc = cpu_mem_alloc,
+    .mem_free = cpu_mem_free,
+    .mem_put = cpu_mem_copy,
+    .mem_get = cpu_mem_copy,
+    .mem_zero = cpu_mem_zero,
+    .sync = cpu_sync,
+    .gemm = ref_gemm,
+    .rmsnorm = ref_rmsnorm,
+    .rmsnorm_bwd = ref_rmsnorm_bwd,
+    .rope = ref_rope,
+    .swiglu = ref_swiglu,
+    .swiglu_bwd = ref_swiglu_bwd,
+    .attention = ref_attention,
+    .attention_bwd = ref_attention_bwd,
+    .attention_decode = ref_attention_decode,
+    .embedding = ref_embedding,
+    .embedding_bwd = ref_embedding_bwd,
+    .cross_entropy = ref_cross_entropy,
+    .adamw = ref_adamw,
+    .add = ref_add,
+    .sum_squares = ref_sum_squares,
+    .topk = ref_topk,
+    .quantise_i8 = ref_quantise_i8,
+    .quantise_bf16 = ref_quantise_bf16,
+    .sparse_sum = ref_sparse_sum,
+    .sparse_gram = ref_sparse_gram,
+    .apply_update = ref_apply_update,
+};

@@ -1,0 +1,179 @@
+/* simd.h: one vector type for all instruction sets.
+ *
+ * The files of this folder are compiled once per set, with W the floats in a register; names made
+ * by SIMD() carry the set. GCC and Clang vector extensions do the arithmetic, so a new set needs
+ * flags in CMakeLists.txt and four small functions here, not new kernels.
+ */
+#ifndef OWM_KERNELS_SIMD_H
+#define OWM_KERNELS_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/pool.h"
+#include "kernels/check.h"
+#include "kernels/cpu/cpu.h"
+
+#if SIMD_avx512 || SIMD_avx2
+#include <immintrin.h>
+#endif
+
+#if SIMD_avx512
+#define W 16
+#elif SIMD_avx2
+#define W 8
+#else
+#define W 4
+#endif
+
+#define SIMD_PASTE(name, set) name##_##set
+#define SIMD_NAME(name, set)  SIMD_PASTE(name, set)
+#define SIMD(name)            SIMD_NAME(name, SIMD_SET)
+
+typedef float vf __attribute__((vector_size(W * 4)));
+typedef int32_t vi __attribute__((vector_size(W * 4)));
+typedef float vf_mem __attribute__((vector_size(W * 4), aligned(4), may_alias));
+
+static inline vf v_load(const float *p)
+{
+    return *(const vf_mem *)p;
+}
+
+static inline void v_store(float *p, vf x)
+{
+    *(vf_mem *)p = x;
+}
+
+static inline vf v_set(float x)
+{
+    return x - (vf){0};
+}
+
+/** Loads and stores of the first `count` < W lanes; the others read as `fill`. */
+static inline vf v_load_part(const float *p, size_t count, float fill)
+{
+    vf x = v_set(fill);
+    memcpy(&x, p, count * sizeof(float));
+    return x;
+}
+
+static inline void v_store_part(float *p, vf x, size_t count)
+{
+    memcpy(p, &x, count * sizeof(float));
+}
+
+static inline vf v_select(vi mask, vf yes, vf no)
+{
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+
+static inline vf v_max(vf a, vf b)
+{
+#if SIMD_avx512
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif SIMD_avx2
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return v_select(a > b, a, b);
+#endif
+}
+
+static inline vf v_min(vf a, vf b)
+{
+    return -v_max(-a, -b);
+}
+
+static inline vf v_sqrt(vf x)
+{
+#if SIMD_avx512
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif SIMD_avx2
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#else
+    for (int i = 0; i < W; i++) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}
+
+/** Halving trees, so that the order of additions is the same in every build of one set. */
+static inline float v_sum(vf x)
+{
+    float lane[W];
+    v_store(lane, x);
+    for (int half = W / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+static inline float v_highest(vf x)
+{
+    float highest = x[0];
+    for (int i = 1; i < W; i++) highest = x[i] > highest ? x[i] : highest;
+    return highest;
+}
+
+/** v_exp: e^x, relative error below 3e-7 for x in [-87, 88]; beyond, it saturates (never inf or 0,
+ *  and a NaN does not come out as a NaN: callers look at their sums). Cephes' polynomial. */
+static inline vf v_exp(vf x)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer. */
+    x = v_min(v_max(x, v_set(-87.0f)), v_set(88.0f));
+    vf n = x * 1.44269504f + shift - shift;
+    vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vf p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    vi power = (__builtin_convertvector(n, vi) + 127) << 23;
+    return p * (vf)power;
+}
+
+/* gemm.c: the pieces that attention is built of as well. Packed b is panels of SIMD_NR columns,
+ * each [depth][SIMD_NR], the last one filled up with zeros. */
+#define SIMD_NR ((size_t)2 * W)
+
+static inline size_t simd_panels(size_t cols)
+{
+    return (cols + SIMD_NR - 1) / SIMD_NR;
+}
+
+/** A strided view: element (i, k) is at i * row + k * col. */
+struct simd_view {
+    const float *at;
+    size_t row, col;
+};
+
+/** simd_block: c[m][n] (+)= a[m][k] * packed b. `panel` floats lie between panels, so that a prefix
+ *  of the depth can be used. */
+struct simd_block {
+    float *c;
+    size_t ldc;
+    struct simd_view a;
+    const float *packed;
+    size_t panel;
+    size_t m, n, k;
+    bool accumulate;
+};
+void SIMD(pack_panels)(float *packed, struct simd_view b, size_t depth, size_t first_panel,
+                       size_t panels, size_t cols);
+void SIMD(block_gemm)(const struct simd_block *block);
+
+owm_status SIMD(gemm)(struct owm_device *, const struct owm_gemm *);
+owm_status SIMD(rmsnorm)(struct owm_device *, const struct owm_rmsnorm *);
+owm_status SIMD(rmsnorm_bwd)(struct owm_device *, const struct owm_rmsnorm_bwd *);
+owm_status SIMD(rope)(struct owm_device *, const struct owm_rope *);
+owm_status SIMD(swiglu)(struct owm_device *, const struct owm_swiglu *);
+owm_status SIMD(swiglu_bwd)(struct owm_device *, const struct owm_swiglu_bwd *);
+owm_status SIMD(attention)(struct owm_device *, const struct owm_attention *);
+owm_status SIMD(attention_bwd)(struct owm_device *, const struct owm_attention_bwd *);
+owm_status SIMD(attention_decode)(struct owm_device *, const struct owm_attention_decode *);
+owm_status SIMD(embedding)(struct owm_device *, const struct owm_embedding *);
+owm_status SIMD(embedding_bwd)(struct owm_device *, const struct owm_embedding_bwd *);
+owm_status SIMD(cross_entropy)(struct owm_device *, const struct owm_cross_entropy *);
+owm_status SIMD(adamw)(struct owm_device *, const struct owm_adamw *);
+owm_status SIMD(add)(struct owm_device *, float *out, const float *a, const float *b, size_t count);
+owm_status SIMD(sum_squares)(struct owm_device *, double *sum, const float *x, size_t count);
+
+#endif

@@ -1,0 +1,37 @@
+/* table.c: what the cpu backend does with this instruction set. */
+#include "kernels/cpu/sparse_ref.h"
+#include "simd.h"
+
+const struct owm_backend SIMD(cpu_table) = {
+    .name = "cpu",
+    .device_count = cpu_device_count,
+    .open = cpu_open,
+    .close = cpu_close,
+    .mem_alloc = cpu_mem_alloc,
+    .mem_free = cpu_mem_free,
+    .mem_put = cpu_mem_copy,
+    .mem_get = cpu_mem_copy,
+    .mem_zero = cpu_mem_zero,
+    .sync = cpu_sync,
+    .gemm = SIMD(gemm),
+    .rmsnorm = SIMD(rmsnorm),
+    .rmsnorm_bwd = SIMD(rmsnorm_bwd),
+    .rope = SIMD(rope),
+    .swiglu = SIMD(swiglu),
+    .swiglu_bwd = SIMD(swiglu_bwd),
+    .attention = SIMD(attention),
+    .attention_bwd = SIMD(attention_bwd),
+    .attention_decode = SIMD(attention_decode),
+    .embedding = SIMD(embedding),
+    .embedding_bwd = SIMD(embedding_bwd),
+    .cross_entropy = SIMD(cross_entropy),
+    .adamw = SIMD(adamw),
+    .add = SIMD(add),
+    .sum_squares = SIMD(sum_squares),
+    .topk = ref_topk,
+    .quantise_i8 = ref_quantise_i8,
+    .quantise_bf16 = ref_quantise_bf16,
+    .sparse_sum = ref_sparse_sum,
+    .sparse_gram = ref_sparse_gram,
+    .apply_update = ref_apply_update,
+};

@@ -1,0 +1,409 @@
+/* test_ops.c: every op of the cpu backend, in each instruction set that this machine has and on one
+ * thread and two, against the plain-C reference: sizes 1, odd, block - 1, block, block + 1, large;
+ * outputs poisoned first; twice for bit equality; and every refusal (SRS-MODEL-03, issue
+ * "kernels").
+ */
+#include "base/pool.h"
+#include "check.h"
+
+static struct owm_device *device, *reference;
+
+/** array: the same data on the device under test and on the reference. */
+struct array {
+    float *dev, *ref;
+    size_t count;
+};
+
+static struct array array(size_t count, bool poison)
+{
+    struct array a = {.count = count};
+    float *data = check_data(count);
+    for (size_t i = 0; poison && i < count; i++) data[i] = NAN;
+    CHECK(device->backend->mem_alloc(device, (void **)&a.dev, count * sizeof(float)) == OWM_OK);
+    CHECK(reference->backend->mem_alloc(reference, (void **)&a.ref, count * sizeof(float))
+          == OWM_OK);
+    CHECK(device->backend->mem_put(device, a.dev, data, count * sizeof(float)) == OWM_OK);
+    CHECK(reference->backend->mem_put(reference, a.ref, data, count * sizeof(float)) == OWM_OK);
+    free(data);
+    return a;
+}
+
+static struct array input(size_t count)
+{
+    return array(count, false);
+}
+
+static struct array output(size_t count)
+{
+    return array(count, true);
+}
+
+static void drop(struct array *a)
+{
+    device->backend->mem_free(device, a->dev);
+    reference->backend->mem_free(reference, a->ref);
+}
+
+/** close_to: max |dev - ref| <= tolerance * max |ref|, and nothing left poisoned. */
+static void close_to(const char *what, const struct array *a, double tolerance)
+{
+    float *got = malloc(a->count * sizeof *got);
+    CHECK(got && device->backend->sync(device) == OWM_OK);
+    CHECK(device->backend->mem_get(device, got, a->dev, a->count * sizeof *got) == OWM_OK);
+    double top = 0, worst = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        CHECK(isfinite(a->ref[i]) && isfinite(got[i]));
+        top = fmax(top, fabs((double)a->ref[i]));
+        worst = fmax(worst, fabs((double)got[i] - (double)a->ref[i]));
+    }
+    if (worst > tolerance * top) {
+        fprintf(stderr, "%s: off by %g of %g\n", what, worst, top);
+        exit(1);
+    }
+    free(got);
+}
+
+#define BOTH(op, args_dev, args_ref)                                                               \
+    do {                                                                                           \
+        CHECK(device->backend->op(device, &(args_dev)) == OWM_OK);                                 \
+        CHECK(reference->backend->op(reference, &(args_ref)) == OWM_OK);                           \
+    } while (0)
+
+static void gemm_case(uint32_t m, uint32_t n, uint32_t k, int flags)
+{
+    struct owm_gemm d = {.m = m,
+                         .n = n,
+                         .k = k,
+                         .trans_a = flags & 1,
+                         .trans_b = flags & 2,
+                         .accumulate = flags & 4};
+    uint32_t pad = flags & 1 ? 3 : 0;
+    d.lda = (d.trans_a ? m : k) + pad;
+    d.ldb = (d.trans_b ? k : n) + pad;
+    d.ldc = n;
+    struct array a = input((size_t)d.lda * (d.trans_a ? k : m));
+    struct array b = input((size_t)d.ldb * (d.trans_b ? n : k));
+    struct array c = d.accumulate ? input((size_t)m * n) : output((size_t)m * n);
+    struct owm_gemm r = d;
+    d.a = a.dev, d.b = b.dev, d.c = c.dev;
+    r.a = a.ref, r.b = b.ref, r.c = c.ref;
+    BOTH(gemm, d, r);
+    close_to("gemm", &c, 2e-5);
+    d.m = 0;
+    CHECK(device->backend->gemm(device, &d) == OWM_E_ARG);
+    d.m = m, d.lda = 0;
+    CHECK(device->backend->gemm(device, &d) == OWM_E_ARG);
+    drop(&a), drop(&b), drop(&c);
+}
+
+static void test_gemm(void)
+{
+    static const uint32_t sizes[][3] = {
+        {1, 1, 1},     {1, 33, 17},    {2, 7, 129},     {3, 5, 7},
+        {7, 31, 255},  {8, 32, 256},   {9, 33, 257},    {47, 127, 64},
+        {48, 128, 31}, {49, 129, 513}, {130, 1030, 70}, {256, 256, 300},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int flags = 0; flags < 8; flags++)
+            gemm_case(sizes[i][0], sizes[i][1], sizes[i][2], flags);
+}
+
+static void norm_case(uint32_t rows, uint32_t cols)
+{
+    size_t n = (size_t)rows * cols;
+    struct array x = input(n), w = input(cols), out = output(n), dx = input(n), dw = input(cols),
+                 dout = input(n);
+    struct owm_rmsnorm d = {out.dev, x.dev, w.dev, rows, cols, 1e-5f};
+    struct owm_rmsnorm r = {out.ref, x.ref, w.ref, rows, cols, 1e-5f};
+    BOTH(rmsnorm, d, r);
+    close_to("rmsnorm", &out, 1e-5);
+    struct owm_rmsnorm_bwd db = {dx.dev, dw.dev, dout.dev, x.dev, w.dev, rows, cols, 1e-5f};
+    struct owm_rmsnorm_bwd rb = {dx.ref, dw.ref, dout.ref, x.ref, w.ref, rows, cols, 1e-5f};
+    BOTH(rmsnorm_bwd, db, rb);
+    close_to("rmsnorm_bwd dx", &dx, 1e-4);
+    close_to("rmsnorm_bwd dweight", &dw, 1e-4);
+    d.rows = 0;
+    CHECK(device->backend->rmsnorm(device, &d) == OWM_E_ARG);
+    db.dx = NULL;
+    CHECK(device->backend->rmsnorm_bwd(device, &db) == OWM_E_ARG);
+    db.dx = dx.dev, db.cols = OWM_NORM_COLS_MAX + 1;
+    CHECK(device->backend->rmsnorm_bwd(device, &db) == OWM_E_LIMIT);
+    drop(&x), drop(&w), drop(&out), drop(&dx), drop(&dw), drop(&dout);
+}
+
+static void rope_case(uint32_t batch, uint32_t time, uint32_t heads, uint32_t head_dim)
+{
+    uint32_t stride = heads * head_dim + 5;
+    struct array x = input((size_t)batch * time * stride), table = input((time + 3) * head_dim);
+    owm_rope_table(table.ref, time + 3, head_dim, 10000);
+    CHECK(device->backend->mem_put(device, table.dev, table.ref, table.count * 4) == OWM_OK);
+    struct owm_rope d = {.x = x.dev,
+                         .cos_sin = table.dev,
+                         .rows = batch * time,
+                         .stride = stride,
+                         .heads = heads,
+                         .head_dim = head_dim,
+                         .first = 3,
+                         .period = time,
+                         .positions = time + 3};
+    struct owm_rope r = d;
+    r.x = x.ref, r.cos_sin = table.ref;
+    float *before = malloc(x.count * 4);
+    CHECK(before);
+    memcpy(before, x.ref, x.count * 4);
+    BOTH(rope, d, r);
+    close_to("rope", &x, 1e-6);
+    d.inverse = r.inverse = true;
+    BOTH(rope, d, r);
+    close_to("rope back", &x, 1e-6);
+    for (size_t i = 0; i < x.count; i++) CHECK(fabsf(before[i] - x.ref[i]) < 1e-5f);
+    d.positions--;
+    CHECK(device->backend->rope(device, &d) == OWM_E_LIMIT);
+    d.head_dim = 3;
+    CHECK(device->backend->rope(device, &d) == OWM_E_ARG);
+    free(before);
+    drop(&x), drop(&table);
+}
+
+static void swiglu_case(uint32_t rows, uint32_t cols)
+{
+    size_t n = (size_t)rows * cols;
+    struct array x = input(2 * n), out = output(n), dx = output(2 * n), dout = input(n);
+    for (size_t i = 0; i < 2 * n; i++) x.ref[i] *= 12; /* Into the flat ends of the sigmoid. */
+    CHECK(device->backend->mem_put(device, x.dev, x.ref, 2 * n * 4) == OWM_OK);
+    struct owm_swiglu d = {out.dev, x.dev, rows, cols}, r = {out.ref, x.ref, rows, cols};
+    BOTH(swiglu, d, r);
+    close_to("swiglu", &out, 1e-6);
+    struct owm_swiglu_bwd db = {dx.dev, dout.dev, x.dev, rows, cols};
+    struct owm_swiglu_bwd rb = {dx.ref, dout.ref, x.ref, rows, cols};
+    BOTH(swiglu_bwd, db, rb);
+    close_to("swiglu_bwd", &dx, 1e-6);
+    d.cols = 0, db.dout = NULL;
+    CHECK(device->backend->swiglu(device, &d) == OWM_E_ARG);
+    CHECK(device->backend->swiglu_bwd(device, &db) == OWM_E_ARG);
+    drop(&x), drop(&out), drop(&dx), drop(&dout);
+}
+
+static void attention_case(uint32_t batch, uint32_t time, uint32_t heads, uint32_t kv_heads,
+                           uint32_t head_dim)
+{
+    size_t rows = (size_t)batch * time, out_n = rows * heads * head_dim;
+    size_t qkv_n = rows * (heads + 2 * kv_heads) * head_dim;
+    struct array qkv = input(qkv_n), out = output(out_n), lse = output(rows * heads),
+                 dqkv = output(qkv_n), dout = input(out_n);
+    for (size_t i = 0; i < qkv_n; i++) qkv.ref[i] *= 3;
+    CHECK(device->backend->mem_put(device, qkv.dev, qkv.ref, qkv_n * 4) == OWM_OK);
+    struct owm_attention d = {out.dev, lse.dev, qkv.dev, batch, time, heads, kv_heads, head_dim};
+    struct owm_attention r = {out.ref, lse.ref, qkv.ref, batch, time, heads, kv_heads, head_dim};
+    BOTH(attention, d, r);
+    close_to("attention", &out, 1e-5);
+    close_to("attention lse", &lse, 1e-5);
+    struct owm_attention_bwd db = {dqkv.dev, dout.dev, out.dev, lse.dev,  qkv.dev,
+                                   batch,    time,     heads,   kv_heads, head_dim};
+    struct owm_attention_bwd rb = {dqkv.ref, dout.ref, out.ref, lse.ref,  qkv.ref,
+                                   batch,    time,     heads,   kv_heads, head_dim};
+    BOTH(attention_bwd, db, rb);
+    close_to("attention_bwd", &dqkv, 1e-4);
+    d.time = OWM_ATTENTION_TIME_MAX + 1;
+    CHECK(device->backend->attention(device, &d) == OWM_E_LIMIT);
+    db.kv_heads = heads + 1;
+    CHECK(device->backend->attention_bwd(device, &db) == OWM_E_ARG);
+    drop(&qkv), drop(&out), drop(&lse), drop(&dqkv), drop(&dout);
+}
+
+static void decode_case(uint32_t length, uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
+{
+    size_t cache = (size_t)length * kv_heads * head_dim;
+    struct array q = input(heads * head_dim), out = output(heads * head_dim), k = input(cache),
+                 v = input(cache);
+    struct owm_attention_decode d = {out.dev, q.dev, k.dev,    v.dev,
+                                     length,  heads, kv_heads, head_dim};
+    struct owm_attention_decode r = {out.ref, q.ref, k.ref,    v.ref,
+                                     length,  heads, kv_heads, head_dim};
+    BOTH(attention_decode, d, r);
+    close_to("attention_decode", &out, 1e-5);
+    d.length = 0;
+    CHECK(device->backend->attention_decode(device, &d) == OWM_E_ARG);
+    drop(&q), drop(&out), drop(&k), drop(&v);
+}
+
+static void embedding_case(uint32_t rows, uint32_t cols, uint32_t vocab)
+{
+    uint16_t *tokens = check_tokens(rows, vocab);
+    struct array table = input((size_t)vocab * cols), x = output((size_t)rows * cols);
+    struct owm_embedding d = {x.dev, table.dev, tokens, rows, cols, vocab};
+    struct owm_embedding r = {x.ref, table.ref, tokens, rows, cols, vocab};
+    BOTH(embedding, d, r);
+    close_to("embedding", &x, 0);
+    struct owm_embedding_bwd db = {table.dev, x.dev, tokens, rows, cols, vocab};
+    struct owm_embedding_bwd rb = {table.ref, x.ref, tokens, rows, cols, vocab};
+    BOTH(embedding_bwd, db, rb);
+    close_to("embedding_bwd", &table, 1e-5);
+    tokens[rows - 1] = (uint16_t)vocab;
+    CHECK(device->backend->embedding(device, &d) == OWM_E_ARG);
+    CHECK(device->backend->embedding_bwd(device, &db) == OWM_E_ARG);
+    free(tokens);
+    drop(&table), drop(&x);
+}
+
+static void cross_entropy_case(uint32_t rows, uint32_t vocab)
+{
+    uint16_t *targets = check_tokens(rows, vocab);
+    struct array x = input((size_t)rows * vocab), losses = output(rows);
+    struct array dx = output((size_t)rows * vocab);
+    for (size_t i = 0; i < x.count; i++) x.ref[i] *= 20;
+    CHECK(device->backend->mem_put(device, x.dev, x.ref, x.count * 4) == OWM_OK);
+    struct owm_cross_entropy d = {losses.dev, dx.dev, x.dev, targets, rows, vocab, 0.25f};
+    struct owm_cross_entropy r = {losses.ref, dx.ref, x.ref, targets, rows, vocab, 0.25f};
+    BOTH(cross_entropy, d, r);
+    if (vocab > 1) close_to("cross_entropy", &losses, 1e-5);
+    if (vocab > 1) close_to("cross_entropy dlogits", &dx, 1e-5);
+    d.dlogits = r.dlogits = NULL;
+    BOTH(cross_entropy, d, r);
+    if (vocab > 1) close_to("cross_entropy, loss only", &losses, 1e-5);
+    targets[0] = (uint16_t)vocab;
+    CHECK(device->backend->cross_entropy(device, &d) == OWM_E_ARG);
+    free(targets);
+    drop(&x), drop(&losses), drop(&dx);
+}
+
+static void vector_case(size_t count)
+{
+    struct array w = input(count), m = input(count), v = input(count), g = input(count),
+                 sum = output(count);
+    for (size_t i = 0; i < count; i++) v.ref[i] = fabsf(v.ref[i]);
+    CHECK(device->backend->mem_put(device, v.dev, v.ref, count * 4) == OWM_OK);
+    struct owm_adamw d = {.params = w.dev,
+                          .m = m.dev,
+                          .v = v.dev,
+                          .grad = g.dev,
+                          .count = count,
+                          .step = 3,
+                          .lr = 0.01f,
+                          .beta1 = 0.9f,
+                          .beta2 = 0.95f,
+                          .eps = 1e-8f,
+                          .weight_decay = 0.1f,
+                          .grad_scale = 0.5f};
+    struct owm_adamw r = d;
+    r.params = w.ref, r.m = m.ref, r.v = v.ref, r.grad = g.ref;
+    BOTH(adamw, d, r);
+    close_to("adamw params", &w, 1e-5);
+    close_to("adamw m", &m, 1e-6);
+    close_to("adamw v", &v, 1e-6);
+    d.step = 0;
+    CHECK(device->backend->adamw(device, &d) == OWM_E_ARG);
+
+    CHECK(device->backend->add(device, sum.dev, w.dev, g.dev, count) == OWM_OK);
+    CHECK(reference->backend->add(reference, sum.ref, w.ref, g.ref, count) == OWM_OK);
+    close_to("add", &sum, 1e-5);
+    CHECK(device->backend->add(device, sum.dev, w.dev, g.dev, 0) == OWM_E_ARG);
+
+    double got = -1, want = -2;
+    CHECK(device->backend->sum_squares(device, &got, g.dev, count) == OWM_OK);
+    CHECK(reference->backend->sum_squares(reference, &want, g.ref, count) == OWM_OK);
+    CHECK(fabs(got - want) <= 1e-6 * want);
+    CHECK(device->backend->sum_squares(device, &got, NULL, count) == OWM_E_ARG);
+    drop(&w), drop(&m), drop(&v), drop(&g), drop(&sum);
+}
+
+static void test_all(void)
+{
+    static const uint32_t sizes[] = {1, 7, 15, 16, 17, 33, 130};
+    test_gemm();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t n = sizes[i];
+        norm_case(n, 33), norm_case(5, n), norm_case(300, n);
+        swiglu_case(3, n), swiglu_case(n, 300);
+        embedding_case(n, 17, 9), embedding_case(9, n, 300);
+        cross_entropy_case(3, n), cross_entropy_case(n, 256);
+        decode_case(n, 4, 2, 32), decode_case(9, 3, 1, 2 * n < 128 ? 2 * n : 128);
+        attention_case(2, n, 4, 2, 32);
+    }
+    rope_case(1, 1, 1, 2), rope_case(2, 5, 3, 6), rope_case(3, 40, 4, 32), rope_case(1, 9, 2, 128);
+    attention_case(1, 1, 1, 1, 2), attention_case(2, 31, 6, 2, 10),
+        attention_case(1, 65, 8, 1, 128);
+    vector_case(1), vector_case(15), vector_case(257), vector_case(32769), vector_case(200001);
+}
+
+/** Exact: the same bits on one thread and on three. */
+static void test_threads(struct owm_device *one, struct owm_device *three)
+{
+    enum { ROWS = 200, COLS = 96 };
+    float *a = check_data(ROWS * COLS), *b = check_data(ROWS * COLS);
+    static float c[2][COLS * COLS], dw[2][COLS], dx[2][ROWS * COLS];
+    struct owm_device *devices[2] = {one, three};
+    memset(c, 0, sizeof c), memset(dw, 0, sizeof dw), memset(dx, 0, sizeof dx);
+    double sums[2];
+    for (int i = 0; i < 2; i++) {
+        struct owm_gemm g = {.c = c[i],
+                             .a = a,
+                             .b = b,
+                             .m = COLS,
+                             .n = COLS,
+                             .k = ROWS,
+                             .ldc = COLS,
+                             .lda = COLS,
+                             .ldb = COLS,
+                             .trans_a = true};
+        struct owm_rmsnorm_bwd n = {dx[i], dw[i], a, b, a, ROWS, COLS, 1e-5f};
+        CHECK(devices[i]->backend->gemm(devices[i], &g) == OWM_OK);
+        CHECK(devices[i]->backend->rmsnorm_bwd(devices[i], &n) == OWM_OK);
+        CHECK(devices[i]->backend->sum_squares(devices[i], &sums[i], a, ROWS * COLS) == OWM_OK);
+    }
+    CHECK(memcmp(c[0], c[1], sizeof c[0]) == 0);
+    CHECK(memcmp(dw[0], dw[1], sizeof dw[0]) == 0);
+    CHECK(memcmp(dx[0], dx[1], sizeof dx[0]) == 0);
+    CHECK(memcmp(&sums[0], &sums[1], sizeof sums[0]) == 0);
+    free(a), free(b);
+}
+
+static struct owm_device *open_cpu(const char *isa, struct owm_pool *pool)
+{
+    struct owm_device *opened = NULL;
+    struct owm_error error;
+    struct owm_device_config config = {.pool = pool, .isa = isa};
+    owm_status status = owm_backend_cpu.open(&opened, &config, &error);
+    if (status == OWM_E_UNSUPPORTED)
+        printf("%s: skipped: %s\n", isa, error.text);
+    else
+        CHECK(status == OWM_OK);
+    return opened;
+}
+
+static void test_pick(void)
+{
+    struct owm_error error = {""};
+    CHECK(owm_backend_pick("auto", &error) == &owm_backend_cpu);
+    CHECK(owm_backend_pick("reference", &error) == &owm_backend_reference);
+    CHECK(owm_backend_pick("cuda", &error) == NULL && strstr(error.text, "'cuda'"));
+    struct owm_device *opened = NULL;
+    struct owm_device_config second = {.index = 1}, unknown = {.isa = "mmx"};
+    CHECK(owm_backend_cpu.open(&opened, &second, &error) == OWM_E_ARG);
+    CHECK(owm_backend_cpu.open(&opened, &unknown, &error) == OWM_E_UNSUPPORTED);
+    CHECK(strstr(error.text, "mmx"));
+    owm_backend_cpu.close(NULL);
+}
+
+int main(void)
+{
+    static const char *const isas[] = {"generic", "avx2", "avx512"};
+    struct owm_pool *pool = NULL;
+    check_seed();
+    test_pick();
+    CHECK(owm_pool_open(3, &pool) == OWM_OK);
+    CHECK(owm_backend_reference.open(&reference, &(struct owm_device_config){0}, NULL) == OWM_OK);
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        struct owm_device *one = open_cpu(isas[i], NULL), *three = open_cpu(isas[i], pool);
+        if (!one || !three) continue;
+        test_threads(one, three);
+        device = one, test_all();
+        device = three, test_all();
+        owm_backend_cpu.close(one);
+        owm_backend_cpu.close(three);
+        printf("%s: ok\n", isas[i]);
+    }
+    owm_backend_reference.close(reference);
+    owm_pool_close(pool);
+    return 0;
+}
