@@ -1,0 +1,233 @@
+/* config.c: the table of keys, and the checks that span more than one. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+#define AT(field)   offsetof(struct owm_coordinator_config, field)
+#define DAY_MS      86400000
+#define NONE        0, 0, NULL, NULL
+#define RANGE(a, b) a, b, NULL, NULL
+
+static const struct owm_conf_row rows[] = {
+    {"server.listen", OWM_CONF_STRING, AT(listen), "0.0.0.0:9000", 1, 500, NULL, NULL,
+     "Comma-separated addresses for nodes (gRPC, mutual TLS); port 0 picks a free one."},
+    {"server.internal_listen", OWM_CONF_STRING, AT(internal_listen), "127.0.0.1:9001", 1, 200, NULL,
+     NULL, "Address for the project's own services (SRS-SCHED-05)."},
+    {"server.tor_listen", OWM_CONF_STRING, AT(tor_listen), "", 0, 200, NULL, NULL,
+     "Local address that Tor forwards to, 127.0.0.1:9002; empty: none (SRS-COORD-08)."},
+    {"server.tor_hostname_file", OWM_CONF_PATH, AT(tor_hostname_file), "", NONE,
+     "The hostname file of Tor's HiddenServiceDir; its name is logged (SRS-COORD-09)."},
+    {"server.tls_names", OWM_CONF_STRING, AT(tls_names),
+     "DNS:owm-coordinator,DNS:localhost,IP:127.0.0.1", 1, 1000, NULL, NULL,
+     "Names in our certificate, in OpenSSL's subjectAltName form."},
+    {"server.data_dir", OWM_CONF_PATH, AT(data_dir), "~/.owm-coordinator", NONE,
+     "Identity, payment secret, certificate and the blob store."},
+    {"server.identity_key", OWM_CONF_PATH, AT(identity_key), "", 0, 0, NULL,
+     "OWM_IDENTITY_KEY_PATH", "Ed25519 key file, made at the first start; empty: in data_dir."},
+    {"server.threads", OWM_CONF_INT, AT(threads), "2", RANGE(1, 64), "Threads that answer calls."},
+    {"server.workers", OWM_CONF_INT, AT(workers), "2", RANGE(1, 64),
+     "Threads for checking packages, files and questions to the database."},
+    {"server.log_level", OWM_CONF_CHOICE, AT(log_level), "info", 0, 0, OWM_LOG_LEVEL_CHOICES,
+     "OWM_LOG_LEVEL", "The least important event that is logged."},
+
+    {"database.url", OWM_CONF_SECRET, AT(database_url), "", 0, 0, NULL, "DATABASE_URL",
+     "PostgreSQL: postgresql://user@host/name, or \"host=/run/folder dbname=name\"."},
+
+    {"policy.network", OWM_CONF_STRING, AT(network), "mainnet", 1, 32, NULL, NULL,
+     "Name of the network: mainnet, devnet, regtest."},
+    {"policy.stake", OWM_CONF_CHOICE, AT(stake), "lightning", 0, 0, "lightning|none", NULL,
+     "What a node must have locked; none only on devnet and regtest, and shown everywhere."},
+    {"policy.treasury_uri", OWM_CONF_STRING, AT(treasury_uri), "", 0, 200, NULL, NULL,
+     "pubkey@host:port that nodes open their stake channel to."},
+    {"policy.registrations_per_ip_hour", OWM_CONF_INT, AT(registrations_per_ip_hour), "10",
+     RANGE(0, 64), "New nodes per address and hour (SRS-SEC-04); 0 only on devnet: no limit."},
+    {"policy.clock_skew_s", OWM_CONF_INT, AT(clock_skew_s), "300", RANGE(5, 3600),
+     "How far the time in a signed message may be from ours."},
+    {"policy.base_rate_sats", OWM_CONF_INT, AT(base_rate_sats), "10", RANGE(0, 1000000),
+     "base_rate_sats of the reward formula (SRS 4.4.2)."},
+    {"policy.tier_override_allowed", OWM_CONF_BOOL, AT(tier_override_allowed), "true", NONE,
+     "Take a tier that the operator set by hand instead of the one that follows from hardware."},
+
+    {"rounds.enabled", OWM_CONF_BOOL, AT(rounds_enabled), "true", NONE,
+     "Run federated-learning rounds."},
+    {"rounds.stop_after", OWM_CONF_INT, AT(stop_after), "0", RANGE(0, 1000000),
+     "Stop opening rounds after this many complete ones; 0: never."},
+    {"rounds.steps", OWM_CONF_INT, AT(steps), "40", RANGE(1, 100000),
+     "Local steps of a participant."},
+    {"rounds.batch", OWM_CONF_INT, AT(batch), "8", RANGE(1, 4096), "Sequences in a step."},
+    {"rounds.seq", OWM_CONF_INT, AT(seq), "128", RANGE(2, 4096), "Bytes in a sequence."},
+    {"rounds.lr", OWM_CONF_REAL, AT(lr), "0.003", RANGE(1e-9, 10), "Local learning rate."},
+    {"rounds.weight_decay", OWM_CONF_REAL, AT(weight_decay), "0.01", RANGE(0, 10),
+     "Local weight decay."},
+    {"rounds.warmup_steps", OWM_CONF_INT, AT(warmup_steps), "5", RANGE(0, 100000),
+     "Steps over which the local learning rate rises."},
+    {"rounds.topk_permille", OWM_CONF_INT, AT(topk_permille), "100", RANGE(1, 1000),
+     "Share of the weights in a package, per thousand."},
+    {"rounds.value_type", OWM_CONF_CHOICE, AT(value_type), "int8", 0, 0, "int8|bf16", NULL,
+     "How values in a package are written."},
+    {"rounds.server_lr", OWM_CONF_REAL, AT(server_lr), "1.0", RANGE(1e-6, 100),
+     "Learning rate of the server step."},
+    {"rounds.server_momentum", OWM_CONF_REAL, AT(server_momentum), "0", RANGE(0, 0.999),
+     "Nesterov momentum of the server step."},
+    {"rounds.rule", OWM_CONF_CHOICE, AT(rule), "stack", 0, 0,
+     "stack|fedavg|krum|multi_krum|trimmed_mean|median", NULL,
+     "Aggregation rule (SRS-SEC-05); stack is screening, NNM and geometric median."},
+    {"rounds.loss_screen", OWM_CONF_BOOL, AT(loss_screen), "true", NONE,
+     "Also try each update on the held-out text and leave out one that makes it worse."},
+    {"rounds.participants_max", OWM_CONF_INT, AT(participants_max), "64", RANGE(1, 1000),
+     "Nodes invited to a round."},
+    {"rounds.min_participants", OWM_CONF_INT, AT(min_participants), "3", RANGE(1, 1000),
+     "Nodes that must be there to open a round, and packages to close one."},
+    {"rounds.quorum_percent", OWM_CONF_INT, AT(quorum_percent), "60", RANGE(1, 100),
+     "Share of the invited that must deliver."},
+    {"rounds.min_tier", OWM_CONF_STRING, AT(min_tier), "t1", 2, 2, NULL, NULL,
+     "Lowest tier that is invited."},
+    {"rounds.deadline_s", OWM_CONF_INT, AT(deadline_s), "600", RANGE(2, 86400),
+     "A round that is not full closes after this long."},
+    {"rounds.deadline_min_s", OWM_CONF_INT, AT(deadline_min_s), "30", RANGE(1, 86400),
+     "It never closes before this, however fast the others were."},
+    {"rounds.deadline_mad_k", OWM_CONF_REAL, AT(deadline_mad_k), "6", RANGE(1, 100),
+     "Else it closes at median + k * MAD of recent delivery times."},
+    {"rounds.pause_ms", OWM_CONF_INT, AT(pause_ms), "1000", RANGE(0, DAY_MS),
+     "Between two rounds, and before another try."},
+    {"rounds.heldout_file", OWM_CONF_PATH, AT(heldout_file), "", NONE,
+     "Text that no node trains on; checkpoints are measured on it. Empty: not measured."},
+    {"rounds.heldout_bytes_max", OWM_CONF_INT, AT(heldout_bytes_max), "65536",
+     RANGE(1024, 67108864), "At most this much of it is used."},
+
+    {"model.seed", OWM_CONF_INT, AT(model_seed), "1", RANGE(0, 9007199254740992.0),
+     "Seed of the first checkpoint's random weights."},
+    {"model.dim", OWM_CONF_INT, AT(model_dim), "0", RANGE(0, 16384),
+     "Width of the model; 0 takes the built-in value here and below."},
+    {"model.layers", OWM_CONF_INT, AT(model_layers), "0", RANGE(0, 99), "Layers."},
+    {"model.heads", OWM_CONF_INT, AT(model_heads), "0", RANGE(0, 256), "Query heads."},
+    {"model.kv_heads", OWM_CONF_INT, AT(model_kv_heads), "0", RANGE(0, 256),
+     "Key and value heads."},
+    {"model.ffn_dim", OWM_CONF_INT, AT(model_ffn_dim), "0", RANGE(0, 65536),
+     "Width of the feed-forward part."},
+    {"model.context", OWM_CONF_INT, AT(model_context), "0", RANGE(0, 4096), "Longest context."},
+
+    {"heartbeat.period_ms", OWM_CONF_INT, AT(heartbeat_ms), "20000", RANGE(100, DAY_MS),
+     "How often a node reports."},
+    {"heartbeat.manifest_ms", OWM_CONF_INT, AT(manifest_ms), "60000", RANGE(100, DAY_MS),
+     "How often it sends its signed capabilities (SRS-NODE-04)."},
+    {"heartbeat.grace_ms", OWM_CONF_INT, AT(grace_ms), "120000", RANGE(0, DAY_MS),
+     "After a start nobody is called dead for this long, or three periods if that is longer."},
+    {"heartbeat.persist_ms", OWM_CONF_INT, AT(persist_ms), "5000", RANGE(100, 600000),
+     "How often last heartbeats are written to the database, in one statement."},
+
+    {"limits.nodes_max", OWM_CONF_INT, AT(nodes_max), "20000", RANGE(1, 1000000),
+     "Registered nodes."},
+    {"limits.tasks_max", OWM_CONF_INT, AT(tasks_max), "65536", RANGE(16, 1000000),
+     "Tasks that wait or run."},
+    {"limits.calls_max", OWM_CONF_INT, AT(calls_max), "65536", RANGE(64, 1000000),
+     "Calls in flight; each connected node holds one."},
+    {"limits.attempts_max", OWM_CONF_INT, AT(attempts_max), "3", RANGE(1, 100),
+     "A task that failed this often is given up."},
+    {"limits.lease_s", OWM_CONF_INT, AT(lease_s), "90", RANGE(1, 86400),
+     "A node must renew the lease of a task within this, by heartbeat."},
+    {"limits.package_mb_max", OWM_CONF_INT, AT(package_mb_max), "64", RANGE(1, 65536),
+     "Largest delta package, whatever the model."},
+    {"limits.queue_events_max", OWM_CONF_INT, AT(queue_events_max), "65536", RANGE(64, 1048576),
+     "Events that wait for the engine; beyond it calls are refused, to be tried again."},
+
+    {"internal.allowed_keys", OWM_CONF_STRING, AT(allowed_keys), "", 0, 2000, NULL, NULL,
+     "Comma-separated hex keys of the services that may call; empty: nobody."},
+
+    {"http.bind", OWM_CONF_STRING, AT(http_bind), "127.0.0.1", 1, 100, NULL, NULL,
+     "Address of the status page and /metrics."},
+    {"http.port", OWM_CONF_INT, AT(http_port), "9100", RANGE(0, 65535), "Its port; 0: any."},
+};
+
+const struct owm_conf_table owm_coordinator_table = {
+    .program = "owm-coordinator",
+    .about =
+        "Registers nodes, hands out tasks, runs federated-learning rounds and keeps the ledger.",
+    .file = "/etc/owm/coordinator.toml",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(rows[0]),
+};
+
+static bool is_development(const struct owm_coordinator_config *config)
+{
+    return strcmp(config->network, "devnet") == 0 || strcmp(config->network, "regtest") == 0;
+}
+
+static owm_status check_policy(const struct owm_coordinator_config *config, struct owm_error *error)
+{
+    if (config->stake == OWM_STAKE_NONE && !is_development(config))
+        return owm_fail(error, OWM_E_CONFIG,
+                        "policy.stake = \"none\" needs policy.network = \"devnet\" or \"regtest\", "
+                        "not \"%s\"; on a real network a node must lock a stake",
+                        config->network);
+    if (config->registrations_per_ip_hour == 0 && !is_development(config))
+        return owm_fail(error, OWM_E_CONFIG,
+                        "policy.registrations_per_ip_hour = 0 needs policy.network = \"devnet\" or "
+                        "\"regtest\"; elsewhere the number of new nodes must be limited");
+    if (!config->database_url[0])
+        return owm_fail(error, OWM_E_CONFIG,
+                        "no database; set database.url or DATABASE_URL, for example to "
+                        "postgresql:///owm");
+    return OWM_OK;
+}
+
+static owm_status check_rounds(const struct owm_coordinator_config *config, struct owm_error *error)
+{
+    if (config->min_participants > config->participants_max)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "rounds.min_participants is %lld, above rounds.participants_max %lld",
+                        (long long)config->min_participants, (long long)config->participants_max);
+    if (config->deadline_min_s > config->deadline_s)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "rounds.deadline_min_s is %lld, above rounds.deadline_s %lld",
+                        (long long)config->deadline_min_s, (long long)config->deadline_s);
+    const char *tier = config->min_tier;
+    if (strcmp(tier, "t1") != 0 && strcmp(tier, "t2") != 0 && strcmp(tier, "t3") != 0)
+        return owm_fail(error, OWM_E_CONFIG, "rounds.min_tier is '%s'; allowed are t1, t2, t3",
+                        tier);
+    return OWM_OK;
+}
+
+owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
+                                        struct owm_error *error)
+{
+    owm_status status = check_policy(config, error);
+    if (status == OWM_OK) status = check_rounds(config, error);
+    if (status != OWM_OK) return status;
+    uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32];
+    size_t count;
+    status = owm_coordinator_allowed_keys(config->allowed_keys, keys, &count, error);
+    if (status != OWM_OK || config->identity_key[0]) return status;
+    char *path = NULL;
+    if (asprintf(&path, "%s/identity.key", config->data_dir) < 0) return OWM_E_NOMEM;
+    free(config->identity_key);
+    config->identity_key = path;
+    return OWM_OK;
+}
+
+owm_status owm_coordinator_allowed_keys(const char *text,
+                                        uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32], size_t *count,
+                                        struct owm_error *error)
+{
+    *count = 0;
+    while (*text) {
+        size_t length = strcspn(text, ", ");
+        char hex[65] = "";
+        if (length > 0 && *count == OWM_COORDINATOR_KEYS_MAX)
+            return owm_fail(error, OWM_E_CONFIG, "internal.allowed_keys has more than %d entries",
+                            OWM_COORDINATOR_KEYS_MAX);
+        if (length == 64) memcpy(hex, text, 64);
+        if (length > 0 && owm_hex_decode(hex, keys[(*count)++], 32) != OWM_OK)
+            return owm_fail(error, OWM_E_CONFIG,
+                            "internal.allowed_keys: '%.*s' is not a key of 64 hex digits",
+                            (int)(length > 80 ? 80 : length), text);
+        text += length;
+        text += strspn(text, ", ");
+    }
+    return OWM_OK;
+}

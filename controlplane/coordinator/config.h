@@ -1,0 +1,62 @@
+/* config.h: every key of owm-coordinator; config.c has the table with a sentence for each. */
+#ifndef OWM_COORDINATOR_CONFIG_H
+#define OWM_COORDINATOR_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/conf.h"
+
+#define OWM_COORDINATOR_KEYS_MAX 16 /* internal.allowed_keys */
+
+enum owm_stake_policy { OWM_STAKE_LIGHTNING, OWM_STAKE_NONE };
+
+struct owm_coordinator_config {
+    /* server */
+    char *listen, *internal_listen, *tor_listen, *tor_hostname_file, *tls_names;
+    char *data_dir, *identity_key;
+    int64_t threads, workers;
+    int log_level;
+    /* database */
+    char *database_url;
+    /* policy */
+    char *network, *treasury_uri;
+    int stake;
+    int64_t registrations_per_ip_hour, clock_skew_s, base_rate_sats;
+    bool tier_override_allowed;
+    /* rounds */
+    bool rounds_enabled;
+    int64_t stop_after, steps, batch, seq, warmup_steps, topk_permille, participants_max,
+        min_participants, quorum_percent, deadline_s, deadline_min_s, pause_ms;
+    double lr, weight_decay, deadline_mad_k, server_lr, server_momentum;
+    int value_type, rule;
+    char *min_tier, *heldout_file;
+    int64_t heldout_bytes_max;
+    bool loss_screen;
+    /* model */
+    int64_t model_seed, model_dim, model_layers, model_heads, model_kv_heads, model_ffn_dim,
+        model_context;
+    /* heartbeat */
+    int64_t heartbeat_ms, manifest_ms, grace_ms, persist_ms;
+    /* limits */
+    int64_t nodes_max, tasks_max, calls_max, attempts_max, lease_s, package_mb_max,
+        queue_events_max;
+    /* internal, http */
+    char *allowed_keys, *http_bind;
+    int64_t http_port;
+};
+
+extern const struct owm_conf_table owm_coordinator_table;
+
+/** owm_coordinator_config_check: what spans more than one key; fills empty paths from data_dir.
+ *  Returns: OWM_OK; OWM_E_CONFIG with the keys and the fix; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
+                                                     struct owm_error *error);
+
+/** owm_coordinator_allowed_keys: internal.allowed_keys as raw keys; *count of them.
+ *  Returns: OWM_OK; OWM_E_CONFIG naming the entry that is no 64-digit hex key. */
+OWM_MUST_USE owm_status owm_coordinator_allowed_keys(const char *text,
+                                                     uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32],
+                                                     size_t *count, struct owm_error *error);
+
+#endif
