@@ -106,7 +106,7 @@ owm_status owm_migrate(struct owm_pg *pg, const struct owm_migration *list, size
     status = inside(pg, list, count, &done, error);
     if (status == OWM_OK) status = owm_pg_exec(pg, "COMMIT", error);
     if (status != OWM_OK) {
-        if (owm_pg_alive(pg)) (void)owm_pg_exec(pg, "ROLLBACK", NULL);
+        owm_pg_rollback(pg);
         return status;
     }
     if (applied) *applied = done;

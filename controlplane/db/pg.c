@@ -293,6 +293,12 @@ owm_status owm_pg_exec(struct owm_pg *pg, const char *sql, struct owm_error *err
     return take(pg, "command", PQexec(pg->conn, sql), NULL, error);
 }
 
+void owm_pg_rollback(struct owm_pg *pg)
+{
+    if (owm_pg_alive(pg) && PQtransactionStatus(pg->conn) != PQTRANS_IDLE)
+        PQclear(PQexec(pg->conn, "ROLLBACK"));
+}
+
 owm_status owm_pg_query(struct owm_pg *pg, const char *sql, const struct owm_pg_args *args,
                         struct owm_pg_rows **rows, struct owm_error *error)
 {
@@ -390,7 +396,7 @@ void owm_pg_pipeline_rollback(struct owm_pg *pg)
         if (PQpipelineSync(pg->conn)) (void)drain(pg, NULL);
         (void)PQexitPipelineMode(pg->conn);
     }
-    if (PQtransactionStatus(pg->conn) != PQTRANS_IDLE) PQclear(PQexec(pg->conn, "ROLLBACK"));
+    owm_pg_rollback(pg);
 }
 
 /* ---------------------------------------------------------------------------- results */

@@ -81,6 +81,9 @@ OWM_MUST_USE owm_status owm_pg_prepare(struct owm_pg *pg, const struct owm_pg_st
  */
 OWM_MUST_USE owm_status owm_pg_exec(struct owm_pg *pg, const char *sql, struct owm_error *error);
 
+/** owm_pg_rollback: leave a transaction that failed; nothing happens outside of one. */
+void owm_pg_rollback(struct owm_pg *pg);
+
 /** owm_pg_query: one SQL text with parameters. rows  written; owm_pg_rows_free. NULL: dropped. */
 OWM_MUST_USE owm_status owm_pg_query(struct owm_pg *pg, const char *sql,
                                      const struct owm_pg_args *args, struct owm_pg_rows **rows,
