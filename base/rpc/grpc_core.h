@@ -29,7 +29,8 @@ void rpc_args_pointer(struct rpc_args *args, const char *key, void *pointer,
                       const grpc_arg_pointer_vtable *vtable);
 
 /** rpc_args_common: what both ends set: no compression (a small frame must not become a large
- *  message), no tracing of each channel, no proxy from the environment, keepalive without calls. */
+ *  message), fixed windows, no tracing of each channel, no proxy from the environment, keepalive
+ * without calls. */
 void rpc_args_common(struct rpc_args *args, unsigned keepalive_ms, unsigned keepalive_timeout_ms,
                      size_t message_bytes_max);
 
@@ -53,6 +54,9 @@ OWM_MUST_USE owm_status rpc_message_read(grpc_byte_buffer *buffer, bool copy,
                                          struct rpc_message *message);
 
 grpc_byte_buffer *rpc_buffer_copy(const uint8_t *bytes, size_t length);
+
+/** rpc_mutex_untracked: see absl_mutex.cpp. */
+void rpc_mutex_untracked(void);
 
 /** rpc_core_ref, _unref: gRPC's global state, one reference per open object. */
 void rpc_core_ref(void);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +97,14 @@ static double now_s(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+static double cpu_s(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+           + 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 /* Connect and call once each, 32 at a time, so that handshakes do not pile up. */
 static void connect_all(struct owm_rpc_client **clients, unsigned count, const char *target,
                         struct owm_rpc_cq *cq)
@@ -119,15 +128,17 @@ static int run_clients(const struct shape *shape, int port, int tell, int hear)
     struct owm_rpc_client **clients = calloc(most, sizeof *clients);
     if (!clients) return 1;
     connect_all(clients, shape->clients, target, cq);
-    double begin = now_s();
+    double begin = now_s(), cpu = cpu_s();
     for (unsigned i = 0; i < shape->clients * shape->window; i++)
         start(clients[i % shape->clients], again);
     usleep(shape->duration_ms * 1000);
     double done = (double)atomic_load(&calls), took = now_s() - begin;
     atomic_store(&stop, true);
     settle();
+    cpu = cpu_s() - cpu;
     printf("unary echo of %d bytes over mTLS: %.0f calls/s (%u clients x %u in flight)\n",
            REQUEST_BYTES, done / took, shape->clients, shape->window);
+    printf("client processor time: %.1f us per call\n", 1e6 * cpu / (double)atomic_load(&calls));
     for (unsigned i = 0; i < shape->clients; i++) owm_rpc_client_close(clients[i]);
     if (write(tell, "c", 1) != 1 || read(hear, &go, 1) != 1) return 1;
     begin = now_s();
@@ -169,11 +180,14 @@ static int run_server(const struct shape *shape, int port_to, int tell, int hear
     }
     int port = owm_rpc_server_port(server, 0);
     bool fine = write(port_to, &port, sizeof port) == sizeof port && read(hear, &event, 1) == 1;
-    double before = rss_bytes();
+    double before = rss_bytes(), cpu = cpu_s();
+    struct owm_rpc_counters counters;
+    owm_rpc_server_counters(server, &counters);
+    printf("server processor time: %.1f us per call\n", 1e6 * cpu / (double)counters.started);
     fine = fine && write(tell, "g", 1) == 1 && read(hear, &event, 1) == 1;
     if (fine && shape->idle)
-        printf("server memory per idle connection: %.0f bytes\n",
-               (rss_bytes() - before) / shape->idle);
+        printf("server, per idle connection: %.0f bytes, %.0f us for its handshake\n",
+               (rss_bytes() - before) / shape->idle, 1e6 * (cpu_s() - cpu) / shape->idle);
     fine = fine && write(tell, "g", 1) == 1;
     int status = 1;
     wait(&status);
