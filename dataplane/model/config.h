@@ -5,10 +5,15 @@
  * The order is that of the names, which is also the order in the safetensors file, so that
  * federated deltas index the vector and every node means the same weight by the same index:
  *
- *   embed [vocab][dim]  layers.00.attn_norm [dim]  layers.00.attn_out [dim][dim]
- *   layers.00.attn_qkv [(heads+2*kv_heads)*head_dim][dim]  layers.00.ffn_down [dim][ffn_dim]
- *   layers.00.ffn_norm [dim]  layers.00.ffn_gate_up [2*ffn_dim][dim]  …  norm [dim]
- *   (sorted by byte value within a layer)
+ *   embed [vocab][dim]
+ *   layers.00.attn_norm [dim]
+ *   layers.00.attn_out [dim][dim]
+ *   layers.00.attn_qkv [(heads + 2 kv_heads) * head_dim][dim]
+ *   layers.00.ffn_down [dim][ffn_dim]
+ *   layers.00.ffn_gate_up [2 ffn_dim][dim]
+ *   layers.00.ffn_norm [dim]
+ *   …
+ *   norm [dim]
  */
 #ifndef OWM_MODEL_CONFIG_H
 #define OWM_MODEL_CONFIG_H

@@ -22,7 +22,8 @@ struct owm_train_options {
 
 struct owm_train_result {
     uint32_t steps_done;
-    double loss_first_nats, loss_last_nats; /* Mean over the first and last tenth of the steps. */
+    double loss_first_nats; /* Mean over the first tenth of the steps. */
+    double loss_last_nats;  /* Moving average at the end, over a tenth of the steps. */
     double loss_mean_nats;
     double grad_norm_max;
     uint64_t tokens, elapsed_ms;
