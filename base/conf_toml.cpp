@@ -1,0 +1,102 @@
+/* conf_toml.cpp: the one C++ file: toml++ behind conf_toml.h. No exception leaves it. */
+#include "conf_toml.h"
+
+#include <cstring>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <toml++/toml.h>
+
+namespace
+{
+
+struct Walk {
+    const char *name;
+    owm_conf_leaf_fn fn;
+    void *ctx;
+    owm_error *error;
+};
+
+bool too_many_dots(std::string_view text)
+{
+    size_t dots = 0;
+    while (!text.empty()) {
+        std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        size_t first = line.find_first_not_of(" \t");
+        if (first == line.npos || line[first] == '#') continue;
+        for (char c : line) dots += c == '.';
+    }
+    return dots > OWM_CONF_DOTS_MAX;
+}
+
+owm_status visit(const Walk &walk, const std::string &key, const toml::node &node);
+
+owm_status visit_table(const Walk &walk, const std::string &prefix, const toml::table &table)
+{
+    for (auto &&[key, node] : table) {
+        std::string path =
+            prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+        owm_status status = visit(walk, path, node);
+        if (status != OWM_OK) return status;
+    }
+    return OWM_OK;
+}
+
+owm_status visit(const Walk &walk, const std::string &key, const toml::node &node)
+{
+    std::string text;
+    owm_conf_leaf leaf{};
+    leaf.key = key.c_str();
+    leaf.line = static_cast<unsigned>(node.source().begin.line);
+    leaf.kind = OWM_CONF_KIND_OTHER;
+    if (key.find('\0') != key.npos)
+        return owm_fail(walk.error, OWM_E_CONFIG, "%s:%u: a key holds a zero byte", walk.name,
+                        leaf.line);
+    if (const auto *table = node.as_table()) {
+        leaf.kind = OWM_CONF_KIND_SECTION;
+        owm_status status = walk.fn(walk.ctx, &leaf);
+        return status == OWM_OK ? visit_table(walk, key, *table) : status;
+    }
+    if (const auto *string = node.as_string()) {
+        text = string->get();
+        if (text.find('\0') != text.npos)
+            return owm_fail(walk.error, OWM_E_CONFIG, "%s:%u: the value holds a zero byte",
+                            walk.name, leaf.line);
+        leaf.kind = OWM_CONF_KIND_STRING;
+        leaf.text = text.c_str();
+    } else if (const auto *integer = node.as_integer()) {
+        leaf.kind = OWM_CONF_KIND_INT;
+        leaf.integer = integer->get();
+    } else if (const auto *real = node.as_floating_point()) {
+        leaf.kind = OWM_CONF_KIND_REAL;
+        leaf.real = real->get();
+    } else if (const auto *boolean = node.as_boolean()) {
+        leaf.kind = OWM_CONF_KIND_BOOL;
+        leaf.boolean = boolean->get();
+    }
+    owm_status status = walk.fn(walk.ctx, &leaf);
+    explicit_bzero(text.data(), text.size());
+    return status;
+}
+
+} // namespace
+
+extern "C" owm_status owm_conf_toml(const char *name, const char *text, size_t text_bytes,
+                                    owm_conf_leaf_fn fn, void *ctx, owm_error *error)
+{
+    try {
+        std::string_view view(text ? text : "", text ? text_bytes : 0);
+        if (too_many_dots(view))
+            return owm_fail(error, OWM_E_CONFIG, "%s: more than %d dots, this is no configuration",
+                            name, OWM_CONF_DOTS_MAX);
+        toml::table table = toml::parse(view);
+        return visit_table(Walk{name, fn, ctx, error}, "", table);
+    } catch (const toml::parse_error &why) {
+        return owm_fail(error, OWM_E_CONFIG, "%s:%u: %.300s", name,
+                        static_cast<unsigned>(why.source().begin.line),
+                        std::string(why.description()).c_str());
+    } catch (const std::exception &) {
+        return owm_fail(error, OWM_E_NOMEM, "%s: out of memory", name);
+    }
+}
