@@ -1,6 +1,6 @@
 /* delta.h: the delta package, the one thing a node sends in a round (SRS-MODEL 4.2.3 steps 4-6).
  *
- *   header 124 bytes | signature 64 | root 32 | directory, 36 bytes per block | blocks
+ *   header 120 bytes | signature 64 | root 32 | directory, 36 bytes per block | blocks
  *
  * A block is 65,536 coordinates: index code (gaps or bitmap) and quantised values, each through
  * zstd where that is smaller. The directory has each block's size and SHA-256; the root is the top
@@ -22,7 +22,7 @@
 
 #define OWM_DELTA_VERSION        1
 #define OWM_DELTA_BLOCK          65536u
-#define OWM_DELTA_HEADER_BYTES   124
+#define OWM_DELTA_HEADER_BYTES   120
 #define OWM_DELTA_PARAMETERS_MAX 2000000000u
 #define OWM_DELTA_CONTEXT        "owm/delta/1"
 
@@ -33,7 +33,7 @@
     X(TRAILING, "there are bytes after the last block")                                            \
     X(TOO_LARGE, "the package is larger than the limit for this model")                            \
     X(MAGIC, "this is not a delta package")                                                        \
-    X(VERSION, "the package version is not supported; update owm-node")                            \
+    X(WRONG_VERSION, "the package version is not supported; update owm-node")                      \
     X(VALUE_TYPE, "the value type is unknown")                                                     \
     X(RESERVED, "a reserved field is not zero")                                                    \
     X(BLOCK_SIZE, "the block size is not 65536 coordinates")                                       \

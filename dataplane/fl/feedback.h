@@ -51,7 +51,8 @@ OWM_MUST_USE owm_status owm_feedback_restore(float *residual, uint32_t n,
 /** owm_feedback_package: pick, encode: one call for the worker. The package is unsigned.
  *
  *  package  written: malloc'ed, the caller frees it; bytes: its size.
- *  Returns: as owm_feedback_pick and owm_delta_encode; the residual is unchanged on failure. */
+ *  Returns: as owm_feedback_pick and owm_delta_encode; on failure of the encoder
+ *           nothing is lost: residual + delta stays in the residual. */
 OWM_MUST_USE owm_status owm_feedback_package(struct owm_device *device,
                                              const struct owm_feedback_config *config,
                                              const struct owm_delta_header *header, float *residual,
