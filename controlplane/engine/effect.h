@@ -14,16 +14,16 @@
 #include "controlplane/engine/reliability.h"
 #include "controlplane/engine/types.h"
 
-#define OWM_URI_BYTES      200 /* ln_node_uri, with terminator; so below */
-#define OWM_ONION_BYTES    80
-#define OWM_ALIAS_BYTES    64
-#define OWM_DEVICE_BYTES   96
-#define OWM_BACKEND_BYTES  16
-#define OWM_REASON_BYTES   96
-#define OWM_KEY_BYTES      65 /* idempotency key */
-#define OWM_VERSION_BYTES  48
-#define OWM_PURPOSE_BYTES  24
-#define OWM_NODE_SLOTS_MAX 64
+#define OWM_URI_BYTES         200 /* ln_node_uri, with terminator; so below */
+#define OWM_ONION_BYTES       80
+#define OWM_ALIAS_BYTES       64
+#define OWM_DEVICE_BYTES      96
+#define OWM_BACKEND_BYTES     16
+#define OWM_REASON_BYTES      96
+#define OWM_IDEMPOTENCY_BYTES 65 /* idempotency key */
+#define OWM_VERSION_BYTES     48
+#define OWM_PURPOSE_BYTES     24
+#define OWM_NODE_SLOTS_MAX    64
 
 /** What a node can do: SRS 4.1.3 and SRS-NODE-04. */
 struct owm_capabilities {
@@ -85,7 +85,7 @@ struct owm_task_row {
     int64_t reward_msat;
     uint8_t input_hash[32];
     uint8_t output_hash[32];
-    char idempotency_key[OWM_KEY_BYTES];
+    char idempotency_key[OWM_IDEMPOTENCY_BYTES];
     char reason[OWM_REASON_BYTES];
     const uint8_t *payload;
     size_t payload_bytes;

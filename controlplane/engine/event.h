@@ -77,7 +77,7 @@ struct owm_submit_event {
     enum owm_tier min_tier; /* raised to the minimum of the type */
     uint32_t timeout_ms;    /* clamped to 1,000..task_timeout_max_ms; 0: the default */
     uint8_t input_hash[32];
-    char idempotency_key[OWM_KEY_BYTES];
+    char idempotency_key[OWM_IDEMPOTENCY_BYTES];
     const uint8_t *payload; /* copied */
     size_t payload_bytes;
 };
