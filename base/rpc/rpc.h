@@ -3,15 +3,16 @@
  * The protobuf packing is the caller's. Both ends show a self-signed Ed25519 certificate: the
  * client trusts exactly the server certificate it was given, the server trusts nobody and reads the
  * peer's key, which the caller compares with the node's registered one (SRS-NODE-02, SRS-COORD-01).
- * Only base/rpc/grpc_*.c includes gRPC: its C core is not stable between releases.
+ * Only base/rpc/grpc_* includes gRPC: its C core is not stable between releases.
  *
  * Server call, as the callbacks see it:
  *
  *     on_start -> on_message ... -> [on_half_close] -> on_end
  *
- * on_end comes exactly once for each call whose on_start or on_message ran, and is the last. One
- * server thread owns a call for life, so the callbacks of one call never overlap; those of
- * different calls do. A callback must not block: it delays every call of its thread.
+ * on_end comes exactly once for each call that was admitted (known method, Ed25519 peer, below
+ * calls_max), and is the last; on_message may not have run before it. One server thread owns a call
+ * for life, so the callbacks of one call never overlap; those of different calls do. A callback
+ * must not block: it delays every call of its thread.
  */
 #ifndef OWM_BASE_RPC_RPC_H
 #define OWM_BASE_RPC_RPC_H
@@ -75,21 +76,22 @@ enum owm_rpc_kind {
 
 /** owm_rpc_method: one row of the method table. NULL callbacks are skipped.
  *
+ *  path           "/owm.coordinator.v1.CoordinatorService/Heartbeat"; must outlive the server.
+ *  request_bytes_max  of one message; 0: the server's message_bytes_max.
  *  on_start       the call arrived from a peer with an Ed25519 key; it may be failed here already.
  *  on_message     one request; bytes live until it returns. A unary call may be answered in it, or
  *                 later from any thread that holds a reference.
- *  on_half_close  CLIENT_STREAM: the client has sent its last message. Then, and not before, is
- *                 owm_rpc_reply the normal end (an earlier one is allowed and ends the call).
+ *  on_half_close  CLIENT_STREAM: the client has sent its last message; answer now or later (an
+ *                 earlier owm_rpc_reply is allowed and ends the call).
  *  on_writable    SERVER_STREAM: the send queue had been full (or owm_rpc_send said OWM_E_LIMIT)
- * and is half empty now. Once for each time it was full. on_end         last callback; `cancelled`:
- * the peer, its deadline, the network or our shutdown ended the call before our answer was handed
- * to the transport.
+ *                 and is half empty now. Once for each time it was full.
+ *  on_end         last callback; `cancelled`: the peer, its deadline, the network or our shutdown
+ *                 ended the call before the peer could have our whole answer.
  */
 struct owm_rpc_method {
-    const char
-        *path; /* "/owm.coordinator.v1.CoordinatorService/Heartbeat"; must outlive the server */
+    const char *path;
     enum owm_rpc_kind kind;
-    size_t request_bytes_max; /* 0: the server's message_bytes_max */
+    size_t request_bytes_max;
     void (*on_start)(void *app, struct owm_rpc_call *call);
     void (*on_message)(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
     void (*on_half_close)(void *app, struct owm_rpc_call *call);
@@ -115,8 +117,7 @@ struct owm_rpc_server_config {
     size_t memory_bytes_max;       /* 0: no bound on gRPC's buffers; else peers are shed at it */
     unsigned keepalive_ms;         /* 60000: ping of a silent peer, also without calls (NAT) */
     unsigned keepalive_timeout_ms; /* 20000: no answer within it closes the connection */
-    unsigned
-        ping_interval_min_ms; /* 10000: a peer that pings oftener is closed (ENHANCE_YOUR_CALM) */
+    unsigned ping_interval_min_ms; /* 10000: a peer that pings oftener is closed */
 };
 
 /** owm_rpc_counters: since the server opened. `ended` is by status code, as sent or as inferred
