@@ -1,0 +1,181 @@
+/* main.c: owm-devnet: a whole network on this machine, and questions to it. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "network.h"
+#include "options.h"
+#include "summary.h"
+#include "view.h"
+
+#define LOOK_EVERY_MS 300
+
+static volatile sig_atomic_t ending;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    ending = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int complain(const char *what, owm_status status, const struct owm_error *error)
+{
+    fprintf(stderr, "owm %s: %s\n", what, *error->text ? error->text : owm_status_text(status));
+    return 1;
+}
+
+/* Look, show, mend, until the rounds are done or a signal comes. */
+static void watch(struct network *network, struct client *client, struct view *view,
+                  struct snapshot *snapshot)
+{
+    char trouble[256], shown[256] = "";
+    while (!ending) {
+        struct owm_error error = {""};
+        network_tend(network, trouble);
+        owm_status status = snapshot_take(snapshot, client, &error);
+        if (status && !*trouble)
+            snprintf(trouble, sizeof trouble, "waiting for the coordinator: %.200s", error.text);
+        bool news = strcmp(trouble, shown) != 0;
+        snprintf(shown, sizeof shown, "%s", trouble);
+        view_update(view, snapshot, *trouble && (news || view->terminal) ? trouble : NULL);
+        if (status == OWM_OK && network->options.rounds && snapshot->network->rounds_finished)
+            break;
+        owm_clock_sleep_ms(LOOK_EVERY_MS);
+    }
+}
+
+static int up(const struct options *options)
+{
+    struct network network;
+    struct owm_error error = {""};
+    struct client *client = NULL;
+    struct snapshot snapshot = {0};
+    char page_url[128] = "";
+    int code = 1;
+
+    owm_log_level_set(OWM_LOG_ERROR);
+    owm_status status = network_up(&network, options, &error);
+    if (status == OWM_OK) status = network_client(network.folder, &client, page_url, &error);
+    if (status) {
+        complain("up", status, &error);
+        goto out;
+    }
+    struct view view = {.terminal = isatty(1) && !options->rounds,
+                        .started_ms = owm_clock_mono_ms(),
+                        .round_told = network.rounds_before,
+                        .round_opened = network.rounds_before,
+                        .page_url = page_url};
+    puts("Ctrl-C ends it. In another terminal: ./owm ask \"TEXT\", ./owm status\n");
+    watch(&network, client, &view, &snapshot);
+    view_leave(&view);
+    if (ending && options->rounds) puts("interrupted before the last round");
+    bool ok = summary_print(&network, &snapshot, client);
+    code = options->rounds && (!ok || ending) ? 1 : 0;
+out:
+    puts("stopping: nodes finish what they do, then coordinator and database");
+    fflush(stdout);
+    snapshot_free(&snapshot);
+    client_close(client);
+    network_down(&network);
+    return code;
+}
+
+static bool print_event(void *ctx, const Owm__Internal__V1__TaskEvent *event)
+{
+    uint32_t *attempt = ctx;
+    if (event->attempt != *attempt && *attempt)
+        fputs("\n[the node went away; another one starts again]\n", stdout);
+    *attempt = event->attempt;
+    for (size_t i = 0; i < event->chunk.len; i++) {
+        unsigned char c = event->chunk.data[i];
+        if (c >= 32 || c == '\n' || c == '\t') putchar(c == 127 ? '?' : c);
+    }
+    if (!strcmp(event->state, "completed")) {
+        char sats[32];
+        format_sats(event->reward_msat, sats);
+        printf("\n\n[%s, node %.8s, %s]\n", event->version_id, event->node_id, sats);
+    }
+    fflush(stdout);
+    return !ending;
+}
+
+static int ask(const struct options *options)
+{
+    struct client *client = NULL;
+    struct owm_error error = {""};
+    uint32_t attempt = 0;
+    owm_log_level_set(OWM_LOG_ERROR);
+    owm_status status = network_client(options->folder, &client, NULL, &error);
+    struct client_question question = {.prompt = options->text,
+                                       .tokens_max = options->tokens,
+                                       .temperature = (float)options->temperature,
+                                       .seed = options->seed};
+    if (status == OWM_OK) {
+        fputs(options->text, stdout);
+        status = client_ask(client, &question, print_event, &attempt, &error);
+    }
+    client_close(client);
+    if (status) putchar('\n');
+    return status ? complain("ask", status, &error) : 0;
+}
+
+static int show_status(const struct options *options)
+{
+    struct client *client = NULL;
+    struct snapshot snapshot = {0};
+    struct owm_error error = {""};
+    char page_url[128] = "";
+    owm_log_level_set(OWM_LOG_ERROR);
+    owm_status status = network_client(options->folder, &client, page_url, &error);
+    if (status == OWM_OK) status = snapshot_take(&snapshot, client, &error);
+    if (status == OWM_OK) {
+        const Owm__Internal__V1__NetworkStatusResponse *network = snapshot.network;
+        printf("%s, stake policy \"%s\", provenance: %s\n%s, round %u %s, %u of %u packages, "
+               "page %s\n\n",
+               network->network, network->stake_policy, network->ots_policy, network->version_id,
+               network->round, network->round_state, network->round_received,
+               network->round_expected, page_url);
+        view_rounds(&snapshot, 20);
+        putchar('\n');
+        view_nodes(&snapshot);
+    }
+    snapshot_free(&snapshot);
+    client_close(client);
+    return status ? complain("status", status, &error) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct owm_error error = {""};
+    owm_status status = options_parse(argc, argv, &options, &error);
+    if (status) {
+        complain(argc > 1 ? argv[1] : "", status, &error);
+        return 2;
+    }
+    catch_signals();
+    switch (options.verb) {
+    case VERB_UP:
+        return up(&options);
+    case VERB_ASK:
+        return ask(&options);
+    case VERB_STATUS:
+        return show_status(&options);
+    case VERB_HELP:
+        break;
+    }
+    options_help();
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* options.h: the command line of owm-devnet, which is that of `./owm up|ask|status`. */
+#ifndef OWM_DEVNET_OPTIONS_H
+#define OWM_DEVNET_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define DEVNET_NODES_MAX 64
+
+enum verb { VERB_HELP, VERB_UP, VERB_ASK, VERB_STATUS };
+
+struct options {
+    enum verb verb;
+    const char *folder; /* Everything the network keeps. */
+    unsigned nodes;
+    unsigned rounds; /* 0: until Ctrl-C. */
+    unsigned poison; /* How many of the nodes send poisoned updates. */
+    bool fresh;      /* Start a new network; the old folder is kept under another name. */
+    double target;   /* Held-out bits per byte that a finite run must get below. */
+    const char *text;
+    unsigned tokens;
+    double temperature;
+    uint64_t seed;
+};
+
+/** options_parse: returns OWM_E_CONFIG with a sentence for anything it does not know. */
+owm_status options_parse(int argc, char **argv, struct options *options,
+                         struct owm_error *error) OWM_MUST_USE;
+
+void options_help(void);
+
+#endif

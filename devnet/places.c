@@ -1,0 +1,185 @@
+/* places.c: folders, ports, keys and configuration files of a development network. */
+#include "places.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fs.h"
+#include "base/identity.h"
+
+#define CONFIG_BYTES_MAX 4096
+
+/* Bound once and let go: free now. Somebody may take it before its program does; then that program
+ * says so and we start it again. */
+static unsigned port_if_free(unsigned wanted)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons((uint16_t)wanted)};
+    socklen_t bytes = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unsigned port = 0;
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, bytes) == 0
+        && getsockname(fd, (struct sockaddr *)&address, &bytes) == 0)
+        port = ntohs(address.sin_port);
+    if (fd >= 0) close(fd);
+    return port;
+}
+
+static unsigned choose_port(unsigned wanted)
+{
+    unsigned port = port_if_free(wanted);
+    return port ? port : port_if_free(0);
+}
+
+void places_ports(struct network *network)
+{
+    network->ports.nodes = choose_port(9000);
+    network->ports.internal = choose_port(9001);
+    network->ports.page = choose_port(9100);
+    for (unsigned i = 0; i < network->options.nodes; i++)
+        network->ports.node_page[i] = choose_port(8080 + i);
+}
+
+static owm_status set_aside(const char *folder, struct owm_error *error)
+{
+    char old[DEVNET_PATH_MAX + 48];
+    if (access(folder, F_OK)) return OWM_OK;
+    snprintf(old, sizeof old, "%s.old-%lld", folder, (long long)time(NULL));
+    if (rename(folder, old))
+        return owm_fail(error, OWM_E_IO, "%s to %s: %s", folder, old, strerror(errno));
+    printf("the old network is kept in %s\n", old);
+    return OWM_OK;
+}
+
+owm_status places_open(struct network *network, struct owm_error *error)
+{
+    char path[DEVNET_PATH_MAX + 32], program[DEVNET_PATH_MAX] = "";
+    network->lock_fd = -1;
+    if (readlink("/proc/self/exe", program, sizeof program - 1) < 0)
+        return owm_fail(error, OWM_E_IO, "/proc/self/exe: %s", strerror(errno));
+    *strrchr(program, '/') = 0;
+    snprintf(network->programs, sizeof network->programs, "%s", program);
+
+    owm_status status = OWM_OK;
+    if (network->options.fresh) status = set_aside(network->options.folder, error);
+    if (status == OWM_OK) status = owm_fs_mkdirs(network->options.folder, 0755, error);
+    if (status) return status;
+    char *real = realpath(network->options.folder, NULL);
+    if (!real || strlen(real) >= sizeof network->folder - 32) {
+        free(real);
+        return owm_fail(error, OWM_E_IO, "%s: not a usable folder name", network->options.folder);
+    }
+    snprintf(network->folder, sizeof network->folder, "%s", real);
+    free(real);
+
+    snprintf(path, sizeof path, "%s/lock", network->folder);
+    network->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (network->lock_fd < 0) return owm_fail(error, OWM_E_IO, "%s: %s", path, strerror(errno));
+    if (flock(network->lock_fd, LOCK_EX | LOCK_NB))
+        return owm_fail(error, OWM_E_STATE,
+                        "a network already runs in %s: end it first, or use --folder",
+                        network->folder);
+    snprintf(path, sizeof path, "%s/logs", network->folder);
+    return owm_fs_mkdirs(path, 0755, error);
+}
+
+static owm_status operator_key_hex(const struct network *network, char hex[static 65],
+                                   struct owm_error *error)
+{
+    char path[DEVNET_PATH_MAX + 32];
+    owm_identity *identity;
+    snprintf(path, sizeof path, "%s/operator.key", network->folder);
+    owm_status status = owm_identity_load_or_create(path, &identity, NULL, error);
+    if (status) return status;
+    owm_hex_encode(owm_identity_public_key(identity), 32, hex);
+    owm_identity_close(identity);
+    return OWM_OK;
+}
+
+static owm_status write_config(const char *path, const char *text, int bytes,
+                               struct owm_error *error)
+{
+    if (bytes < 0 || bytes >= CONFIG_BYTES_MAX)
+        return owm_fail(error, OWM_E_LIMIT, "%s would be too long", path);
+    return owm_fs_write_atomic(path, text, (size_t)bytes, 0600, error);
+}
+
+owm_status places_coordinator_config(const struct network *network, struct owm_error *error)
+{
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], operator_hex[65];
+    const struct options *o = &network->options;
+    owm_status status = operator_key_hex(network, operator_hex, error);
+    if (status) return status;
+    snprintf(path, sizeof path, "%s/coordinator", network->folder);
+    status = owm_fs_mkdirs(path, 0700, error);
+    if (status) return status;
+
+    unsigned quorum = o->nodes < 3 ? o->nodes : 3;
+    int bytes = snprintf(text, sizeof text,
+                         "# Written by owm-devnet at each start.\n"
+                         "[server]\nlisten = \"127.0.0.1:%u\"\ninternal_listen = \"127.0.0.1:%u\"\n"
+                         "data_dir = \"%s/coordinator\"\n\n"
+                         "[policy]\nnetwork = \"devnet\"\nstake = \"none\"\n"
+                         "registrations_per_ip_hour = 0\n\n"
+                         "[heartbeat]\nperiod_ms = 2000\ngrace_ms = 6000\n\n"
+                         "[rounds]\nmin_participants = %u\nstop_after = %u\n"
+                         "heldout_file = \"%s/shards/heldout.txt\"\n\n"
+                         "[internal]\nallowed_keys = \"%s\"\n\n"
+                         "[http]\nport = %u\n",
+                         network->ports.nodes, network->ports.internal, network->folder, quorum,
+                         o->rounds ? network->rounds_before + o->rounds : 0, network->folder,
+                         operator_hex, network->ports.page);
+    snprintf(path, sizeof path, "%s/coordinator/coordinator.toml", network->folder);
+    return write_config(path, text, bytes, error);
+}
+
+owm_status places_node_config(const struct network *network, unsigned index,
+                              struct owm_error *error)
+{
+    char text[CONFIG_BYTES_MAX], folder[DEVNET_PATH_MAX + 32], path[DEVNET_PATH_MAX + 64];
+    const struct options *o = &network->options;
+    /* The last ones are poisoned: their worker is the test double, the daemon is the real one. */
+    bool poisoned = index >= o->nodes - o->poison;
+    snprintf(folder, sizeof folder, "%s/node-%u", network->folder, index + 1);
+    owm_status status = owm_fs_mkdirs(folder, 0700, error);
+    if (status) return status;
+
+    int bytes = snprintf(text, sizeof text,
+                         "# Written by owm-devnet at each start.\n"
+                         "[node]\nalias = \"node-%u\"\ntier_override = \"t1\"\n"
+                         "data_dir = \"%s\"\nhttp_port = %u\nthreads = 1\n"
+                         "worker_path = \"%s/%s\"\n\n"
+                         "[network]\ncoordinator_url = \"https://127.0.0.1:%u\"\n"
+                         "coordinator_cert = \"%s/coordinator/coordinator.crt\"\n"
+                         "max_concurrent_tasks = 2\nreconnect_max_s = 5\n\n"
+                         "[data]\nshard_paths = \"%s/shards/node-%u.txt\"\n\n"
+                         "[limits]\nshutdown_s = 60\n",
+                         index + 1, folder, network->ports.node_page[index], network->programs,
+                         poisoned ? "owm-worker-poisoned" : "owm-worker", network->ports.nodes,
+                         network->folder, network->folder, index + 1);
+    snprintf(path, sizeof path, "%s/owm.toml", folder);
+    return write_config(path, text, bytes, error);
+}
+
+owm_status places_write_addresses(const struct network *network, struct owm_error *error)
+{
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 32];
+    int bytes = snprintf(text, sizeof text,
+                         "{\"internal\":\"127.0.0.1:%u\",\"page\":\"http://127.0.0.1:%u/\","
+                         "\"pid\":%d}\n",
+                         network->ports.internal, network->ports.page, (int)getpid());
+    snprintf(path, sizeof path, "%s/devnet.json", network->folder);
+    return write_config(path, text, bytes, error);
+}

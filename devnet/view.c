@@ -1,0 +1,201 @@
+/* view.c: tables and lines. */
+#include "view.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+typedef Owm__Internal__V1__Round round_t;
+typedef Owm__Internal__V1__NetworkStatusResponse network_t;
+
+owm_status snapshot_take(struct snapshot *snapshot, struct client *client, struct owm_error *error)
+{
+    struct snapshot fresh = {0};
+    owm_status status = client_network(client, &fresh.network, error);
+    if (status == OWM_OK) status = client_rounds(client, 0, &fresh.rounds, error);
+    if (status) {
+        snapshot_free(&fresh);
+        return status;
+    }
+    snapshot_free(snapshot);
+    *snapshot = fresh;
+    return OWM_OK;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+    if (snapshot->network)
+        owm__internal__v1__network_status_response__free_unpacked(snapshot->network, NULL);
+    if (snapshot->rounds)
+        owm__internal__v1__list_rounds_response__free_unpacked(snapshot->rounds, NULL);
+    *snapshot = (struct snapshot){0};
+}
+
+void format_sats(int64_t msat, char text[static 32])
+{
+    if (msat % 1000)
+        snprintf(text, 32, "%" PRId64 ".%03d sats", msat / 1000, (int)(msat % 1000));
+    else
+        snprintf(text, 32, "%" PRId64 " sats", msat / 1000);
+}
+
+void format_bytes(uint64_t bytes, char text[static 16])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 999.5 && unit < 4; unit++) value /= 1000;
+    snprintf(text, 16, value < 10 && unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static unsigned included(const round_t *round)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < round->n_participants; i++)
+        count += !strcmp(round->participants[i]->verdict, "included");
+    return count;
+}
+
+static double round_seconds(const round_t *round)
+{
+    int64_t end_ms = round->completed_ms ? round->completed_ms : owm_clock_wall_ms();
+    return (double)(end_ms - round->started_ms) / 1000;
+}
+
+/* "up 612 kB (28x less than dense)": what compression saves is against one dense update each. */
+static void traffic(const round_t *round, char *text, size_t bytes)
+{
+    char up[16], down[16];
+    size_t packages = 0;
+    for (size_t i = 0; i < round->n_participants; i++)
+        packages += round->participants[i]->package_bytes > 0;
+    format_bytes(round->bytes_up, up);
+    format_bytes(round->bytes_down, down);
+    double dense = (double)round->bytes_dense * (double)packages;
+    if (round->bytes_up)
+        snprintf(text, bytes, "up %s (dense: %.0fx), down %s", up, dense / (double)round->bytes_up,
+                 down);
+    else
+        snprintf(text, bytes, "up %s, down %s", up, down);
+}
+
+void view_round(const round_t *round)
+{
+    char bytes[64], sats[32];
+    traffic(round, bytes, sizeof bytes);
+    if (!strcmp(round->state, "complete"))
+        printf("round %u: held-out %.3f -> %.3f bits/byte, %u of %zu included, %s, %.1f s, %s\n",
+               round->round, (double)round->heldout_before, (double)round->heldout_after,
+               included(round), round->n_participants, bytes, round_seconds(round),
+               round->version_id);
+    else
+        printf("round %u: %s: %s\n", round->round, round->state, round->note);
+    for (size_t i = 0; i < round->n_participants; i++) {
+        const Owm__Internal__V1__RoundParticipant *p = round->participants[i];
+        format_sats(p->reward_msat, sats);
+        printf("  %-12s %-9s %s%s%s\n", p->alias, p->verdict, sats, *p->reason ? "  " : "",
+               p->reason);
+    }
+}
+
+void view_rounds(const struct snapshot *snapshot, size_t newest)
+{
+    size_t count = snapshot->rounds->n_rounds;
+    printf("%-6s %-12s %-18s %-9s %-34s %8s\n", "round", "state", "held-out bits/byte", "included",
+           "bytes", "seconds");
+    for (size_t i = count > newest ? count - newest : 0; i < count; i++) {
+        const round_t *round = snapshot->rounds->rounds[i];
+        char bytes[64], loss[32] = "", part[24];
+        traffic(round, bytes, sizeof bytes);
+        if (round->heldout_after > 0)
+            snprintf(loss, sizeof loss, "%.3f -> %.3f", (double)round->heldout_before,
+                     (double)round->heldout_after);
+        snprintf(part, sizeof part, "%u of %zu", included(round), round->n_participants);
+        printf("%-6u %-12s %-18s %-9s %-34s %8.1f\n", round->round, round->state, loss, part, bytes,
+               round_seconds(round));
+    }
+}
+
+void view_nodes(const struct snapshot *snapshot)
+{
+    const network_t *network = snapshot->network;
+    printf("%-12s %-5s %-10s %-9s %-8s %-18s %s\n", "node", "tier", "status", "stream", "running",
+           "earned", "note");
+    for (size_t i = 0; i < network->n_nodes; i++) {
+        const Owm__Internal__V1__NodeStatus *node = network->nodes[i];
+        char sats[32];
+        format_sats(node->earned_msat, sats);
+        printf("%-12s %-5s %-10s %-9s %-8u %-18s %s\n", node->alias, node->tier, node->status,
+               node->connected ? "connected" : "away", node->running_tasks, sats, node->note);
+    }
+}
+
+static void bar(unsigned done, unsigned all, unsigned width)
+{
+    putchar('[');
+    for (unsigned i = 0; i < width; i++) putchar(all && i < done * width / all ? '#' : '.');
+    putchar(']');
+}
+
+static void draw(const struct view *view, const struct snapshot *snapshot, const char *trouble)
+{
+    const network_t *network = snapshot->network;
+    struct winsize window = {0};
+    size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
+    size_t fixed = 10 + network->n_nodes;
+
+    fputs("\033[H\033[2J", stdout);
+    printf("OWM development network: %s, stake policy \"%s\", provenance: %s\n", network->network,
+           network->stake_policy, network->ots_policy);
+    printf("%.2fM parameters, newest checkpoint %s, up %.0f s, page %s\n\n",
+           (double)network->model_parameters / 1e6, network->version_id,
+           (double)(owm_clock_mono_ms() - view->started_ms) / 1000, view->page_url);
+    printf("round %u: %-11s ", network->round, network->round_state);
+    bar(network->round_received, network->round_expected, 24);
+    printf(" %u of %u packages, %u tasks waiting, %u running\n\n", network->round_received,
+           network->round_expected, network->pending_tasks, network->running_tasks);
+    view_rounds(snapshot, rows > fixed + 3 ? rows - fixed : 3);
+    putchar('\n');
+    view_nodes(snapshot);
+    printf("\n%s\n", trouble ? trouble : "Ctrl-C ends it.  ./owm ask \"TEXT\" asks the model.");
+    fflush(stdout);
+}
+
+static void tell(struct view *view, const struct snapshot *snapshot, const char *trouble)
+{
+    for (size_t i = 0; i < snapshot->rounds->n_rounds; i++) {
+        const round_t *round = snapshot->rounds->rounds[i];
+        bool over = !strcmp(round->state, "complete") || !strcmp(round->state, "failed");
+        if (round->round > view->round_opened) {
+            printf("round %u: open, %zu nodes train\n", round->round, round->n_participants);
+            view->round_opened = round->round;
+        }
+        if (!over || round->round <= view->round_told) continue;
+        view_round(round);
+        view->round_told = round->round;
+    }
+    if (trouble) printf("%s\n", trouble);
+    fflush(stdout);
+}
+
+void view_update(struct view *view, const struct snapshot *snapshot, const char *trouble)
+{
+    if (!snapshot->network) {
+        if (trouble) printf("%s\n", trouble);
+        fflush(stdout);
+        return;
+    }
+    if (view->terminal)
+        draw(view, snapshot, trouble);
+    else
+        tell(view, snapshot, trouble);
+}
+
+void view_leave(const struct view *view)
+{
+    if (view->terminal) fputs("\033[0m\n", stdout);
+}
