@@ -12,6 +12,7 @@ endfunction()
 function(owm_test)
   cmake_parse_arguments(T "" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS;ARGS" ${ARGN})
   add_executable(${T_NAME} ${T_SOURCES})
+  target_include_directories(${T_NAME} PRIVATE ${CMAKE_SOURCE_DIR}/tests) # test.h
   target_link_libraries(${T_NAME} PRIVATE ${T_LIBS} Threads::Threads m)
   add_test(NAME ${T_NAME} COMMAND ${T_NAME} ${T_ARGS})
   owm_test_properties(${T_NAME} "${T_TIMEOUT}" "${T_LABELS}")
