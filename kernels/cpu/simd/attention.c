@@ -64,20 +64,18 @@ static size_t pack(float *packed, struct simd_view b, size_t depth, size_t cols)
 static float softmax_row(float *s, size_t n, size_t end, float scale)
 {
     vf max = v_set(-INFINITY), sum = {0};
-    for (size_t i = 0; i < n; i += W) {
-        size_t part = n - i < W ? n - i : W;
-        max = v_max(max, v_load_part(s + i, part, -INFINITY));
-    }
+    size_t i = 0, full = (n + W - 1) / W * W;
+    for (size_t k = n; k < full; k++) s[k] = -INFINITY;
+    for (; i < full; i += W) max = v_max(max, v_load(s + i));
     float top = v_highest(max) * scale;
-    for (size_t i = 0; i < n; i += W) {
-        size_t part = n - i < W ? n - i : W;
-        v_store(s + i, v_exp(v_load(s + i) * scale - top));
-        for (size_t k = part; k < W; k++) s[i + k] = 0;
-        sum += v_load(s + i);
+    for (i = 0; i < full; i += W) {
+        vf p = v_exp(v_load(s + i) * scale - top);
+        v_store(s + i, p);
+        sum += p;
     }
+    for (size_t k = n; k < full; k++) s[k] = 0; /* They were e^-87, too little to count in `sum`. */
     float total = v_sum(sum), inverse = 1 / total;
-    size_t full = (n + W - 1) / W * W;
-    for (size_t i = 0; i < full; i += W) v_store(s + i, v_load(s + i) * inverse);
+    for (i = 0; i < full; i += W) v_store(s + i, v_load(s + i) * inverse);
     if (full < end) memset(s + full, 0, (end - full) * sizeof(float));
     return top + logf(total);
 }

@@ -20,6 +20,16 @@
 #define BLOCK_PANELS 4
 #define GEMV_ROWS    2 /* Up to here packing b would cost more than the product. */
 
+/** store_edge: a tile that c cuts off on the right or below. */
+static void store_edge(const struct simd_block *s, float *c, vf sum[MR][2], size_t m, size_t n)
+{
+    for (size_t i = 0; i < m; i++) {
+        float *row = c + i * s->ldc, edge[NR];
+        memcpy(edge, sum[i], sizeof edge);
+        for (size_t j = 0; j < n; j++) row[j] = s->accumulate ? row[j] + edge[j] : edge[j];
+    }
+}
+
 /** tile: sum[MR][2] = a * panel, then stored or added to c; rows beyond m repeat the last one. */
 static inline __attribute__((always_inline)) void
 tile(const struct simd_block *s, size_t i0, const float *panel, float *c, size_t m, size_t n)
@@ -30,27 +40,24 @@ tile(const struct simd_block *s, size_t i0, const float *panel, float *c, size_t
     size_t step = s->a.col;
     for (size_t k = 0; k < s->k; k++, panel += NR) {
         vf b0 = v_load(panel), b1 = v_load(panel + W);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < MR; i++) {
             vf x = v_set(a[i][k * step]);
             sum[i][0] += x * b0;
             sum[i][1] += x * b1;
         }
     }
-    if (n == NR) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < MR; i++) {
-            if (i >= m) break;
-            float *row = c + i * s->ldc;
-            v_store(row, s->accumulate ? v_load(row) + sum[i][0] : sum[i][0]);
-            v_store(row + W, s->accumulate ? v_load(row + W) + sum[i][1] : sum[i][1]);
-        }
+    if (m < MR || n < NR) {
+        vf spill[MR][2]; /* A copy, so that `sum` itself can stay in registers. */
+        memcpy(spill, sum, sizeof spill);
+        store_edge(s, c, spill, m, n);
         return;
     }
-    for (size_t i = 0; i < m; i++) {
-        float *row = c + i * s->ldc, edge[NR];
-        memcpy(edge, sum[i], sizeof edge);
-        for (size_t j = 0; j < n; j++) row[j] = s->accumulate ? row[j] + edge[j] : edge[j];
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+        float *row = c + (size_t)i * s->ldc;
+        v_store(row, s->accumulate ? v_load(row) + sum[i][0] : sum[i][0]);
+        v_store(row + W, s->accumulate ? v_load(row + W) + sum[i][1] : sum[i][1]);
     }
 }
 
@@ -64,10 +71,32 @@ void SIMD(block_gemm)(const struct simd_block *s)
     }
 }
 
+/** pack_turned: a panel from b stored as [n][depth], in squares of W x W through registers. */
+static void pack_turned(float *panel, const float *from, size_t stride, size_t depth, size_t n)
+{
+    size_t j = 0;
+    for (; j + W <= n; j += W) {
+        size_t k = 0;
+        for (; k + W <= depth; k += W) {
+            vf square[W];
+#pragma GCC unroll 16
+            for (int i = 0; i < W; i++) square[i] = v_load(from + (j + i) * stride + k);
+            v_transpose(square);
+#pragma GCC unroll 16
+            for (int i = 0; i < W; i++) v_store(panel + (k + i) * NR + j, square[i]);
+        }
+        for (; k < depth; k++)
+            for (size_t i = j; i < j + W; i++) panel[k * NR + i] = from[i * stride + k];
+    }
+    for (; j < n; j++)
+        for (size_t k = 0; k < depth; k++) panel[k * NR + j] = from[j * stride + k];
+}
+
 /** pack_panels: panels [first, first + panels) of b, whose columns end at `cols`. */
 void SIMD(pack_panels)(float *packed, struct simd_view b, size_t depth, size_t first_panel,
                        size_t panels, size_t cols)
 {
+    OWM_ASSERT(b.col == 1 || b.row == 1);
     for (size_t p = first_panel; p < first_panel + panels; p++) {
         size_t j0 = p * NR, n = cols - j0 < NR ? cols - j0 : NR;
         float *panel = packed + p * depth * NR;
@@ -78,10 +107,7 @@ void SIMD(pack_panels)(float *packed, struct simd_view b, size_t depth, size_t f
                 memcpy(panel + k * NR, from + k * b.row, n * sizeof(float));
             continue;
         }
-        for (size_t k0 = 0; k0 < depth; k0 += 16) /* Transposes in pieces of one cache line. */
-            for (size_t j = 0; j < n; j++)
-                for (size_t k = k0; k < depth && k < k0 + 16; k++)
-                    panel[k * NR + j] = from[j * b.col + k * b.row];
+        pack_turned(panel, from, b.col, depth, n);
     }
 }
 

@@ -49,9 +49,10 @@ static inline vf v_set(float x)
     return x - (vf){0};
 }
 
-/** Loads and stores of the first `count` < W lanes; the others read as `fill`. */
+/** Loads and stores of the first `count` <= W lanes; the others read as `fill`. */
 static inline vf v_load_part(const float *p, size_t count, float fill)
 {
+    if (count == W) return v_load(p);
     vf x = v_set(fill);
     memcpy(&x, p, count * sizeof(float));
     return x;
@@ -59,7 +60,10 @@ static inline vf v_load_part(const float *p, size_t count, float fill)
 
 static inline void v_store_part(float *p, vf x, size_t count)
 {
-    memcpy(p, &x, count * sizeof(float));
+    if (count == W)
+        v_store(p, x);
+    else
+        memcpy(p, &x, count * sizeof(float));
 }
 
 static inline vf v_select(vi mask, vf yes, vf no)
@@ -80,7 +84,13 @@ static inline vf v_max(vf a, vf b)
 
 static inline vf v_min(vf a, vf b)
 {
-    return -v_max(-a, -b);
+#if SIMD_avx512
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif SIMD_avx2
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return v_select(a < b, a, b);
+#endif
 }
 
 static inline vf v_sqrt(vf x)
@@ -110,6 +120,37 @@ static inline float v_highest(vf x)
     float highest = x[0];
     for (int i = 1; i < W; i++) highest = x[i] > highest ? x[i] : highest;
     return highest;
+}
+
+#if W == 16
+#define V_LOW  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define V_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define V_LOG2 4
+#elif W == 8
+#define V_LOW  0, 8, 1, 9, 2, 10, 3, 11
+#define V_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#define V_LOG2 3
+#else
+#define V_LOW  0, 4, 1, 5
+#define V_HIGH 2, 6, 3, 7
+#define V_LOG2 2
+#endif
+
+/** v_transpose: W rows of W in place. Each round shuffles the square like a deck of cards, which
+ *  turns the bits of (row, column) by one place; after log2(W) rounds they have changed sides. */
+static inline __attribute__((always_inline)) void v_transpose(vf row[W])
+{
+#pragma GCC unroll 4
+    for (int round = 0; round < V_LOG2; round++) {
+        vf out[W];
+#pragma GCC unroll 8
+        for (int i = 0; i < W / 2; i++) {
+            out[2 * i] = __builtin_shufflevector(row[i], row[i + W / 2], V_LOW);
+            out[2 * i + 1] = __builtin_shufflevector(row[i], row[i + W / 2], V_HIGH);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++) row[i] = out[i];
+    }
 }
 
 /** v_exp: e^x, relative error below 3e-7 for x in [-87, 88]; beyond, it saturates (never inf or 0,
