@@ -1,6 +1,7 @@
 /* link.c: pack, call, unpack; and the two transfers. */
 #include "node/link.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -23,7 +23,7 @@
 #define LINK_CHUNK_BYTES       (1024 * 1024)
 #define LINK_MESSAGE_BYTES_MAX (8 * 1024 * 1024)
 
-/** link_init: an empty message of that type; the generated __INIT values. */
+/** link_free: any answer or task. NULL is allowed. */
 void link_free(void *message);
 
 owm_status link_hello(struct owm_rpc_client *rpc, const PB(HelloRequest) * request,

@@ -2,6 +2,7 @@
 #include "node/worker_job.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -250,7 +251,7 @@ static owm_status pack(const struct worker *worker, const struct owm_worker_trai
     memcpy(header.node_key, request->node_key, 32);
     memcpy(header.nonce, request->nonce, 16);
     uint8_t *package = NULL;
-    owm_status status = owm_feedback_package(worker->device->backend, &config, &header, v->residual,
+    owm_status status = owm_feedback_package(worker->device, &config, &header, v->residual,
                                              v->delta, &package, package_bytes);
     if (status != OWM_OK)
         return owm_fail(error, status, "the update could not be packed: %s",

@@ -1,0 +1,204 @@
+/* node.h: the running daemon: what its threads share.
+ *
+ *   session    connect, register, read the task stream, again after a pause
+ *   heartbeat  renew leases, send the manifest when due
+ *   courier    deliver results until they are answered, fetch earnings
+ *   slot 0..n  one task at a time each, with a worker process of its own
+ *   http       the local page
+ *
+ * Everything under "guarded" is read and written with `lock` held; `changed` is signalled when a
+ * thread may have something to do. The rest does not change after node_open.
+ */
+#ifndef OWM_NODE_NODE_H
+#define OWM_NODE_NODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/identity.h"
+#include "base/metrics.h"
+#include "dataplane/store/blob_store.h"
+#include "node/config.h"
+#include "node/detect.h"
+#include "node/link.h"
+#include "node/shard.h"
+#include "node/task.h"
+#include "node/task_log.h"
+#include "node/worker_child.h"
+
+#define NODE_SOFTWARE     "owm-node 0.1.0"
+#define NODE_PROTOCOL_MIN 1
+#define NODE_PROTOCOL_MAX 1
+#define NODE_ID_MAX       64
+#define NODE_WORD_MAX     32
+
+/** node_timing: pauses, in ms; node_timing_default unless a test is in a hurry. */
+struct node_timing {
+    unsigned reconnect_min, reconnect_max; /* full jitter between 0 and min * 2^n, at most max */
+    unsigned stake_retry;                  /* after INSUFFICIENT_STAKE */
+    unsigned resend;                       /* between two tries to deliver a result */
+    unsigned earnings;                     /* between two looks at what was earned */
+    unsigned heartbeat_max;                /* whatever the coordinator asks for */
+};
+extern const struct node_timing node_timing_default;
+
+enum node_link { NODE_CONNECTING, NODE_REGISTERED, NODE_REFUSED };
+
+/** node_view: what is known of the network; copied for the page. Times are Unix ms, 0: never. */
+struct node_view {
+    enum node_link link;
+    char node_id[NODE_ID_MAX];
+    char status[NODE_WORD_MAX];  /* active, pending, degraded, suspended */
+    char network[NODE_WORD_MAX]; /* "devnet" … */
+    char stake_policy[NODE_WORD_MAX];
+    char notice[OWM_ERROR_BYTES_MAX];     /* the coordinator to the operator */
+    char last_error[OWM_ERROR_BYTES_MAX]; /* "" while registered and well */
+    int64_t link_since_ms, heartbeat_ms, next_try_ms;
+    int64_t clock_offset_ms;
+    int64_t required_stake_sats;
+    char treasury_uri[256];
+    unsigned heartbeat_period_ms, manifest_period_ms;
+    uint64_t manifest_sequence;
+    int64_t manifest_ms;
+    uint8_t model_hash[32];
+    uint32_t round;
+    bool model_known;
+    char trouble[OWM_ERROR_BYTES_MAX]; /* last thing that went wrong in a task */
+    int64_t trouble_ms;
+};
+
+/** node_slot: guarded but for worker, cancel and thread. */
+struct node_slot {
+    struct node *node;
+    unsigned index;
+    pthread_t thread;
+    bool started;
+    owm_worker *worker; /* the slot thread's */
+    atomic_bool cancel;
+    bool busy;
+    struct node_task task;
+    int64_t started_ms;
+    char doing[96];
+};
+
+struct node_metrics {
+    owm_counter *tasks_done[2], *tasks_failed[2], *tasks_refused; /* by enum task_type */
+    owm_counter *heartbeats, *heartbeats_failed, *sessions, *results_sent, *results_refused;
+    owm_counter *bytes_up, *bytes_down;
+    owm_gauge *registered, *slots_busy, *owed_msat, *settled_msat, *unsent, *worker_starts;
+};
+
+struct node {
+    struct owm_node_config config;
+    struct node_timing timing;
+    char target[OWM_NODE_TARGET_MAX];
+    char *coordinator_pem;
+    uint8_t coordinator_key[32];
+    owm_identity *identity;
+    struct owm_cert cert;
+    struct owm_machine machine;
+    struct owm_tier_result tier;
+    struct shard shard;
+    owm_task_log *log;
+    struct owm_blob_store *store;
+    owm_metrics *metrics;
+    struct node_metrics count;
+    struct owm_rpc_client *rpc;
+    uint64_t boot_id;
+    int64_t started_ms;
+    int lock_fd;
+    unsigned slot_count;
+    pthread_t session, heartbeat, courier;
+    bool threads_started;
+    pthread_mutex_t training; /* one round at a time: there is one residual */
+
+    pthread_mutex_t lock; /* guarded from here */
+    pthread_cond_t changed;
+    struct node_view view;
+    struct node_slot slots[OWM_NODE_SLOTS_MAX];
+    bool draining;
+    bool beat_now;     /* a heartbeat is due at once */
+    bool deliver_now;  /* a result waits */
+    bool register_now; /* the coordinator does not know us any more */
+    atomic_bool stop;
+};
+
+/** node_open: lock the data folder, load or make the identity, detect, open log and store; nothing
+ *  is sent yet. Takes config (also on failure).
+ *  Returns: OWM_OK; OWM_E_EXISTS another owm-node has this folder (its pid in the error);
+ *  OWM_E_CONFIG; OWM_E_PERM; OWM_E_IO …; each with the fix. */
+OWM_MUST_USE owm_status node_open(const struct owm_node_config *config,
+                                  const struct node_timing *timing, struct node **out,
+                                  struct owm_error *error);
+
+/** node_start: start the threads. Returns: OWM_OK; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status node_start(struct node *node, struct owm_error *error);
+
+/** node_drain: take no new task from now on, and say so (SRS-NODE-09). */
+void node_drain(struct node *node);
+
+/** node_idle: draining has ended: no task runs and every result was answered. */
+bool node_idle(struct node *node);
+
+/** node_close: stop at once, join, free. Results not delivered stay in the log. NULL is allowed. */
+void node_close(struct node *node);
+
+/** node_look: a consistent copy of the guarded view. */
+void node_look(struct node *node, struct node_view *view);
+
+/** node_trouble: remember what went wrong in a task, for the page; also logs it. */
+void node_trouble(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** node_wait: wait for `changed` at most this long. lock is held. */
+void node_wait(struct node *node, unsigned timeout_ms);
+
+/** node_weights_allowed: whether weights may be loaded on this network (SRS-NODE-10): proofs are
+ *  not checked by this version, so only where the network does not ask for them: devnet, regtest.
+ *  Returns: OWM_OK; OWM_E_UNSUPPORTED with the reason. */
+OWM_MUST_USE owm_status node_weights_allowed(const char *network, struct owm_error *error);
+
+/* session.c */
+void *node_session_main(void *node);
+void *node_heartbeat_main(void *node);
+
+/* courier.c */
+void *node_courier_main(void *node);
+
+/** node_result: sign and box the outcome and put it into the log, from where the courier takes it.
+ *  failure  "" or why there is no output.   Returns: OWM_OK; OWM_E_IO; OWM_E_NOMEM. */
+struct node_outcome {
+    const uint8_t *output;
+    size_t output_bytes;
+    const char *failure;
+    int64_t execution_ms;
+};
+OWM_MUST_USE owm_status node_result(struct node *node, const struct node_task *task,
+                                    const struct node_outcome *outcome);
+
+/* slots.c */
+OWM_MUST_USE owm_status node_slots_start(struct node *node, struct owm_error *error);
+void node_slots_stop(struct node *node);
+
+/** node_slots_give: Takes task on OWM_OK. Returns: OWM_OK; OWM_E_LIMIT no slot is free. */
+OWM_MUST_USE owm_status node_slots_give(struct node *node, struct node_task *task);
+
+/** node_slots_lost: the lease of a task is gone: stop working on it. */
+void node_slots_lost(struct node *node, const char *task_id);
+unsigned node_slots_busy(struct node *node);
+void node_slot_doing(struct node_slot *slot, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* task_inference.c, task_round.c: run in a slot's thread. On OWM_OK output is malloc'ed. */
+OWM_MUST_USE owm_status node_run_inference(struct node_slot *slot, uint8_t **output, size_t *bytes,
+                                           struct owm_error *error);
+OWM_MUST_USE owm_status node_run_round(struct node_slot *slot, uint8_t **output, size_t *bytes,
+                                       struct owm_error *error);
+
+/** node_checkpoint: the weights with this hash, from the cache or the coordinator. fd is the
+ *  caller's. Returns: OWM_OK; OWM_E_UNSUPPORTED by SRS-NODE-10; as link_download. */
+OWM_MUST_USE owm_status node_checkpoint(struct node_slot *slot, const uint8_t sha256[static 32],
+                                        uint64_t bytes, int *fd, struct owm_error *error);
+
+#endif
