@@ -23,10 +23,10 @@ typedef struct owm_http_response owm_http_response;
 
 /** owm_http_request: borrowed for the handler's call. */
 struct owm_http_request {
-    const char *method;        /**< "GET", "POST", "PUT", "DELETE" */
-    const char *path;          /**< decoded path, without the query */
-    const char *query;         /**< text behind "?", still percent-encoded; "" if none */
-    const char *host;          /**< Host header, "" if none */
+    const char *method; /**< "GET", "POST", "PUT", "DELETE" */
+    const char *path;   /**< decoded path, without the query */
+    const char *query;  /**< text behind "?", fields joined by &, percent-decoded; "" if none */
+    const char *host;   /**< Host header, "" if none */
     const char *authorization; /**< Authorization header, "" if none; a secret: never log it */
     const char *content_type;  /**< "" if none */
     const char *peer;          /**< address of the other side, numeric */
