@@ -185,7 +185,9 @@ owm_status owm_blob_finish(struct owm_blob_upload *upload, uint8_t *sha256, stru
 void owm_blob_suspend(struct owm_blob_upload *upload)
 {
     if (!upload) return;
-    if (!upload->declared) (void)unlink(upload->path);
+    /* What a failed append left behind the counted bytes must not be resumed from. */
+    if (!upload->declared || ftruncate(upload->fd, (off_t)upload->bytes) != 0)
+        (void)unlink(upload->path);
     release(upload);
 }
 
