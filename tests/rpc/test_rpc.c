@@ -256,6 +256,27 @@ static void test_failures_carry_code_and_text(void **state)
     echo(world->client, "still here", 10);
 }
 
+/* Peers that do not keep to the method's kind. */
+static void test_unary_with_no_and_with_two_messages(void **state)
+{
+    struct world *world = *state;
+    struct owm_rpc_stream *call;
+    struct owm_rpc_reply reply;
+    assert_ok(owm_rpc_stream_upload(world->client, "/t/Echo", DEADLINE_MS, &call));
+    assert_int_equal(owm_rpc_stream_finish(call, DEADLINE_MS, &reply), OWM_E_ARG);
+    assert_string_equal(reply.text, "the call carries no request message");
+    owm_rpc_reply_free(&reply);
+    owm_rpc_stream_close(call);
+    assert_ok(owm_rpc_stream_upload(world->client, "/t/Later", DEADLINE_MS, &call));
+    (void)!owm_rpc_stream_write(call, (const uint8_t *)"one", 3, DEADLINE_MS);
+    (void)!owm_rpc_stream_write(call, (const uint8_t *)"two", 3, DEADLINE_MS);
+    assert_ok(owm_rpc_stream_finish(call, DEADLINE_MS, &reply));
+    assert_int_equal(reply.length, 5);
+    owm_rpc_reply_free(&reply);
+    owm_rpc_stream_close(call);
+    wait_ended(&world->app, 2);
+}
+
 static void test_reply_from_another_thread(void **state)
 {
     struct world *world = *state;
@@ -455,6 +476,7 @@ int main(void)
         CASE(test_echo),
         CASE(test_peer_key_is_the_clients),
         CASE(test_failures_carry_code_and_text),
+        CASE(test_unary_with_no_and_with_two_messages),
         CASE(test_reply_from_another_thread),
         CASE(test_deadline_cancels_at_the_server),
         CASE(test_client_refuses_another_server),
