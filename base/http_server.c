@@ -214,6 +214,23 @@ static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out
     return lws_hdr_copy(wsi, out, (int)bytes, token) >= 0;
 }
 
+/* The query's fields come one by one; joined by "&" again. */
+static bool copy_query(struct lws *wsi, char *out, size_t bytes)
+{
+    size_t at = 0;
+    for (int field = 0;; field++) {
+        int length = lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, field);
+        if (length <= 0) return true;
+        if (at + (size_t)length + 2 > bytes) return false;
+        if (field > 0) out[at++] = '&';
+        int copied =
+            lws_hdr_copy_fragment(wsi, out + at, (int)(bytes - at), WSI_TOKEN_HTTP_URI_ARGS, field);
+        if (copied < 0) return false;
+        at += (size_t)copied;
+        out[at] = 0;
+    }
+}
+
 static const char *method_of(struct lws *wsi)
 {
     static const struct {
@@ -256,7 +273,7 @@ static int begin(struct lws *wsi, const struct owm_http_server *server, struct s
     if (!method) return refuse(wsi, session, 405);
     int path_bytes = snprintf(session->path, sizeof session->path, "%s", path);
     if (path_bytes < 0 || (size_t)path_bytes >= sizeof session->path
-        || !copy_header(wsi, WSI_TOKEN_HTTP_URI_ARGS, session->query, sizeof session->query))
+        || !copy_query(wsi, session->query, sizeof session->query))
         return refuse(wsi, session, 414);
     if (!copy_header(wsi, WSI_TOKEN_HOST, session->host, sizeof session->host)
         || !copy_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, session->authorization,
