@@ -1,0 +1,17 @@
+/* load.h: the rows of a database back into a fresh engine. */
+#ifndef OWM_DB_LOAD_H
+#define OWM_DB_LOAD_H
+
+#include "controlplane/db/pg.h"
+#include "controlplane/engine/engine.h"
+
+/** owm_load: everything owm_engine_restore_* asks for, read in one snapshot.
+ *
+ *  finished_max  as in the engine's config.
+ *  Returns: OWM_OK; OWM_E_LIMIT a table of the engine is full (the sentence names the limit);
+ *  OWM_E_DB the rows contradict each other (the sentence names one); as owm_pg_query. The engine is
+ *  useless after a failure. */
+OWM_MUST_USE owm_status owm_load(struct owm_pg *pg, owm_engine *engine, uint32_t finished_max,
+                                 struct owm_error *error);
+
+#endif
