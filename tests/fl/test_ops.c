@@ -1,4 +1,4 @@
-/* test_fl_ops.c: the ops of kernels/sparse.h against the obvious way to do them (SRS-MODEL-06). */
+/* test_ops.c: the ops of kernels/sparse.h against the obvious way to do them (SRS-MODEL-06). */
 #include "fl_test.h"
 
 static struct owm_device *device;
