@@ -15,7 +15,7 @@
 static void refuse(struct sim_fleet *fleet, const char *what, const char *why)
 {
     if (atomic_fetch_add(&fleet->refused, 1) == 0)
-        snprintf(fleet->refusal, sizeof fleet->refusal, "%s: %s", what, why);
+        snprintf(fleet->refusal, sizeof fleet->refusal, "%s: %.200s", what, why);
 }
 
 static owm_status open_node(struct sim_fleet *fleet, struct sim_node *node, const char *target,
