@@ -6,6 +6,7 @@ build_packages=(
     ninja-build              # what the presets generate for
     pkg-config               # finds the libraries below
     libgrpc-dev              # nodes and coordinator talk gRPC (C core)
+    libabsl-dev              # gRPC stands on it; base/rpc turns its lock tracking off
     libprotobuf-c-dev        # protobuf messages in C
     protobuf-c-compiler      # makes their code from proto/
     protobuf-compiler        # well-known .proto files, and the oracle of the encoding tests
