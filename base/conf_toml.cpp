@@ -30,6 +30,20 @@ bool too_many_dots(std::string_view text)
     return dots > OWM_CONF_DOTS_MAX;
 }
 
+/* Line of the first control character that TOML forbids everywhere; 0: none. toml++ 3.3 stops the
+ * program with an assertion on a zero byte in a key, so such text must not reach it. */
+unsigned control_character_line(std::string_view text)
+{
+    unsigned line = 1;
+    for (unsigned char c : text) {
+        if (c == '\n')
+            line++;
+        else if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7f)
+            return line;
+    }
+    return 0;
+}
+
 owm_status visit(const Walk &walk, const std::string &key, const toml::node &node);
 
 owm_status visit_table(const Walk &walk, const std::string &prefix, const toml::table &table)
@@ -90,6 +104,9 @@ extern "C" owm_status owm_conf_toml(const char *name, const char *text, size_t t
         if (too_many_dots(view))
             return owm_fail(error, OWM_E_CONFIG, "%s: more than %d dots, this is no configuration",
                             name, OWM_CONF_DOTS_MAX);
+        if (unsigned line = control_character_line(view))
+            return owm_fail(error, OWM_E_CONFIG, "%s:%u: a control character; is this a text file?",
+                            name, line);
         toml::table table = toml::parse(view);
         return visit_table(Walk{name, fn, ctx, error}, "", table);
     } catch (const toml::parse_error &why) {

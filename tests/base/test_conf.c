@@ -57,6 +57,11 @@ static void errors_name_place_and_fix(void **state)
     refused("[node\n", "f.toml:1: ");
     refused("node = 3", "unknown key 'node'");
     refused("[node]\nname = \"a\\u0000b\"", "zero byte");
+    struct values values;
+    struct owm_error error;
+    /* Found by fuzzing: this ended the program inside toml++. */
+    assert_int_equal(owm_conf_parse(&table, "f", "\n[\0a]", 5, &values, &error), OWM_E_CONFIG);
+    assert_string_equal(error.text, "f:2: a control character; is this a text file?");
     char dots[10000];
     memset(dots, '.', sizeof dots);
     for (size_t i = 0; i < sizeof dots; i += 2) dots[i] = 'a';
