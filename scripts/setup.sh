@@ -25,6 +25,8 @@ build_packages=(
 
 test_packages=(
     libcmocka-dev            # unit tests
+    curl                     # the stories in tests/devnet ask pages with it
+    procps                   # and find processes to kill with pgrep
     clang                    # libFuzzer, and a second opinion on warnings
     libclang-rt-dev          # clang's sanitizer and fuzzer run-time libraries
     clang-format             # the format check
