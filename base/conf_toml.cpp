@@ -1,6 +1,18 @@
 /* conf_toml.cpp: the one C++ file: toml++ behind conf_toml.h. No exception leaves it. */
 #include "conf_toml.h"
 
+#include <stdexcept>
+
+/* toml++ 3.3 asserts on some malformed keys: found by fuzzing. Compiled in here, its assertions
+ * become exceptions, that is errors like any other. */
+#undef TOML_SHARED_LIB
+#undef TOML_HEADER_ONLY
+#define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) throw std::logic_error("malformed");                                     \
+    } while (0)
+
 #include <cstring>
 #include <exception>
 #include <string>
@@ -113,6 +125,8 @@ extern "C" owm_status owm_conf_toml(const char *name, const char *text, size_t t
         return owm_fail(error, OWM_E_CONFIG, "%s:%u: %.300s", name,
                         static_cast<unsigned>(why.source().begin.line),
                         std::string(why.description()).c_str());
+    } catch (const std::logic_error &) {
+        return owm_fail(error, OWM_E_CONFIG, "%s: malformed key or section", name);
     } catch (const std::exception &) {
         return owm_fail(error, OWM_E_NOMEM, "%s: out of memory", name);
     }
