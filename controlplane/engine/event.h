@@ -183,7 +183,7 @@ enum owm_output_kind {
 };
 
 struct owm_registered_output {
-    uint8_t node_id[16]; /* zero with NODES_FULL and for a new key with COOLDOWN */
+    uint8_t node_id[16]; /* zero: refused, and the key is not known */
     enum owm_node_status status;
     enum owm_code code;
     int64_t required_stake_sats;
@@ -232,10 +232,10 @@ struct owm_dispatch_output {
     int64_t reward_msat; /* at quality 1 */
     const uint8_t *payload;
     size_t payload_bytes;
-    uint32_t round; /* fl_round: */
-    uint8_t nonce[16];
-    uint8_t base_hash[32];
+    uint8_t base_hash[32]; /* fl_round: what the round starts from; others: the newest checkpoint */
     uint64_t base_bytes;
+    uint32_t round;    /* fl_round */
+    uint8_t nonce[16]; /* fl_round */
 };
 
 struct owm_task_changed_output {

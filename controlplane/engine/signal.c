@@ -1,0 +1,71 @@
+/* signal.c: misbehaviour and its consequence (SRS-SEC-11, SRS-STAKE-04, SRS-STAKE-07).
+ *
+ * Three independent signals suspend a T1 node; T2 and T3 wait for maintainers. Independent means
+ * other evidence: the same bundle twice is one signal. Nobody is suspended in the grace window.
+ */
+#include "state.h"
+
+#include <string.h>
+
+#include "base/uuid.h"
+
+void signal_remember(struct node *node, const uint8_t id[static 16])
+{
+    memcpy(node->signal_id[node->signal_next], id, 16);
+    node->signal_next = (node->signal_next + 1) % SIGNALS_KEPT;
+}
+
+static bool known(const struct node *node, const uint8_t id[static 16])
+{
+    for (int i = 0; i < SIGNALS_KEPT; i++)
+        if (memcmp(node->signal_id[i], id, 16) == 0) return true;
+    return false;
+}
+
+void signal_raise(owm_engine *e, uint32_t at, enum owm_signal_type type,
+                  const uint8_t evidence[static 32], uint32_t round,
+                  const uint8_t task_id[static 16])
+{
+    if (is_zero(evidence, 32)) return; /* I5 */
+    struct node *node = &e->node[at];
+    struct owm_signal_row row;
+    memset(&row, 0, sizeof(row));
+    uint8_t name[33] = {(uint8_t)type};
+    memcpy(name + 1, evidence, 32);
+    owm_uuid_derive(node->row.node_id, name, sizeof(name), row.signal_id);
+    if (known(node, row.signal_id)) return;
+    memcpy(row.node_id, node->row.node_id, 16);
+    row.type = type;
+    memcpy(row.evidence_hash, evidence, 32);
+    row.round = round;
+    memcpy(row.task_id, task_id, 16);
+    row.detected_ms = e->now_ms;
+    signal_remember(node, row.signal_id);
+    node->row.signals++;
+    e->counters.signals++;
+    emit_signal(e, &row);
+    if (!signal_enforce(e, at)) emit_node(e, node);
+}
+
+bool signal_enforce(owm_engine *e, uint32_t at)
+{
+    struct node *node = &e->node[at];
+    if (node->row.status == OWM_NODE_SUSPENDED || node->row.capabilities.tier != OWM_TIER_T1
+        || node->row.signals < e->config.signals_to_suspend || in_grace(e, e->now_ms))
+        return false;
+    node->row.status = OWM_NODE_SUSPENDED;
+    TEXT(node->row.status_reason, "suspended after repeated misbehaviour; evidence is on file");
+    node->row.cooldown_until_ms = e->now_ms + e->config.cooldown_ms;
+    node->row.reliability_ppm = 0;
+    e->counters.nodes_suspended++;
+    emit_node(e, node);
+    node_refresh(e, at);
+    for (uint32_t i = e->running_count; i-- > 0;) {
+        if (i < e->running_count && e->task[e->running[i]].node == at)
+            task_requeue(e, e->running[i], "the node was suspended", BLAME_NOBODY,
+                         OWM_TASK_STATE_FAILED);
+    }
+    while (node->pinned.head != NONE)
+        task_finish(e, node->pinned.head, OWM_TASK_STATE_FAILED, "the node was suspended");
+    return true;
+}
