@@ -195,7 +195,7 @@ static void test_checkpoint_bytes_are_fixed(void **state)
 
     char *dim = memmem(bytes, header, "\"dim\":\"8\"", 9);
     assert_non_null(dim);
-    dim[7] = '6';
+    dim[7] = '4';
     assert_ok(owm_safetensors_open_bytes(&file, bytes, count, NULL));
     assert_int_equal(owm_checkpoint_config(file, &config, &error), OWM_E_PROTO);
     assert_non_null(strstr(error.text, "'embed' is not that of the config"));
