@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "node/manifest.h"
 #include "node/node.h"
 
 /** make_room: keep the cache within its limit; the new checkpoint itself stays. */
@@ -20,6 +21,27 @@ static void make_room(struct node *node, const uint8_t sha256[32])
     if (removed > 0) owm_log(OWM_LOG_INFO, "cache_trimmed checkpoints=%u", removed);
 }
 
+/** check_manifest: where the coordinator has a manifest of this checkpoint, its signature must
+ * hold. The hash itself came in a box that only the coordinator can have closed. */
+static owm_status check_manifest(struct node *node, const uint8_t sha256[32], uint64_t bytes,
+                                 struct owm_error *error)
+{
+    char hex[65];
+    owm_hex_encode(sha256, 32, hex);
+    PB(GetModelVersionRequest) request = OWM__COORDINATOR__V1__GET_MODEL_VERSION_REQUEST__INIT;
+    request.version_id = hex;
+    PB(ModelVersion) *version = NULL;
+    owm_status status = link_version(node->rpc, &request, &version, error);
+    if (status == OWM_E_NOTFOUND || (status == OWM_OK && version->manifest[0] == '\0')) {
+        owm_log(OWM_LOG_WARN, "checkpoint_without_manifest sha256=%s", hex);
+        status = OWM_OK;
+    } else if (status == OWM_OK) {
+        status = manifest_check(version->manifest, node->coordinator_key, sha256, bytes, error);
+    }
+    link_free(version);
+    return status;
+}
+
 static owm_status fetch(struct node_slot *slot, const uint8_t sha256[32], uint64_t bytes,
                         struct owm_error *error)
 {
@@ -33,6 +55,12 @@ static owm_status fetch(struct node_slot *slot, const uint8_t sha256[32], uint64
     owm_status status = link_download(node->rpc, node->store, &transfer, &received, error);
     owm_counter_add(node->count.bytes_down, received);
     if (status != OWM_OK) return status;
+    status = check_manifest(node, sha256, bytes, error);
+    if (status != OWM_OK) {
+        if (owm_blob_delete(node->store, sha256) != OWM_OK)
+            node_trouble(node, "a refused checkpoint could not be deleted from the cache");
+        return status;
+    }
     char hex[65];
     owm_hex_encode(sha256, 32, hex);
     owm_log(OWM_LOG_INFO, "checkpoint_downloaded sha256=%s bytes=%llu", hex,

@@ -28,6 +28,7 @@ struct owm_worker {
     atomic_uint starts;
     int socket; /* -1: none */
     int log;    /* what it writes to its stderr; -1: none */
+    char runs_on[OWM_WORKER_TEXT_BYTES_MAX];
     uint8_t buffer[OWM_WORKER_MESSAGE_BYTES_MAX];
 };
 
@@ -49,6 +50,11 @@ int owm_worker_pid(const owm_worker *worker)
 unsigned owm_worker_starts(const owm_worker *worker)
 {
     return atomic_load(&worker->starts);
+}
+
+const char *owm_worker_runs_on(const owm_worker *worker)
+{
+    return worker->runs_on;
 }
 
 /* ------------------------------------------------------------------------- its stderr */
@@ -249,6 +255,7 @@ owm_status owm_worker_warm(owm_worker *worker, struct owm_error *error)
         }
     if (status != OWM_OK) return gone(worker, status, error);
     if (message.kind == OWM_WORKER_READY) {
+        memcpy(worker->runs_on, message.text, sizeof worker->runs_on);
         owm_log(OWM_LOG_INFO, "worker_ready slot=%u pid=%d runs_on=\"%s\"", worker->options.slot,
                 owm_worker_pid(worker), message.text);
         return OWM_OK;

@@ -56,6 +56,9 @@ OWM_MUST_USE owm_status owm_worker_run(owm_worker *worker, const struct owm_work
 int owm_worker_pid(const owm_worker *worker);
 unsigned owm_worker_starts(const owm_worker *worker);
 
+/** owm_worker_runs_on: backend and fences, as the worker said when it was ready; "" before. */
+const char *owm_worker_runs_on(const owm_worker *worker);
+
 /** owm_worker_close: end the process and free. NULL is allowed. */
 void owm_worker_close(owm_worker *worker);
 

@@ -1,0 +1,285 @@
+/* doctor.c: the checks of `owm-node doctor`. */
+#include "node/doctor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "node/detect.h"
+#include "node/link.h"
+#include "node/node.h"
+
+#define CLOCK_OFF_MAX_MS 30000
+#define DISK_FREE_MIN    (UINT64_C(2) << 30)
+
+/** add: one finding; `fix` "" for what is fine. */
+static void add(struct doctor_report *report, enum doctor_severity severity, const char *check,
+                const char *fix, const char *format, ...) __attribute__((format(printf, 5, 6)));
+static void add(struct doctor_report *report, enum doctor_severity severity, const char *check,
+                const char *fix, const char *format, ...)
+{
+    OWM_ASSERT(report->count < DOCTOR_FINDINGS_MAX);
+    struct doctor_finding *f = &report->finding[report->count++];
+    f->severity = severity;
+    snprintf(f->check, sizeof f->check, "%s", check);
+    snprintf(f->fix, sizeof f->fix, "%s", fix);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(f->what, sizeof f->what, format, args);
+    va_end(args);
+}
+
+static void check_tier(const struct owm_node_config *config, struct doctor_report *report)
+{
+    const struct owm_detect_places places = {.bandwidth_mbps = config->bandwidth_mbps};
+    struct owm_machine m;
+    struct owm_tier_result tier;
+    owm_detect(&places, &m);
+    owm_tier_decide(&m, config->tier_override, &tier);
+    add(report, DOCTOR_OK, "machine", "", "%s, VRAM %.1f GB (%s), RAM %.1f GB, %.0f Mbit/s (%s)",
+        m.device, (double)m.vram_bytes / 1e9, m.vram_source, (double)m.ram_bytes / 1e9,
+        m.bandwidth_mbps, m.bandwidth_source);
+    const struct owm_tier_row *row = owm_tier_row_of(tier.tier);
+    if (row == NULL)
+        add(report, DOCTOR_ERROR, "tier",
+            "Add what is short. If a number is measured wrongly, set node.bandwidth_mbps, or "
+            "node.tier_override (the network sees that it was set by hand)",
+            "below Tier 1: %s (have of needed)", tier.why);
+    else if (tier.overridden && tier.tier > tier.measured)
+        add(report, DOCTOR_WARNING, "tier", "Set node.tier_override = \"\" to use what is measured",
+            "%s by node.tier_override, but the machine measures as %s: %s", row->name,
+            owm_tier_code(tier.measured), tier.why);
+    else
+        add(report, DOCTOR_OK, "tier", "", "%s, rewards x %s", row->name, row->multiplier);
+}
+
+static void check_identity(const struct owm_node_config *config, struct doctor_report *report)
+{
+    struct stat st;
+    if (lstat(config->identity_key, &st) != 0) {
+        add(report, DOCTOR_OK, "identity", "", "%s will be made at the first start",
+            config->identity_key);
+        return;
+    }
+    owm_identity *identity = NULL;
+    struct owm_error error;
+    if (owm_identity_load_or_create(config->identity_key, &identity, NULL, &error) == OWM_OK)
+        add(report, DOCTOR_OK, "identity", "", "%s is in order; keep a copy of it elsewhere",
+            config->identity_key);
+    else
+        add(report, DOCTOR_ERROR, "identity", "Do what the message says; never delete the file",
+            "%s", error.text);
+    owm_identity_close(identity);
+}
+
+static void check_instance(const struct owm_node_config *config, struct doctor_report *report)
+{
+    char *path = NULL, pid[24] = "";
+    if (asprintf(&path, "%s/lock", config->data_dir) < 0) return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0) {
+        if (read(fd, pid, sizeof pid - 1) < 0) pid[0] = '\0';
+        add(report, DOCTOR_OK, "running", "", "owm-node runs (pid %.12s)", pid);
+    } else {
+        add(report, DOCTOR_OK, "running", "", "owm-node does not run with %s now",
+            config->data_dir);
+    }
+    if (fd >= 0) close(fd);
+    free(path);
+}
+
+static void check_disk(const struct owm_node_config *config, struct doctor_report *report)
+{
+    struct statvfs fs;
+    const char *place = config->data_dir;
+    if (statvfs(place, &fs) != 0) {
+        place = "/";
+        if (statvfs(place, &fs) != 0) return;
+    }
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    bool enough = free_bytes >= DISK_FREE_MIN;
+    add(report, enough ? DOCTOR_OK : DOCTOR_WARNING, "disk",
+        enough ? "" : "Free some space, or set model.model_cache_dir to another disk",
+        "%.1f GB are free at %s", (double)free_bytes / 1e9, place);
+}
+
+static void check_worker(const struct owm_node_config *config, struct doctor_report *report)
+{
+    const struct owm_worker_options options = {
+        .path = config->worker_path, .threads = 1, .silence_ms = 10000};
+    owm_worker *worker = NULL;
+    struct owm_error error = {""};
+    owm_status status = owm_worker_open(&options, &worker);
+    if (status == OWM_OK) status = owm_worker_warm(worker, &error);
+    if (status == OWM_OK)
+        add(report, DOCTOR_OK, "worker", "", "a sandboxed worker started: %s",
+            owm_worker_runs_on(worker));
+    else
+        add(report, DOCTOR_ERROR, "worker",
+            "Install owm-worker beside owm-node or set node.worker_path; the kernel needs seccomp",
+            "no worker could be started: %s", error.text);
+    owm_worker_close(worker);
+}
+
+static void check_shard(const struct owm_node_config *config, struct doctor_report *report)
+{
+    struct shard shard;
+    struct owm_error error;
+    owm_status status = shard_open(
+        config->shard_paths, config->allow_contributor_data ? config->contributor_data_dir : NULL,
+        (uint64_t)config->shard_max_mb << 20, &shard, &error);
+    if (status != OWM_OK)
+        add(report, DOCTOR_ERROR, "data", "Correct data.shard_paths in owm.toml", "%s", error.text);
+    else if (shard.fd < 0)
+        add(report, DOCTOR_WARNING, "data",
+            "Set data.shard_paths = \"/folder/with/text\"; the text never leaves this machine",
+            "no training text: this node gets no federated rounds, which pay most");
+    else
+        add(report, DOCTOR_OK, "data", "", "%zu text files, %.1f MB", shard.files,
+            (double)shard.bytes / 1e6);
+    if (status == OWM_OK) shard_close(&shard);
+}
+
+static void check_lightning(const struct owm_node_config *config, struct doctor_report *report)
+{
+    if (config->node_uri[0])
+        add(report, DOCTOR_OK, "lightning", "", "rewards go to %.100s", config->node_uri);
+    else
+        add(report, DOCTOR_WARNING, "lightning",
+            "Set lightning.node_uri = \"pubkey@host:port\" of your Lightning node",
+            "no Lightning node: rewards stay owed; networks with stake refuse the registration");
+}
+
+/* --------------------------------------------------------------------------- coordinator */
+
+/** hello: judge the coordinator's answer. */
+static void hello(struct owm_rpc_client *rpc, const uint8_t key[32], const char *target,
+                  struct doctor_report *report)
+{
+    PB(HelloRequest) request = OWM__COORDINATOR__V1__HELLO_REQUEST__INIT;
+    char software[] = NODE_SOFTWARE " doctor";
+    request.protocol_min = NODE_PROTOCOL_MIN;
+    request.protocol_max = NODE_PROTOCOL_MAX;
+    request.software = software;
+    PB(HelloResponse) *answer = NULL;
+    struct owm_error error;
+    if (link_hello(rpc, &request, &answer, &error) != OWM_OK) {
+        add(report, DOCTOR_ERROR, "coordinator",
+            "Check network.coordinator_url, your internet connection and outgoing TCP; check that "
+            "network.coordinator_cert is the current certificate",
+            "%s does not answer: %.300s", target, error.text);
+        return;
+    }
+    int64_t off = answer->server_time_ms - owm_clock_wall_ms();
+    bool same =
+        answer->coordinator_key.len == 32 && memcmp(answer->coordinator_key.data, key, 32) == 0;
+    if (!same)
+        add(report, DOCTOR_ERROR, "coordinator", "Get the current certificate from its operator",
+            "%s has another key than network.coordinator_cert", target);
+    else
+        add(report, DOCTOR_OK, "coordinator", "", "%s answers; network %.24s, stake policy %.24s",
+            target, answer->network, answer->stake_policy);
+    struct owm_error why;
+    if (same && node_weights_allowed(answer->network, &why) != OWM_OK)
+        add(report, DOCTOR_ERROR, "provenance", "Update owm-node when a version checks proofs",
+            "%s", why.text);
+    if (answer->server_time_ms && (off > CLOCK_OFF_MAX_MS || off < -CLOCK_OFF_MAX_MS))
+        add(report, DOCTOR_WARNING, "clock",
+            "Turn on time synchronisation: timedatectl set-ntp true",
+            "this clock is %lld s off the coordinator's", (long long)(off / 1000));
+    link_free(answer);
+}
+
+/** check_coordinator: with a throw-away identity: Hello needs none that is registered. */
+static void check_coordinator(const struct owm_node_config *config, struct doctor_report *report)
+{
+    char target[OWM_NODE_TARGET_MAX];
+    struct owm_error error = {""};
+    uint8_t *pem = NULL, key[32];
+    size_t bytes = 0;
+    owm_status status = owm_node_target(config->coordinator_url, target, &error);
+    if (status == OWM_OK && config->coordinator_cert[0] == '\0')
+        status = owm_fail(&error, OWM_E_CONFIG, "network.coordinator_cert is empty");
+    if (status == OWM_OK)
+        status = owm_fs_read(config->coordinator_cert, 65536, &pem, &bytes, &error);
+    if (status == OWM_OK && owm_cert_public_key((char *)pem, bytes, key) != OWM_OK)
+        status = owm_fail(&error, OWM_E_CONFIG, "%s is no certificate with an Ed25519 key",
+                          config->coordinator_cert);
+    owm_identity *identity = NULL;
+    struct owm_cert cert = {0};
+    struct owm_rpc_client *rpc = NULL;
+    if (status == OWM_OK) status = owm_identity_generate(&identity);
+    if (status == OWM_OK) status = owm_identity_cert(identity, "owm-node", NULL, &cert, &error);
+    const struct owm_rpc_client_config client = {.target = target,
+                                                 .server_certificate_pem = (char *)pem,
+                                                 .certificate_pem = cert.cert_pem,
+                                                 .key_pem = cert.key_pem};
+    if (status == OWM_OK) status = owm_rpc_client_open(&rpc, &client, &error);
+    if (status == OWM_OK)
+        hello(rpc, key, target, report);
+    else
+        add(report, DOCTOR_ERROR, "coordinator",
+            "Set network.coordinator_url and network.coordinator_cert in owm.toml", "%s",
+            error.text);
+    owm_rpc_client_close(rpc);
+    owm_cert_deinit(&cert);
+    owm_identity_close(identity);
+    free(pem);
+}
+
+/* -------------------------------------------------------------------------------- report */
+
+void doctor_run(const struct owm_node_config *config, struct doctor_report *report)
+{
+    report->count = 0;
+    check_instance(config, report);
+    check_identity(config, report);
+    check_tier(config, report);
+    check_disk(config, report);
+    check_worker(config, report);
+    check_shard(config, report);
+    check_lightning(config, report);
+    check_coordinator(config, report);
+}
+
+static const char *const severities[] = {"ok", "warning", "error"};
+
+static void print_json(const struct doctor_report *report, FILE *out)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->count; i++) {
+        const struct doctor_finding *f = &report->finding[i];
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:s,s:s}", "severity", severities[f->severity],
+                                        "check", f->check, "cause", f->what, "fix", f->fix));
+    }
+    json_dumpf(list, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(list);
+}
+
+bool doctor_print(const struct doctor_report *report, bool json, FILE *out)
+{
+    bool good = true;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct doctor_finding *f = &report->finding[i];
+        if (f->severity == DOCTOR_ERROR) good = false;
+        if (json) continue;
+        fprintf(out, "%-8s %-12s %s\n", severities[f->severity], f->check, f->what);
+        if (f->fix[0]) fprintf(out, "%-8s %-12s -> %s\n", "", "", f->fix);
+    }
+    if (json)
+        print_json(report, out);
+    else
+        fprintf(out, good ? "\nReady to start.\n" : "\nNot ready: see the errors above.\n");
+    return good;
+}
