@@ -43,7 +43,8 @@ struct owm_screen_policy owm_screen_defaults(void)
                                       .floor = 0.1,
                                       .ceiling = 5,
                                       .duplicate_cos = 0.98,
-                                      .loss_margin = 0.02};
+                                      .loss_margin = 0.005,
+                                      .loss_share = 0.25};
 }
 
 /* Natural logarithm of x > 0: x = m 2^e, ln m = 2 atanh((m - 1) / (m + 1)), |s| <= 0.172. */
@@ -107,7 +108,7 @@ void owm_packages_sort(struct owm_fl_package *packages, uint32_t count)
 static bool policy_makes_sense(const struct owm_screen_policy *p)
 {
     return p->k >= 0 && p->dead_band >= 1 && p->floor >= 0 && p->floor < 1 && p->ceiling > 1
-           && p->duplicate_cos > 0 && p->loss_margin >= 0;
+           && p->duplicate_cos > 0 && p->loss_margin >= 0 && p->loss_share >= 0;
 }
 
 static owm_status check_arguments(const struct owm_screen_policy *policy,
@@ -234,11 +235,13 @@ static void screen_loss(const struct owm_screen_policy *policy,
         if (!isnan(packages[i].loss_change)) known[n++] = packages[i].loss_change;
     if (n == 0) return;
     qsort(known, n, sizeof *known, compare_doubles);
-    if (known[(n - 1) / 2] >= 0) return;
+    double middle = known[(n - 1) / 2];
+    if (middle >= 0) return;
+    double margin = fmax(policy->loss_margin, -policy->loss_share * middle);
     for (uint32_t i = 0; i < report->count; i++)
-        if (packages[i].loss_change > policy->loss_margin)
+        if (packages[i].loss_change > margin)
             reject(report, i, OWM_SCREEN_LOSS,
-                   n >= BOUNDS_MIN && packages[i].loss_change > 3 * policy->loss_margin);
+                   n >= BOUNDS_MIN && packages[i].loss_change > 3 * margin);
 }
 
 owm_status owm_screen(const struct owm_screen_policy *policy, const struct owm_fl_package *packages,

@@ -44,7 +44,9 @@ struct owm_fl_package {
     struct owm_sparse sparse; /* borrowed */
     uint64_t arrival_ms;      /* orders duplicates: the earliest stays */
     double prior;             /* tier x stake weight, > 0; never used to screen */
-    double loss_change; /* held-out bits per byte with this update minus without; NaN unknown */
+    double loss_change; /* held-out bits per byte with this package added at the weight that it
+                           will have (server lr / count), minus without; NaN unknown. Alone
+                           at full weight an honest package may well raise the loss. */
 };
 
 struct owm_screen_policy {
@@ -54,7 +56,8 @@ struct owm_screen_policy {
     double ceiling;       /* a norm above this multiple is strong evidence; below 5 packages it is
                              the only upper bound; 5 */
     double duplicate_cos; /* 0.98 */
-    double loss_margin;   /* bits per byte an update may raise the held-out loss; 0.02 */
+    double loss_margin;   /* bits per byte a package may raise the held-out loss; 0.005 */
+    double loss_share;    /* or this share of what the median package lowers it, if more; 0.25 */
 };
 
 struct owm_screen_verdict {
