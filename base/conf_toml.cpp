@@ -13,6 +13,7 @@
         if (!(condition)) throw std::logic_error("malformed");                                     \
     } while (0)
 
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -52,6 +53,77 @@ unsigned control_character_line(std::string_view text)
             line++;
         else if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7f)
             return line;
+    }
+    return 0;
+}
+
+/* Text that may hold a secret: wiped also when an exception passes. */
+struct Wiped {
+    std::string text;
+    ~Wiped()
+    {
+        explicit_bzero(text.data(), text.size());
+    }
+};
+
+/* The code point at text[i], which moves behind it; 0 if the bytes are not UTF-8 (RFC 3629). */
+char32_t take_code_point(std::string_view text, size_t &i)
+{
+    static const char32_t least[] = {0x80, 0x800, 0x10000};
+    unsigned char first = static_cast<unsigned char>(text[i++]);
+    int more = (first & 0xE0) == 0xC0   ? 1
+               : (first & 0xF0) == 0xE0 ? 2
+               : (first & 0xF8) == 0xF0 ? 3
+                                        : 0;
+    if (more == 0) return 0;
+    char32_t point = first & (0x3F >> more);
+    for (int n = 0; n < more; n++, i++) {
+        if (i >= text.size() || (text[i] & 0xC0) != 0x80) return 0;
+        point = point << 6 | (static_cast<unsigned char>(text[i]) & 0x3F);
+    }
+    bool fits = point >= least[more - 1] && point <= 0x10FFFF && (point & 0x1FF800) != 0xD800;
+    return fits ? point : 0;
+}
+
+/* The same text in ASCII: in "strings" a letter beyond it becomes \UXXXXXXXX, in comments "?". TOML
+ * allows it in 'literal strings' too; there and elsewhere it is refused. toml++ 3.3 runs into
+ * undefined behaviour on such letters in malformed text, so it gets none. Returns the line of a
+ * letter that is refused, or 0. */
+unsigned to_ascii(std::string_view text, std::string &ascii)
+{
+    unsigned line = 1;
+    std::string_view quote; /* What ends the string that we are in; "#" in a comment. */
+    for (size_t i = 0; i < text.size();) {
+        char c = text[i];
+        if (static_cast<unsigned char>(c) >= 0x80) {
+            char escape[11];
+            char32_t point = take_code_point(text, i);
+            if (point == 0 || quote.empty() || quote[0] == '\'') return line;
+            snprintf(escape, sizeof escape, "\\U%08X", static_cast<unsigned>(point));
+            ascii += quote[0] == '#' ? "?" : escape;
+            continue;
+        }
+        size_t taken = 1;
+        if (c == '\n') {
+            line++;
+            if (quote.size() == 1) quote = {};
+        } else if (quote.empty() && c == '#') {
+            quote = "#";
+        } else if (quote.empty() && (c == '"' || c == '\'')) {
+            quote = c == '"' ? "\"\"\"" : "'''";
+            if (text.substr(i, 3) == quote)
+                taken = 3;
+            else
+                quote.remove_suffix(2);
+        } else if (!quote.empty() && quote[0] == '"' && c == '\\' && i + 1 < text.size()
+                   && static_cast<unsigned char>(text[i + 1]) < 0x80 && text[i + 1] != '\n') {
+            taken = 2;
+        } else if (!quote.empty() && quote[0] != '#' && text.substr(i, quote.size()) == quote) {
+            taken = quote.size();
+            quote = {};
+        }
+        ascii += text.substr(i, taken);
+        i += taken;
     }
     return 0;
 }
@@ -119,8 +191,13 @@ extern "C" owm_status owm_conf_toml(const char *name, const char *text, size_t t
         if (unsigned line = control_character_line(view))
             return owm_fail(error, OWM_E_CONFIG, "%s:%u: a control character; is this a text file?",
                             name, line);
-        toml::table table = toml::parse(view);
-        return visit_table(Walk{name, fn, ctx, error}, "", table);
+        Wiped ascii;
+        ascii.text.reserve(text_bytes * 5 + 1); /* No growth leaves a copy behind. */
+        if (unsigned line = to_ascii(view, ascii.text))
+            return owm_fail(error, OWM_E_CONFIG,
+                            "%s:%u: a letter beyond ASCII must be UTF-8 in a \"string\"", name,
+                            line);
+        return visit_table(Walk{name, fn, ctx, error}, "", toml::parse(ascii.text));
     } catch (const toml::parse_error &why) {
         return owm_fail(error, OWM_E_CONFIG, "%s:%u: %.300s", name,
                         static_cast<unsigned>(why.source().begin.line),

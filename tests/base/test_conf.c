@@ -69,6 +69,21 @@ static void errors_name_place_and_fix(void **state)
     refused(dots, "dots");
 }
 
+/* Found by fuzzing: toml++ runs into undefined behaviour on such letters, so it gets ASCII only. */
+static void letters_beyond_ascii_live_in_strings(void **state)
+{
+    (void)state;
+    struct values values;
+    struct owm_error error = {""};
+    const char *text = "# \xc3\xa4 in a comment\n[node]\nname = \"m\xc3\xbc\xe2\x82\xac\"\n";
+    assert_ok(owm_conf_parse(&table, "f", text, strlen(text), &values, &error));
+    assert_string_equal(values.name, "m\xc3\xbc\xe2\x82\xac");
+    owm_conf_deinit(&table, &values);
+    refused("0\xef\xb9\xbf", "f.toml:1: a letter beyond ASCII");
+    refused("[node]\nname = 'm\xc3\xbc'", "f.toml:2: a letter beyond ASCII");
+    refused("[node]\nname = \"m\xc3\"", "must be UTF-8");
+}
+
 static void flag_before_environment_before_file(void **state)
 {
     (void)state;
@@ -177,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_name_place_and_fix),
+        cmocka_unit_test(letters_beyond_ascii_live_in_strings),
         cmocka_unit_test(flag_before_environment_before_file),
         cmocka_unit_test(flags_are_checked),
         cmocka_unit_test(example_file_reads_back),
