@@ -12,7 +12,8 @@ struct owm_model_config owm_model_config_default(void)
     return (struct owm_model_config){
         .vocab = 256,
         .dim = 192,
-        .layers = 2, /* Wide and shallow: of this size it learns fastest in the first million tokens. */
+        .layers =
+            2, /* Wide and shallow: of this size it learns fastest in the first million tokens. */
         .heads = 6,
         .kv_heads = 2,
         .ffn_dim = 672,

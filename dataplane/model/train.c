@@ -9,11 +9,11 @@
 struct owm_train_options owm_train_options_default(void)
 {
     return (struct owm_train_options){
-        .steps = 100,
+        .steps = 250,
         .batch = 4,
-        .seq = 128,
+        .seq = 64,
         .warmup_steps = 10,
-        .lr = 3e-3f,
+        .lr = 1.2e-3f,
         .beta1 = 0.9f,
         .beta2 = 0.95f,
         .eps = 1e-8f,
@@ -47,14 +47,10 @@ static owm_status check_options(const owm_model *model, const struct owm_text *t
     return OWM_OK;
 }
 
-/** rate: warm-up from 1/warmup to 1, at the end a line down to a tenth. */
+/** rate: the learning rate of a step, counted from 0. */
 static float rate(const struct owm_train_options *o, uint32_t step)
 {
-    float r = 1;
-    if (step < o->warmup_steps) r = (float)(step + 1) / (float)o->warmup_steps;
-    uint32_t left = o->steps - step; /* 1 at the last step. */
-    if (left <= o->decay_steps) r *= 0.1f + 0.9f * (float)left / (float)o->decay_steps;
-    return o->lr * r;
+    return step < o->warmup_steps ? o->lr * (float)(step + 1) / (float)o->warmup_steps : o->lr;
 }
 
 static owm_status train_step(owm_model *model, const struct owm_text *text,

@@ -12,8 +12,7 @@
 /** owm_train_options: start from owm_train_options_default, which are the demo network's values. */
 struct owm_train_options {
     uint32_t steps, batch, seq;
-    uint32_t warmup_steps; /* lr rises linearly over these, then stays, then ... */
-    uint32_t decay_steps;  /* ... falls linearly to a tenth over the last of the steps. */
+    uint32_t warmup_steps; /* lr rises linearly over these, then stays. */
     float lr, beta1, beta2, eps, weight_decay;
     float clip_norm;      /* Gradients above this norm are scaled down to it; 0: never. */
     uint64_t seed;        /* Of the batches; the same seed repeats the run bit for bit. */

@@ -62,6 +62,7 @@ static struct owm_train_options options_of(uint32_t steps)
     struct owm_train_options o = owm_train_options_default();
     o.steps = steps;
     o.seq = 32;
+    o.lr = 3e-3f;
     o.seed = 9;
     return o;
 }
