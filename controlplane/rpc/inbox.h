@@ -51,7 +51,8 @@ OWM_MUST_USE owm_status owm_inbox_open(size_t posts_max, struct owm_inbox **inbo
 void owm_inbox_close(struct owm_inbox *inbox); /* frees what is in it, answering asks with NULL */
 
 /** owm_inbox_put: Takes post, also on failure. Returns: OWM_OK; OWM_E_LIMIT full: the peer may try
- *  again; OWM_E_STATE stopping. A post with `urgent` results of our own work is never refused. */
+ *  again; OWM_E_STATE stopping.
+ *  owm_inbox_put_own: results of our own work are never refused. */
 OWM_MUST_USE owm_status owm_inbox_put(struct owm_inbox *inbox, struct owm_post *post);
 void owm_inbox_put_own(struct owm_inbox *inbox, struct owm_post *post);
 

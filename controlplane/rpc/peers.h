@@ -34,7 +34,7 @@ struct owm_peer {
 
 /** owm_network_view: what every answer to a heartbeat carries. */
 struct owm_network_view {
-    uint32_t round;
+    uint32_t round, pending_tasks;
     uint8_t model_hash[32];
 };
 
@@ -64,8 +64,8 @@ void owm_peers_set_view(struct owm_peers *peers, const struct owm_network_view *
 void owm_peers_view(struct owm_peers *peers, struct owm_network_view *view);
 
 /** owm_peer_set_stream: remember the newest stream of a node (holding a reference on the call);
- *  an older one is ended with ABORTED. stream 0 with a call: forget that call if it is the one.
- *  Returns the number given to the stream. */
+ *  an older one is ended with ABORTED. Returns the number given to the stream, never 0.
+ *  owm_peer_drop_stream: forget it, if it is still that one. */
 uint64_t owm_peer_set_stream(struct owm_peers *peers, struct owm_peer *peer,
                              struct owm_rpc_call *call);
 void owm_peer_drop_stream(struct owm_peers *peers, struct owm_peer *peer, uint64_t stream);

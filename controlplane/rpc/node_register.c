@@ -1,0 +1,247 @@
+/* node_register.c: Hello and RegisterNode: version, challenge, signature, limits (SRS-SEC-03, -04).
+ *
+ * Cheap checks come first; the challenge is spent only once the signature over it is good.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "proto/canonical.h"
+#include "services_internal.h"
+
+#define HOUR_MS 3600000
+
+void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
+{
+    struct owm_services *services = app;
+    PB(HelloRequest) *request = owm__coordinator__v1__hello_request__unpack(NULL, length, bytes);
+    if (!request) {
+        wire_fail(services, call, "Hello", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
+                  "the message does not parse");
+        return;
+    }
+    PB(HelloResponse) response = OWM__COORDINATOR__V1__HELLO_RESPONSE__INIT;
+    uint8_t key[32], challenge[OWM_CHALLENGE_BYTES];
+    char message[160] = "";
+    int64_t now_ms = owm_clock_wall_ms();
+    if (request->protocol_min <= OWM_PROTOCOL_VERSION
+        && request->protocol_max >= OWM_PROTOCOL_VERSION) {
+        response.protocol = OWM_PROTOCOL_VERSION;
+    } else {
+        wire_refuse(services, "Hello", "PROTOCOL_VERSION", call);
+        snprintf(message, sizeof(message),
+                 "this coordinator speaks protocol %d, you speak %u to %u; update %s",
+                 OWM_PROTOCOL_VERSION, request->protocol_min, request->protocol_max,
+                 request->protocol_max < OWM_PROTOCOL_VERSION ? "owm-node" : "the coordinator");
+    }
+    owm_rpc_peer_key(call, key);
+    owm_challenge_issue(services->challenges, key, now_ms, challenge,
+                        &response.challenge_expires_ms);
+    response.message = message;
+    response.challenge = (ProtobufCBinaryData){sizeof(challenge), challenge};
+    response.coordinator_key =
+        (ProtobufCBinaryData){32, (uint8_t *)owm_identity_public_key(services->config.identity)};
+    response.server_time_ms = now_ms;
+    response.network = (char *)services->config.network;
+    response.stake_policy = (char *)services->config.stake_name;
+    wire_reply(call, &response.base);
+    owm__coordinator__v1__hello_request__free_unpacked(request, NULL);
+}
+
+/* ---------------------------------------------------------------------------- RegisterNode */
+
+static void answer_refused(struct owm_services *services, struct owm_rpc_call *call,
+                           const char *code, const char *sentence)
+{
+    PB(RegisterNodeResponse) response = OWM__COORDINATOR__V1__REGISTER_NODE_RESPONSE__INIT;
+    wire_refuse(services, "RegisterNode", code, call);
+    response.status = (char *)"refused";
+    response.error = (char *)code;
+    response.message = (char *)sentence;
+    wire_reply(call, &response.base);
+}
+
+static void describe(const struct owm_services *services, const struct owm_registered_output *out,
+                     char *text, size_t bytes)
+{
+    bool refused = out->code != OWM_CODE_NONE;
+    if (out->code == OWM_CODE_INSUFFICIENT_STAKE)
+        snprintf(text, bytes,
+                 "open a Lightning channel of at least %" PRId64 " sats to %s and register again",
+                 out->required_stake_sats,
+                 services->config.treasury_uri[0] ? services->config.treasury_uri
+                                                  : "the treasury (its address is not published)");
+    else if (refused)
+        snprintf(text, bytes, "%s", owm_code_text(out->code));
+    else if (!services->config.stake_needed)
+        snprintf(text, bytes, "this is a development network (%s): no stake is asked for",
+                 services->config.network);
+}
+
+static void answer_registered(struct owm_ask *ask, const struct owm_output *output)
+{
+    struct owm_services *services = ask->ctx;
+    if (!output) {
+        wire_busy(services, ask->call, "RegisterNode");
+        owm_ask_free(ask);
+        return;
+    }
+    const struct owm_registered_output *out = &output->registered;
+    static const uint8_t none[16];
+    PB(RegisterNodeResponse) response = OWM__COORDINATOR__V1__REGISTER_NODE_RESPONSE__INIT;
+    char node_id[37] = "", message[300] = "";
+    if (memcmp(out->node_id, none, 16) != 0) owm_uuid_format(out->node_id, node_id);
+    describe(services, out, message, sizeof(message));
+    response.node_id = node_id;
+    response.status = (char *)(node_id[0] ? owm_node_status_name(out->status) : "refused");
+    response.error = (char *)owm_code_name(out->code);
+    response.message = message;
+    response.required_stake_sats = out->required_stake_sats;
+    response.treasury_uri = (char *)services->config.treasury_uri;
+    response.heartbeat_period_ms = services->config.heartbeat_ms;
+    response.manifest_period_ms = services->config.manifest_ms;
+    if (out->code != OWM_CODE_NONE)
+        wire_refuse(services, "RegisterNode", owm_code_name(out->code), ask->call);
+    else
+        owm_counter_add(services->registrations, 1);
+    wire_reply(ask->call, &response.base);
+    owm_ask_free(ask);
+}
+
+/* SRS-LN-02: pubkey@host:port. */
+static bool is_node_uri(const char *uri)
+{
+    size_t hex = strspn(uri, "0123456789abcdefABCDEF");
+    const char *colon = strrchr(uri, ':');
+    return hex == 66 && uri[66] == '@' && colon && colon > uri + 67 && colon[1]
+           && strspn(colon + 1, "0123456789") == strlen(colon + 1) && strlen(uri) < OWM_URI_BYTES;
+}
+
+static const char *check_challenge(struct owm_services *services, const uint8_t key[32],
+                                   const PB(RegisterNodeRequest) * request, const char **sentence)
+{
+    owm_status status = owm_challenge_use(services->challenges, key, owm_clock_wall_ms(),
+                                          request->challenge.data, request->challenge.len);
+    *sentence = "ask for a new challenge with Hello and sign that one";
+    if (status == OWM_OK) return NULL;
+    if (status == OWM_E_EXISTS) {
+        *sentence = "this challenge was used before: a registration cannot be sent twice";
+        return "REPLAYED";
+    }
+    if (status == OWM_E_TIMEOUT) return "CHALLENGE_EXPIRED";
+    if (status == OWM_E_LIMIT) {
+        *sentence = "too many nodes register at this moment; try again in a minute";
+        return "BUSY";
+    }
+    return "UNKNOWN_CHALLENGE";
+}
+
+/* Everything about the request itself. Returns the code of the refusal, or NULL. */
+static const char *check_request(struct owm_services *services, const uint8_t key[32],
+                                 const PB(RegisterNodeRequest) * request, const char **sentence)
+{
+    uint8_t declared[32], text[OWM_CANONICAL_BYTES_MAX];
+    size_t bytes = 0;
+    int64_t skew_ms = request->timestamp_ms - owm_clock_wall_ms();
+    if (request->protocol != OWM_PROTOCOL_VERSION) {
+        *sentence = "the protocol version is not the one agreed in Hello; update owm-node";
+        return "PROTOCOL_VERSION";
+    }
+    if (owm_hex_decode(request->public_key, declared, 32) != OWM_OK
+        || !owm_bytes_equal(declared, key, 32)) {
+        *sentence = "public_key is not the key of this connection's certificate";
+        return "WRONG_KEY";
+    }
+    if (skew_ms > services->config.clock_skew_ms || skew_ms < -services->config.clock_skew_ms) {
+        *sentence = "the time in the request is too far from ours; set this machine's clock";
+        return "STALE_TIMESTAMP";
+    }
+    if (request->signature.len != OWM_SIGNATURE_BYTES
+        || owm_canonical_register(text, &bytes, request,
+                                  owm_identity_public_key(services->config.identity))
+               != OWM_OK
+        || owm_verify(key, OWM_DOMAIN_REGISTER, text, bytes, request->signature.data) != OWM_OK) {
+        *sentence = "the signature does not fit the request and the key";
+        return "BAD_SIGNATURE";
+    }
+    if (services->config.stake_needed && !is_node_uri(request->ln_node_uri)) {
+        *sentence = "ln_node_uri must be pubkey@host:port of the node's Lightning node";
+        return "BAD_LN_URI";
+    }
+    return check_challenge(services, key, request, sentence);
+}
+
+/* SRS-SEC-04: new nodes per address; behind Tor all come from one address, so per key there
+ * (SRS-NET-07). A key that is registered may come back as often as it likes. */
+static bool may_be_new(struct owm_services *services, const struct owm_rpc_call *call,
+                       const uint8_t key[32], int64_t *wait_ms)
+{
+    if (!services->rate || owm_peers_find(services->config.peers, key)) return true;
+    char source[OWM_RATE_SOURCE_BYTES_MAX];
+    if (wire_is_tor(services, call))
+        owm_hex_encode(key, 32, source);
+    else
+        snprintf(source, sizeof(source), "%s", owm_rpc_peer_address(call));
+    *wait_ms = HOUR_MS;
+    return owm_rate_take(services->rate, source, owm_clock_wall_ms(), wait_ms) == OWM_OK;
+}
+
+static void post_registration(struct owm_services *services, struct owm_rpc_call *call,
+                              const uint8_t key[32], const PB(RegisterNodeRequest) * request,
+                              const struct owm_capabilities *capabilities)
+{
+    struct owm_post *post = owm_post_new(OWM_EVENT_REGISTER);
+    if (post) post->ask = owm_ask_new(answer_registered, services, call);
+    if (!post || !post->ask) {
+        owm_post_free(post);
+        wire_busy(services, call, "RegisterNode");
+        return;
+    }
+    struct owm_register_event *event = &post->event.reg;
+    owm_uuid_random(event->node_id);
+    memcpy(event->public_key, key, 32);
+    event->capabilities = *capabilities;
+    snprintf(event->ln_node_uri, sizeof(event->ln_node_uri), "%s", request->ln_node_uri);
+    snprintf(event->onion_address, sizeof(event->onion_address), "%s", request->onion_address);
+    snprintf(event->alias, sizeof(event->alias), "%s", request->alias);
+    event->stake_sats = 0; /* no Lightning node is configured in this version: no channel is seen */
+    wire_post(services, call, "RegisterNode", post);
+}
+
+void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
+{
+    struct owm_services *services = app;
+    PB(RegisterNodeRequest) *request =
+        owm__coordinator__v1__register_node_request__unpack(NULL, length, bytes);
+    if (!request) {
+        wire_fail(services, call, "RegisterNode", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
+                  "the message does not parse");
+        return;
+    }
+    uint8_t key[32];
+    struct owm_capabilities capabilities;
+    struct owm_error error = {""};
+    const char *sentence = "";
+    int64_t wait_ms = 0;
+    owm_rpc_peer_key(call, key);
+    const char *code = check_request(services, key, request, &sentence);
+    if (code) {
+        answer_refused(services, call, code, sentence);
+    } else if (wire_capabilities(services, request->capabilities, &capabilities, &error)
+               != OWM_OK) {
+        answer_refused(services, call, "BAD_CAPABILITIES", error.text);
+    } else if (!may_be_new(services, call, key, &wait_ms)) {
+        owm_fail(&error, OWM_E_LIMIT,
+                 "at most %u new nodes per address and hour; try again in %" PRId64 " minutes",
+                 services->config.registrations_per_hour, wait_ms / 60000 + 1);
+        answer_refused(services, call, "TOO_MANY_NODES", error.text);
+    } else {
+        post_registration(services, call, key, request, &capabilities);
+    }
+    owm__coordinator__v1__register_node_request__free_unpacked(request, NULL);
+}

@@ -1,0 +1,112 @@
+/* services_internal.h: what the files of this folder share. */
+#ifndef OWM_RPC_SERVICES_INTERNAL_H
+#define OWM_RPC_SERVICES_INTERNAL_H
+
+#include <pthread.h>
+
+#include <coordinator.pb-c.h>
+#include <internal.pb-c.h>
+
+#include "controlplane/rpc/challenge.h"
+#include "controlplane/rpc/rate.h"
+#include "controlplane/rpc/services.h"
+
+#define PB(name)  Owm__Coordinator__V1__##name
+#define PBI(name) Owm__Internal__V1__##name
+
+struct watcher;
+
+struct owm_services {
+    struct owm_services_config config;
+    struct owm_challenges *challenges;
+    struct owm_rate *rate;
+    struct owm_rpc_server *nodes, *internal;
+    int64_t started_ms;
+
+    pthread_mutex_t reader_lock; /* one connection for questions */
+    struct owm_pg *reader;
+
+    pthread_mutex_t public_lock;
+    uint8_t public_blobs[OWM_PUBLIC_BLOBS_MAX][32];
+    uint64_t public_count;
+    atomic_ullong bytes_down;
+
+    struct watcher *watchers; /* engine's thread only */
+    size_t watcher_count;
+
+    owm_counter *heartbeats_fast, *heartbeats_slow, *registrations, *results;
+};
+
+/** wire_refuse: count and log a refusal: code is a short literal such as "WRONG_KEY". */
+void wire_refuse(struct owm_services *services, const char *method, const char *code,
+                 const struct owm_rpc_call *call);
+
+/** wire_fail: the same, and end the call with "CODE: sentence". */
+void wire_fail(struct owm_services *services, struct owm_rpc_call *call, const char *method,
+               enum owm_rpc_code rpc, const char *code, const char *sentence);
+
+/** wire_reply: pack and answer. */
+void wire_reply(struct owm_rpc_call *call, const ProtobufCMessage *message);
+
+/** wire_send: pack and queue on a stream. */
+owm_status wire_send(struct owm_rpc_call *call, const ProtobufCMessage *message);
+
+/** wire_peer: the registered node behind a call whose node_id says the same; else the call is
+ *  failed with UNKNOWN_NODE or WRONG_KEY, and NULL. node_id NULL: the message has none. */
+struct owm_peer *wire_peer(struct owm_services *services, struct owm_rpc_call *call,
+                           const char *method, const char *node_id);
+
+/** wire_post: put into the inbox; failed with RESOURCE_EXHAUSTED when it is full. */
+void wire_post(struct owm_services *services, struct owm_rpc_call *call, const char *method,
+               struct owm_post *post);
+
+/** wire_busy: end the call: out of memory or a full queue; the peer may try again. */
+void wire_busy(struct owm_services *services, struct owm_rpc_call *call, const char *method);
+
+bool wire_is_tor(const struct owm_services *services, const struct owm_rpc_call *call);
+
+/** wire_capabilities: from the wire. Returns: OWM_OK; OWM_E_PROTO with the field. */
+owm_status wire_capabilities(const struct owm_services *services, const PB(NodeCapabilities) * in,
+                             struct owm_capabilities *out, struct owm_error *error);
+
+/** Questions to the database run on a worker with the reading connection: fn(services, ask, pg)
+ *  answers ask->call and must not free ask. */
+typedef void read_fn(struct owm_services *services, struct owm_ask *ask, struct owm_pg *pg);
+void wire_read(struct owm_services *services, struct owm_rpc_call *call, const char *method,
+               read_fn *fn, const void *data, size_t bytes);
+
+/** watch_*: who watches a task. Engine's thread only. */
+void watch_changed(struct owm_services *services, const struct owm_task_changed_output *task);
+void watch_close_all(struct owm_services *services);
+
+/** Method rows, one function each: on_message of the row. */
+void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_stream(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_stream_end(void *app, struct owm_rpc_call *call, bool cancelled);
+void on_progress(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_result(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_get_model(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_get_receipt(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_get_earnings(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_upload(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_upload_half_close(void *app, struct owm_rpc_call *call);
+void on_upload_end(void *app, struct owm_rpc_call *call, bool cancelled);
+void on_download(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_download_writable(void *app, struct owm_rpc_call *call);
+void on_download_end(void *app, struct owm_rpc_call *call, bool cancelled);
+
+void on_internal_start(void *app, struct owm_rpc_call *call);
+void on_submit(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_watch(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_watch_end(void *app, struct owm_rpc_call *call, bool cancelled);
+void on_network(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_rounds(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_audit(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+
+void dispatch_task(struct owm_services *services, const struct owm_dispatch_output *dispatch);
+void watch_progress(struct owm_services *services, const uint8_t task_id[16], uint32_t attempt,
+                    const uint8_t *chunk, size_t bytes);
+
+#endif
