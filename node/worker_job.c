@@ -223,7 +223,6 @@ static owm_status train(struct worker *worker, const struct owm_worker_train *re
     options.batch = request->batch;
     options.seq = request->seq;
     options.warmup_steps = request->warmup_steps;
-    if (options.decay_steps > options.steps - options.warmup_steps) options.decay_steps = 0;
     options.lr = request->lr;
     options.weight_decay = request->weight_decay;
     options.seed = request->seed;

@@ -1,0 +1,106 @@
+/* coordinator_double.h: a stand-in for the coordinator in the node's tests: the real protocol over
+ * real mutual TLS, with a script instead of a scheduler. It verifies what the real one verifies.
+ * Test code: nothing of it is in a product program.
+ */
+#ifndef COORDINATOR_DOUBLE_H
+#define COORDINATOR_DOUBLE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/identity.h"
+#include "base/rpc/rpc.h"
+#include "coordinator.pb-c.h"
+
+#define DOUBLE_RESULTS_MAX 32
+#define DOUBLE_NODE_ID     "11111111-2222-4333-8444-555555555555"
+
+struct double_result {
+    char task_id[64];
+    uint64_t lease_token;
+    char error[256];
+    uint8_t output[65536]; /* plain */
+    size_t output_bytes;
+    bool verified; /* signature, box and hash are right */
+};
+
+/** coordinator_double: fields under "script" are set by the test, those under "seen" are read by
+ *  it; both with lock held, or while nothing runs. */
+struct coordinator_double {
+    owm_identity *identity;
+    struct owm_cert cert;
+    struct owm_rpc_server *server;
+    int port;
+    pthread_mutex_t lock;
+
+    /* script */
+    const char *network;        /* "devnet" */
+    const char *register_error; /* "" or INSUFFICIENT_STAKE … */
+    bool wrong_key;             /* Hello shows another key */
+    bool bad_manifest;          /* the model manifest's signature is broken */
+    bool mute;                  /* results are never answered (UNAVAILABLE) */
+    bool refuse_results;        /* answered, but refused */
+    bool forget_node;           /* heartbeats: NOT_FOUND until the next registration */
+    const char *lost_lease;     /* in each heartbeat's answer */
+    unsigned heartbeat_ms, manifest_ms;
+    const uint8_t *blob; /* the checkpoint it serves */
+    size_t blob_bytes;
+    size_t blob_break;         /* the download breaks off at this byte, once; 0: never */
+    const char *verdict;       /* of GetReceipt: pending, unknown, included, not_included */
+    const char *payment_state; /* of GetEarnings for each accepted result */
+
+    /* seen */
+    unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts;
+    unsigned bad_signatures;
+    bool draining;
+    uint64_t boot_id, download_offset;
+    size_t leases;
+    uint32_t free_slots;
+    uint64_t last_sequence;
+    uint8_t challenge[32], node_key[32];
+    struct owm_rpc_call *stream;
+    struct double_result result[DOUBLE_RESULTS_MAX];
+    size_t result_count, submits;
+    char text[65536]; /* of ReportProgress, plain */
+    size_t text_bytes;
+    uint8_t *upload;
+    size_t upload_bytes, uploads;
+};
+
+void double_open(struct coordinator_double *d);
+void double_close(struct coordinator_double *d);
+
+/** double_stop / double_restart: as if the process died; the same port and key come back. */
+void double_stop(struct coordinator_double *d);
+void double_restart(struct coordinator_double *d);
+
+/** double_drop_stream: end the node's task stream. */
+void double_drop_stream(struct coordinator_double *d);
+
+/** double_task: one Task message: boxed, hashed, sent on the stream. */
+struct double_task {
+    const char *id;
+    const char *type;
+    uint64_t lease_token;
+    int timeout_s;
+    const void *payload; /* packed */
+    size_t payload_bytes;
+    bool wrong_hash, wrong_box;
+};
+void double_send(struct coordinator_double *d, const struct double_task *task);
+void double_send_inference(struct coordinator_double *d, const char *id, uint64_t lease_token,
+                           const char *prompt, uint32_t max_tokens);
+void double_send_round(struct coordinator_double *d, const char *id, uint64_t lease_token,
+                       uint32_t round, uint32_t steps);
+
+/** double_wait: until the counter reaches count; false after timeout_ms. */
+bool double_wait(struct coordinator_double *d, const unsigned *counter, unsigned count,
+                 unsigned timeout_ms);
+/** double_wait_results: until that many results were taken (accepted or refused). */
+bool double_wait_results(struct coordinator_double *d, size_t count, unsigned timeout_ms);
+
+/** double_write_cert: the certificate file for network.coordinator_cert. */
+void double_write_cert(const struct coordinator_double *d, const char *path);
+
+#endif

@@ -1,0 +1,269 @@
+/* test_worker.c: SRS-NODE-05, the real owm-worker: work, kept weights, crash, hang, lies about
+ * weights, cancel. */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "dataplane/fl/delta.h"
+#include "fixture.h"
+#include "node/worker_child.h"
+#include "test.h"
+
+static uint8_t *checkpoint;
+static size_t checkpoint_bytes;
+
+static owm_worker *open_worker(unsigned silence_ms)
+{
+    const struct owm_worker_options options = {
+        .path = WORKER, .threads = 1, .memory_mb = 2048, .silence_ms = silence_ms};
+    owm_worker *worker = NULL;
+    assert_ok(owm_worker_open(&options, &worker));
+    return worker;
+}
+
+static struct owm_worker_message infer(uint32_t tokens)
+{
+    struct owm_worker_message m = {.kind = OWM_WORKER_INFER};
+    owm_sha256(checkpoint, checkpoint_bytes, m.infer.model_sha256);
+    m.infer.model_bytes = checkpoint_bytes;
+    m.infer.max_tokens = tokens;
+    m.infer.temperature = 1;
+    m.infer.seed = 9;
+    m.infer.prompt = (const uint8_t *)"once upon";
+    m.infer.prompt_bytes = 9;
+    return m;
+}
+
+struct heard {
+    uint8_t text[8192];
+    size_t count;
+};
+
+static void on_chunk(void *ctx, const uint8_t *bytes, size_t count)
+{
+    struct heard *heard = ctx;
+    assert_true(heard->count + count <= sizeof heard->text);
+    memcpy(heard->text + heard->count, bytes, count);
+    heard->count += count;
+}
+
+static owm_status ask(owm_worker *worker, const struct owm_worker_message *m, struct heard *heard,
+                      const atomic_bool *cancel, struct owm_worker_done *done,
+                      struct owm_error *error)
+{
+    int fd = fixture_memory(checkpoint, checkpoint_bytes);
+    heard->count = 0;
+    const struct owm_worker_call call = {
+        .request = m, .fds = &fd, .cancel = cancel, .on_chunk = on_chunk, .ctx = heard};
+    owm_status status = owm_worker_run(worker, &call, done, error);
+    close(fd);
+    return status;
+}
+
+/* SRS-NODE-05: the same process answers twice, and the same seed gives the same text. */
+static void test_infer(void **state)
+{
+    (void)state;
+    owm_worker *worker = open_worker(20000);
+    struct owm_worker_message m = infer(300);
+    struct owm_worker_done done;
+    struct owm_error error = {""};
+    static struct heard first, second;
+    assert_ok(ask(worker, &m, &first, NULL, &done, &error));
+    assert_int_equal(first.count, 300);
+    assert_int_equal(done.tokens, 300);
+    assert_string_equal(done.finish, "length");
+    int pid = owm_worker_pid(worker);
+    assert_ok(ask(worker, &m, &second, NULL, &done, &error));
+    assert_memory_equal(first.text, second.text, 300);
+    assert_int_equal(owm_worker_pid(worker), pid);
+    assert_int_equal(owm_worker_starts(worker), 1);
+    owm_worker_close(worker);
+}
+
+/* SRS-NODE-10 (hash part): weights with another SHA-256 than promised are not loaded. */
+static void test_wrong_weights(void **state)
+{
+    (void)state;
+    owm_worker *worker = open_worker(20000);
+    struct owm_worker_message m = infer(10);
+    struct owm_worker_done done;
+    struct owm_error error = {""};
+    static struct heard heard;
+    m.infer.model_sha256[0] ^= 1;
+    assert_int_equal(ask(worker, &m, &heard, NULL, &done, &error), OWM_E_STATE);
+    assert_non_null(strstr(error.text, "SHA-256"));
+    m = infer(10);
+    assert_ok(ask(worker, &m, &heard, NULL, &done, &error));
+    owm_worker_close(worker);
+}
+
+static void *kill_soon(void *ctx)
+{
+    owm_worker *worker = ctx;
+    owm_clock_sleep_ms(300);
+    kill(owm_worker_pid(worker), SIGKILL);
+    return NULL;
+}
+
+static void *stop_soon(void *ctx)
+{
+    owm_worker *worker = ctx;
+    owm_clock_sleep_ms(300);
+    /* The process that computes is a child of the one we started, in a namespace of its own: the
+     * whole group is stopped. */
+    kill(-owm_worker_pid(worker), SIGSTOP);
+    return NULL;
+}
+
+/* SRS-NODE-05: a crashed worker is replaced, and the task fails with how it died. */
+static void test_crash(void **state)
+{
+    (void)state;
+    owm_worker *worker = open_worker(20000);
+    struct owm_worker_message m = infer(4096);
+    struct owm_worker_done done;
+    struct owm_error error = {""};
+    static struct heard heard;
+    pthread_t killer;
+    assert_ok(owm_worker_warm(worker, &error));
+    pthread_create(&killer, NULL, kill_soon, worker);
+    owm_status status = OWM_OK;
+    for (int i = 0; i < 2000 && status == OWM_OK; i++)
+        status = ask(worker, &m, &heard, NULL, &done, &error);
+    pthread_join(killer, NULL);
+    assert_int_equal(status, OWM_E_IO);
+    assert_non_null(strstr(error.text, "signal 9"));
+    m = infer(10);
+    assert_ok(ask(worker, &m, &heard, NULL, &done, &error));
+    assert_int_equal(owm_worker_starts(worker), 2);
+    owm_worker_close(worker);
+}
+
+/* SRS-NODE-05: a hung worker is noticed by its silence, killed and replaced. */
+static void test_hang(void **state)
+{
+    (void)state;
+    owm_worker *worker = open_worker(1500);
+    struct owm_worker_message m = infer(4096);
+    struct owm_worker_done done;
+    struct owm_error error = {""};
+    static struct heard heard;
+    pthread_t stopper;
+    assert_ok(owm_worker_warm(worker, &error));
+    pthread_create(&stopper, NULL, stop_soon, worker);
+    owm_status status = OWM_OK;
+    for (int i = 0; i < 2000 && status == OWM_OK; i++)
+        status = ask(worker, &m, &heard, NULL, &done, &error);
+    pthread_join(stopper, NULL);
+    assert_int_equal(status, OWM_E_TIMEOUT);
+    assert_non_null(strstr(error.text, "no sign of life"));
+    m = infer(10);
+    assert_ok(ask(worker, &m, &heard, NULL, &done, &error));
+    owm_worker_close(worker);
+}
+
+/* SRS-NODE-05: a task that is taken back stops early, and the worker lives on. */
+static void test_cancel(void **state)
+{
+    (void)state;
+    owm_worker *worker = open_worker(20000);
+    struct owm_worker_message m = infer(4096);
+    struct owm_worker_done done;
+    struct owm_error error = {""};
+    static struct heard heard;
+    atomic_bool cancel = true;
+    assert_int_equal(ask(worker, &m, &heard, &cancel, &done, &error), OWM_E_CANCELLED);
+    m = infer(10);
+    assert_ok(ask(worker, &m, &heard, NULL, &done, &error));
+    assert_int_equal(owm_worker_starts(worker), 1);
+    owm_worker_close(worker);
+}
+
+/* SRS-MODEL-06 step 4: training gives a package and a residual, and the weights stay as they were:
+ * what the same worker then generates is unchanged. */
+static void test_train(void **state)
+{
+    (void)state;
+    enum { PARAMS_MAX = 1 << 20 };
+    owm_worker *worker = open_worker(20000);
+    struct owm_worker_done done;
+    struct owm_error error = {""};
+    static struct heard before, after;
+    static char text[20000];
+    for (size_t i = 0; i < sizeof text; i++) text[i] = "the cat sat on the mat. "[i % 24];
+    struct owm_worker_message ask_m = infer(200);
+    assert_ok(ask(worker, &ask_m, &before, NULL, &done, &error));
+    struct owm_worker_message m = {.kind = OWM_WORKER_TRAIN};
+    owm_sha256(checkpoint, checkpoint_bytes, m.train.model_sha256);
+    m.train.model_bytes = checkpoint_bytes;
+    m.train.round = 1;
+    m.train.steps = 60;
+    m.train.batch = 4;
+    m.train.seq = 32;
+    m.train.lr = 3e-3f;
+    m.train.topk_permille = 100;
+    float *zeros = calloc(PARAMS_MAX, sizeof *zeros);
+    int fds[OWM_WORKER_FDS_MAX] = {fixture_memory(checkpoint, checkpoint_bytes),
+                                   fixture_memory(text, sizeof text),
+                                   fixture_memory(zeros, PARAMS_MAX * sizeof *zeros),
+                                   fixture_memory("", 0), fixture_memory("", 0)};
+    const struct owm_worker_call call = {.request = &m, .fds = fds};
+    owm_status status = owm_worker_run(worker, &call, &done, &error);
+    assert_string_equal(error.text, "");
+    assert_ok(status);
+    assert_true(done.loss_last < done.loss_first);
+    struct stat st;
+    fstat(fds[OWM_WORKER_FD_PACKAGE], &st);
+    assert_int_equal(st.st_size, done.package_bytes);
+    uint8_t *package = malloc(done.package_bytes);
+    assert_int_equal(pread(fds[OWM_WORKER_FD_PACKAGE], package, done.package_bytes, 0),
+                     done.package_bytes);
+    struct owm_delta_header header;
+    enum owm_delta_reason reason;
+    assert_ok(owm_delta_peek(package, done.package_bytes, &header, &reason));
+    assert_int_equal(header.round, 1);
+    fstat(fds[OWM_WORKER_FD_RESIDUAL_OUT], &st);
+    assert_int_equal(st.st_size, header.parameter_count * sizeof(float));
+    assert_ok(ask(worker, &ask_m, &after, NULL, &done, &error));
+    assert_memory_equal(before.text, after.text, 200);
+    for (int i = 0; i < OWM_WORKER_FDS_MAX; i++) close(fds[i]);
+    free(package);
+    free(zeros);
+    owm_worker_close(worker);
+}
+
+/* SRS-NODE-05: a program that is no worker is a clear failure, not a hang. */
+static void test_no_worker(void **state)
+{
+    (void)state;
+    struct owm_worker_options options = {.path = "/nonexistent/owm-worker", .threads = 1};
+    owm_worker *worker = NULL;
+    struct owm_error error = {""};
+    assert_ok(owm_worker_open(&options, &worker));
+    assert_int_equal(owm_worker_warm(worker, &error), OWM_E_IO);
+    assert_non_null(strstr(error.text, "node.worker_path"));
+    owm_worker_close(worker);
+    options.path = "/bin/true";
+    assert_ok(owm_worker_open(&options, &worker));
+    assert_int_equal(owm_worker_warm(worker, &error), OWM_E_IO);
+    assert_non_null(strstr(error.text, "exit code 0"));
+    owm_worker_close(worker);
+}
+
+int main(void)
+{
+    checkpoint = fixture_checkpoint(&checkpoint_bytes);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_infer),     cmocka_unit_test(test_wrong_weights),
+        cmocka_unit_test(test_crash),     cmocka_unit_test(test_hang),
+        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_train),
+        cmocka_unit_test(test_no_worker),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(checkpoint);
+    return failed;
+}
