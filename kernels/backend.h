@@ -27,8 +27,9 @@ extern "C" {
 struct owm_backend;
 struct owm_pool;
 
-/** owm_device: one opened device. Each backend puts this first in a struct of its own.
- *  Thread: all calls on one device come from one thread at a time. */
+/** owm_device: one opened device. Each backend puts this first in a struct of its own. Ops are
+ * called through `backend` here: open may choose a table more special than the one it was called
+ * on. Thread: all calls on one device come from one thread at a time. */
 struct owm_device {
     const struct owm_backend *backend;
     struct owm_pool *pool; /* Host threads of the cpu backend; NULL: the calling thread alone. */

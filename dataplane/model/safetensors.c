@@ -115,9 +115,8 @@ static owm_status read_offsets(const owm_safetensors *f, struct owm_tensor *t,
     json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > f->data_bytes)
         return owm_fail(error, OWM_E_PROTO,
-                        "safetensors: '%s' lies at %" PRId64 "..%" PRId64
-                        ", outside of the %zu data bytes",
-                        t->name, (int64_t)begin, (int64_t)end, f->data_bytes);
+                        "safetensors: '%s' lies at %lld..%lld, outside of the %zu data bytes",
+                        t->name, (long long)begin, (long long)end, f->data_bytes);
     if ((uint64_t)(end - begin) != t->count * dtype_bytes(t->dtype))
         return owm_fail(error, OWM_E_PROTO,
                         "safetensors: '%s' has %" PRId64 " bytes, its shape needs %" PRIu64,

@@ -1,8 +1,6 @@
-/* test_ops.c: every op of the cpu backend, in each instruction set that this machine has and on one
- * thread and two, against the plain-C reference: sizes 1, odd, block - 1, block, block + 1, large;
- * outputs poisoned first; twice for bit equality; and every refusal (SRS-MODEL-03, issue
- * "kernels").
- */
+/* test_ops.c: every op of the cpu backend, in each instruction set that this machine has, on one thread
+ * and on three, against the plain-C reference: sizes 1, odd, block - 1, block, block + 1, large;
+ * outputs poisoned first; the same bits from one thread and three; and every refusal. */
 #include "base/pool.h"
 #include "check.h"
 

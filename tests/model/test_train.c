@@ -1,5 +1,5 @@
 /* test_train.c: local training: it learns, repeats itself bit for bit, stops when told, and says so
- * when it diverges (SRS-NODE-04, SRS-MODEL-06). */
+ * when it diverges. */
 #include "test.h"
 
 #include <math.h>
@@ -209,5 +209,5 @@ int main(void)
         cmocka_unit_test(test_bad_options), cmocka_unit_test(test_text_sources),
     };
     fill_shard();
-    return cmocka_run_group_tests_name("SRS-MODEL-06 training", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("local training", tests, NULL, NULL);
 }
