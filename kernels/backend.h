@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "kernels/sha256d.h"
 #include "kernels/sparse.h"
 
 #ifdef __cplusplus
@@ -89,6 +90,11 @@ struct owm_backend {
     owm_status (*sparse_sum)(struct owm_device *, const struct owm_sparse_sum *);
     owm_status (*sparse_gram)(struct owm_device *, const struct owm_sparse_gram *);
     owm_status (*apply_update)(struct owm_device *, const struct owm_apply_update *);
+
+    /* Bitcoin: contracts in sha256d.h. */
+    owm_status (*sha256d_scan)(struct owm_device *, const struct owm_sha256d_scan *);
+    owm_status (*sha256d_batch)(struct owm_device *, const struct owm_sha256d_batch *);
+    owm_status (*sha256d_merkle)(struct owm_device *, const struct owm_sha256d_merkle *);
 };
 
 extern const struct owm_backend owm_backend_cpu;       /* SIMD, chosen by cpuid at open. */
