@@ -130,7 +130,7 @@ static owm_status read_tensor(owm_safetensors *f, const char *name, json_t *entr
 {
     struct owm_tensor *t = &f->tensors[f->tensor_count++];
     if (!copy_text(t->name, sizeof t->name, name))
-        return owm_fail(error, OWM_E_LIMIT, "safetensors: tensor name '%.64s…' is too long", name);
+        return owm_fail(error, OWM_E_LIMIT, "safetensors: tensor name '%.64s' is too long", name);
     if (!json_is_object(entry))
         return owm_fail(error, OWM_E_PROTO, "safetensors: '%s' is no object", t->name);
     if (json_object_size(entry) != 3)
