@@ -297,6 +297,7 @@ void owm_engine_node(const owm_engine *e, uint32_t at, int64_t now_ms, struct ow
     view->silent = node->silent;
     view->draining = node->draining;
     view->running = node->running;
+    view->slots_free = node_slots_free(node);
     view->uptime_ppm = owm_reliability_uptime_ppm(&node->row.reliability, now_ms);
     view->stake_bonus_ppm = node_stake_bonus_ppm(e, node);
     view->boot_id = node->boot_id;

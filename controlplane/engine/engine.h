@@ -117,6 +117,7 @@ struct owm_node_view {
     bool silent;             /* no heartbeat for three periods */
     bool draining;
     uint32_t running;
+    uint32_t slots_free; /* tasks it could be given now, were it otherwise fit */
     uint32_t uptime_ppm, stake_bonus_ppm;
     uint64_t boot_id;
     enum owm_why why;

@@ -15,7 +15,7 @@ bool node_takes_tasks(const struct node *node)
            && !node->draining;
 }
 
-static uint32_t slots_free(const struct node *node)
+uint32_t node_slots_free(const struct node *node)
 {
     uint32_t slots = node->row.capabilities.slots;
     uint32_t ours = slots > node->running ? slots - node->running : 0;
@@ -25,7 +25,7 @@ static uint32_t slots_free(const struct node *node)
 void node_refresh(owm_engine *e, uint32_t at)
 {
     struct node *node = &e->node[at];
-    uint32_t slots = slots_free(node);
+    uint32_t slots = node_slots_free(node);
     if (!node_takes_tasks(node) || slots == 0) {
         heap_drop(e, at);
         return;
@@ -117,7 +117,7 @@ enum owm_why node_why(const owm_engine *e, const struct node *node)
     if (node->draining) return OWM_WHY_DRAINING;
     if (node->silent) return OWM_WHY_SILENT;
     if (node->stream == 0) return OWM_WHY_NOT_CONNECTED;
-    if (slots_free(node) == 0) return OWM_WHY_NO_SLOT;
+    if (node_slots_free(node) == 0) return OWM_WHY_NO_SLOT;
     enum owm_why why = OWM_WHY_NOTHING_QUEUED;
     for (uint32_t lane = 0; lane < LANES; lane++) {
         if (e->lane[lane].head == NONE) continue;

@@ -161,6 +161,7 @@ void heap_drop(owm_engine *e, uint32_t node);
 
 /* scheduler.c */
 void node_refresh(owm_engine *e, uint32_t node); /* free or not, and with which score */
+uint32_t node_slots_free(const struct node *node);
 void schedule(owm_engine *e);
 enum owm_why node_why(const owm_engine *e, const struct node *node);
 
