@@ -1,7 +1,7 @@
 /* test_ops.c: every op of the cpu backend against the plain-C reference.
  *
- * In each instruction set that this machine has, on one thread and on three: sizes 1, odd, block - 1,
- * block, block + 1, large; outputs poisoned first; the same bits from one thread and three; and every
+ * In each instruction set that this machine has, on one thread and on three: sizes 1, odd, around
+ * the blocks, large; outputs poisoned first; the same bits from one thread and three; and every
  * refusal. */
 #include "base/pool.h"
 #include "check.h"
