@@ -31,8 +31,9 @@ struct owm_aggregate_policy {
     double fault_share;       /* f = floor(share * n), less those rejected; 0.2 */
     double weight_max;        /* a node's largest share of the weight, but at least 1.5 / n; 1/15 */
     uint32_t weiszfeld_steps; /* 8 */
-    float learning_rate;      /* of the server */
-    float momentum;           /* Nesterov; 0: none */
+    float learning_rate; /* of the server; 1 is the weighted mean; for top-10 % of few nodes 2 is
+                            better */
+    float momentum;      /* Nesterov; 0: none */
 };
 
 /** What a round decided: kept by the caller, printed by the certificate. */

@@ -38,6 +38,7 @@ static void put_policy(FILE *out, const struct owm_aggregate_policy *p)
     put_number(out, "duplicate_cos", p->screen.duplicate_cos);
     put_number(out, "loss_margin", p->screen.loss_margin);
     put_number(out, "loss_share", p->screen.loss_share);
+    put_number(out, "loss_fast", p->screen.loss_fast);
     (void)fprintf(out, "\"weiszfeld_steps\":%u},", p->weiszfeld_steps);
 }
 

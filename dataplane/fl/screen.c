@@ -44,7 +44,8 @@ struct owm_screen_policy owm_screen_defaults(void)
                                       .ceiling = 5,
                                       .duplicate_cos = 0.98,
                                       .loss_margin = 0.005,
-                                      .loss_share = 0.25};
+                                      .loss_share = 0.25,
+                                      .loss_fast = 0.5};
 }
 
 /* Natural logarithm of x > 0: x = m 2^e, ln m = 2 atanh((m - 1) / (m + 1)), |s| <= 0.172. */
@@ -108,7 +109,8 @@ void owm_packages_sort(struct owm_fl_package *packages, uint32_t count)
 static bool policy_makes_sense(const struct owm_screen_policy *p)
 {
     return p->k >= 0 && p->dead_band >= 1 && p->floor >= 0 && p->floor < 1 && p->ceiling > 1
-           && p->duplicate_cos > 0 && p->loss_margin >= 0 && p->loss_share >= 0;
+           && p->duplicate_cos > 0 && p->loss_margin >= 0 && p->loss_share >= 0 && p->loss_share < 1
+           && p->loss_fast >= 0;
 }
 
 static owm_status check_arguments(const struct owm_screen_policy *policy,
@@ -225,7 +227,8 @@ static void screen_duplicates(const struct owm_screen_policy *policy,
 }
 
 /* Only where at least half of the known packages lower the loss is a raised one the package's
- * fault, not the round's. */
+ * fault, not the round's. In the first rounds even a sign flip lowers it a little (a random network
+ * is symmetric), but far less than what was learned. */
 static void screen_loss(const struct owm_screen_policy *policy,
                         const struct owm_fl_package *packages, struct owm_screen_report *report)
 {
@@ -237,9 +240,10 @@ static void screen_loss(const struct owm_screen_policy *policy,
     qsort(known, n, sizeof *known, compare_doubles);
     double middle = known[(n - 1) / 2];
     if (middle >= 0) return;
-    double margin = fmax(policy->loss_margin, -policy->loss_share * middle);
+    double share = policy->loss_share * -middle, margin = fmax(policy->loss_margin, share);
+    double limit = -middle > policy->loss_fast ? -share : margin;
     for (uint32_t i = 0; i < report->count; i++)
-        if (packages[i].loss_change > margin)
+        if (packages[i].loss_change > limit)
             reject(report, i, OWM_SCREEN_LOSS,
                    n >= BOUNDS_MIN && packages[i].loss_change > 3 * margin);
 }

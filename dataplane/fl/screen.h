@@ -20,7 +20,7 @@
     X(NORM_HIGH, "the update's norm is far above the others")                                      \
     X(NORM_LOW, "the update's norm is far below the others")                                       \
     X(DUPLICATE, "the update repeats an earlier package of another node")                          \
-    X(LOSS, "the update makes the held-out loss worse")                                            \
+    X(LOSS, "the update makes the held-out loss worse, or no better where all others do")          \
     X(RULE, "the selected rule gave the update no weight")
 
 enum owm_screen_reason {
@@ -58,6 +58,9 @@ struct owm_screen_policy {
     double duplicate_cos; /* 0.98 */
     double loss_margin;   /* bits per byte a package may raise the held-out loss; 0.005 */
     double loss_share;    /* or this share of what the median package lowers it, if more; 0.25 */
+    double loss_fast; /* while the median package lowers it by more than this (early rounds, where
+                         every text helps), one that lowers it by less than loss_share of the
+                         median is refused, without a mark; 0.5 */
 };
 
 struct owm_screen_verdict {

@@ -164,6 +164,12 @@ static void a_raised_held_out_loss_is_refused(void **state)
     package[0].loss_change = INFINITY;
     screen(4);
     assert_int_equal(report.verdict[0].severity, OWM_SCREEN_SIGNAL);
+    /* In a fast round a package that hardly helps is refused, without a mark. */
+    for (int i = 0; i < 4; i++) package[i].loss_change = i == 0 ? -0.3 : -2.5;
+    screen(4);
+    assert_int_equal(report.verdict[0].reason, OWM_SCREEN_LOSS);
+    assert_int_equal(report.verdict[0].severity, OWM_SCREEN_REJECT_ONLY);
+    assert_int_equal(report.rejected, 1);
     /* Where nobody lowers the loss it is not one node's fault. */
     for (int i = 0; i < 4; i++) package[i].loss_change = 0.5;
     screen(4);
