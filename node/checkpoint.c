@@ -7,6 +7,8 @@
 #include "node/manifest.h"
 #include "node/node.h"
 
+#define DOWNLOAD_TRIES 5
+
 /** make_room: keep the cache within its limit; the new checkpoint itself stays. */
 static void make_room(struct node *node, const uint8_t sha256[32])
 {
@@ -47,13 +49,18 @@ static owm_status fetch(struct node_slot *slot, const uint8_t sha256[32], uint64
 {
     struct node *node = slot->node;
     const struct link_transfer transfer = {.sha256 = sha256,
-                                           .bytes_max = bytes,
+                                           .bytes = bytes,
                                            .cancel = &slot->cancel,
                                            .deadline_ms = slot->task.deadline_ms};
     node_slot_doing(slot, "downloading a checkpoint of %.1f MB", (double)bytes / 1e6);
-    uint64_t received = 0;
-    owm_status status = link_download(node->rpc, node->store, &transfer, &received, error);
-    owm_counter_add(node->count.bytes_down, received);
+    owm_status status = OWM_E_NET;
+    /* A coordinator that restarts comes back within seconds; what is here already stays. */
+    for (unsigned try = 0; try < DOWNLOAD_TRIES && status == OWM_E_NET; try++) {
+        uint64_t received = 0;
+        if (try > 0) node_slot_pause(slot);
+        status = link_download(node->rpc, node->store, &transfer, &received, error);
+        owm_counter_add(node->count.bytes_down, received);
+    }
     if (status != OWM_OK) return status;
     status = check_manifest(node, sha256, bytes, error);
     if (status != OWM_OK) {
@@ -64,7 +71,7 @@ static owm_status fetch(struct node_slot *slot, const uint8_t sha256[32], uint64
     char hex[65];
     owm_hex_encode(sha256, 32, hex);
     owm_log(OWM_LOG_INFO, "checkpoint_downloaded sha256=%s bytes=%llu", hex,
-            (unsigned long long)received);
+            (unsigned long long)bytes);
     make_room(node, sha256);
     return OWM_OK;
 }
@@ -81,9 +88,7 @@ owm_status node_checkpoint(struct node_slot *slot, const uint8_t sha256[static 3
         status = fetch(slot, sha256, bytes, error);
         if (status == OWM_OK) break;
         if (status != OWM_E_STATE || atomic_load(&slot->cancel)) return status;
-        pthread_mutex_lock(&slot->node->lock);
-        node_wait(slot->node, 200);
-        pthread_mutex_unlock(&slot->node->lock);
+        node_slot_pause(slot);
     }
     uint64_t size = 0;
     status = owm_blob_open(slot->node->store, sha256, fd, &size);

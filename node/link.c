@@ -185,7 +185,9 @@ static owm_status receive(struct owm_rpc_stream *stream, struct owm_blob_upload 
             *received += chunk->data.len;
         } else if (status == OWM_E_NOTFOUND && reply.code == OWM_RPC_OK) {
             owm_rpc_reply_free(&reply);
-            return OWM_OK;
+            if (offset >= t->bytes) return OWM_OK;
+            return owm_fail(error, OWM_E_NET, "the model download ended early, at byte %llu",
+                            (unsigned long long)offset);
         } else if (status == OWM_E_NOTFOUND) {
             status = owm_fail(error, reply.code == OWM_RPC_NOT_FOUND ? OWM_E_NOTFOUND : OWM_E_NET,
                               "model download: %s (%s)", reply.text, owm_rpc_code_name(reply.code));
@@ -207,7 +209,7 @@ owm_status link_download(struct owm_rpc_client *rpc, struct owm_blob_store *stor
     *received = 0;
     struct owm_blob_upload *upload = NULL;
     uint64_t offset = 0;
-    owm_status status = owm_blob_begin(store, t->sha256, t->bytes_max, &upload, &offset, error);
+    owm_status status = owm_blob_begin(store, t->sha256, t->bytes, &upload, &offset, error);
     if (status == OWM_E_EXISTS) return OWM_OK;
     if (status != OWM_OK) return status;
     PB(BlobRequest) request = OWM__COORDINATOR__V1__BLOB_REQUEST__INIT;

@@ -58,7 +58,7 @@ owm_status link_next(struct owm_rpc_stream *stream, unsigned timeout_ms, PB(Task
 /** link_transfer: one upload or download. */
 struct link_transfer {
     const uint8_t *sha256; /* [32] */
-    uint64_t bytes_max;    /* download: refused beyond this */
+    uint64_t bytes;        /* download: its size; more is refused, less is an error */
     const char *task_id;   /* upload: whose it is */
     uint64_t lease_token;
     const atomic_bool *cancel; /* may be NULL */

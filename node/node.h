@@ -190,6 +190,9 @@ unsigned node_slots_busy(struct node *node);
 void node_slot_doing(struct node_slot *slot, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/** node_slot_pause: wait a little before trying again; returns at once when called off. */
+void node_slot_pause(struct node_slot *slot);
+
 /* task_inference.c, task_round.c: run in a slot's thread. On OWM_OK output is malloc'ed. */
 OWM_MUST_USE owm_status node_run_inference(struct node_slot *slot, uint8_t **output, size_t *bytes,
                                            struct owm_error *error);

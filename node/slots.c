@@ -21,6 +21,15 @@ void node_slot_doing(struct node_slot *slot, const char *format, ...)
     pthread_mutex_unlock(&slot->node->lock);
 }
 
+void node_slot_pause(struct node_slot *slot)
+{
+    struct node *node = slot->node;
+    uint64_t until = owm_clock_mono_ms() + node->timing.resend;
+    pthread_mutex_lock(&node->lock);
+    while (!atomic_load(&slot->cancel) && owm_clock_mono_ms() < until) node_wait(node, 100);
+    pthread_mutex_unlock(&node->lock);
+}
+
 /** run: do the slot's task and log the outcome. */
 static void run(struct node_slot *slot)
 {

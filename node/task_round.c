@@ -268,11 +268,7 @@ static owm_status upload(struct round_run *run, struct owm_error *error)
     for (unsigned try = 0; try < 5 && status == OWM_E_NET; try++) {
         node_slot_doing(slot, "round %u: uploading %.1f kB", run->payload->round,
                         (double)run->package_bytes / 1e3);
-        if (try > 0) {
-            pthread_mutex_lock(&slot->node->lock);
-            node_wait(slot->node, slot->node->timing.resend);
-            pthread_mutex_unlock(&slot->node->lock);
-        }
+        if (try > 0) node_slot_pause(slot);
         status = link_upload(slot->node->rpc, &transfer, run->package, run->package_bytes, error);
     }
     if (status == OWM_OK) owm_counter_add(slot->node->count.bytes_up, run->package_bytes);
