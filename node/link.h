@@ -18,7 +18,7 @@
 
 #define PB(name) Owm__Coordinator__V1__##name
 
-#define LINK_CALL_TIMEOUT_MS   20000
+#define LINK_CALL_TIMEOUT_MS   10000
 #define LINK_STALL_TIMEOUT_MS  60000 /* a transfer without progress for this long has failed */
 #define LINK_CHUNK_BYTES       (1024 * 1024)
 #define LINK_MESSAGE_BYTES_MAX (8 * 1024 * 1024)

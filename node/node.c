@@ -267,9 +267,9 @@ void node_close(struct node *node)
     if (node->threads_started) {
         pthread_join(node->session, NULL);
         pthread_join(node->heartbeat, NULL);
+        pthread_join(node->courier, NULL);
     }
     node_slots_stop(node);
-    if (node->threads_started) pthread_join(node->courier, NULL);
     owm_rpc_client_close(node->rpc);
     owm_metrics_close(node->metrics);
     owm_blob_store_close(node->store);
