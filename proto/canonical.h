@@ -25,7 +25,7 @@
 
 #define OWM_CANONICAL_BYTES_MAX 4096
 
-/** owm_canonical_register: what RegisterNodeRequest.signature covers (all fields but the signature).
+/** owm_canonical_register: what RegisterNodeRequest.signature covers: all other fields.
  *
  *  out   [OWM_CANONICAL_BYTES_MAX]; written.
  *  bytes out; length written.

@@ -11,7 +11,8 @@ await 120 "the first round is complete" '^round 1: held-out'
 answer=$("$bin/owm-devnet" ask "Permission is hereby " --tokens 60 --folder "$work/run")
 printf '%s\n' "$answer"
 [ ${#answer} -gt 60 ] || fail "the answer is too short"
-grep -qE '\[owm-v0\.1\.[0-9]+, node [0-9a-f]{8}, [0-9.]+ sats\]' <<<"$answer" || fail "the answer names no version, node and reward"
+grep -qE '\[owm-v0\.1\.[0-9]+, node [0-9a-f]{8}, [0-9.]+ sats\]' <<<"$answer" ||
+    fail "the answer names no version, node and reward"
 say "a question was answered"
 
 status=$("$bin/owm-devnet" status --folder "$work/run")
