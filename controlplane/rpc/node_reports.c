@@ -10,7 +10,7 @@
 
 #define MS(column)        "coalesce((extract(epoch FROM " column ") * 1000)::bigint, 0)"
 #define EARNINGS_MAX      1000
-#define VERSION_BYTES_MAX 48
+#define VERSION_BYTES_MAX 64
 
 static void away(struct owm_services *services, struct owm_rpc_call *call, const char *method)
 {
@@ -31,7 +31,9 @@ static void read_model(struct owm_services *services, struct owm_ask *ask, struc
             "SELECT version_id, coalesce(round_number, 0), model_hash, model_bytes,"
             " " MS("created_at") ", coalesce(manifest, ''), coalesce(heldout, 0),"
                                  " coalesce(btc_block, 0) FROM model_versions WHERE version_id = $1"
-                                 " OR ($1 = '' AND is_current)",
+                                 " OR encode(model_hash, 'hex') = lower($1)"
+                                 " OR ($1 = '' AND is_current) ORDER BY round_number DESC NULLS "
+                                 "LAST LIMIT 1",
             &args, &rows, NULL)
         != OWM_OK) {
         away(services, ask->call, "GetModelVersion");
