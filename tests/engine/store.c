@@ -298,18 +298,20 @@ static void check_payable(struct store *store, const struct owm_payable_row *row
         store_violation(store, "I11: a payable for work that is not completed");
         return;
     }
+    if (task->type == OWM_TASK_FL_ROUND) {
+        const struct owm_participant_row *part =
+            store_part(store, task->round, task->assigned_node);
+        bool round_done = task->round > 0 && task->round <= store->round_count
+                          && store->round[task->round - 1].state == OWM_ROUND_COMPLETE;
+        if (!part || part->state != OWM_PART_INCLUDED || !round_done)
+            store_violation(store, "I11: a delta was paid before its verdict");
+    }
     if (memcmp(task->assigned_node, row->node_id, 16) != 0)
         store_violation(store, "I2: a payable to another node than the one that worked");
     if (task->reward_msat != row->amount_msat)
         store_violation(store, "I3: a payable is not the reward of its task");
     if (node != INDEX_NONE && store->paid_msat[node] != store->node[node].earned_msat)
         store_violation(store, "I3: payables of a node are not what it earned");
-    if (task->type != OWM_TASK_FL_ROUND) return;
-    const struct owm_participant_row *part = store_part(store, task->round, row->node_id);
-    bool round_done = task->round > 0 && task->round <= store->round_count
-                      && store->round[task->round - 1].state == OWM_ROUND_COMPLETE;
-    if (!part || part->state != OWM_PART_INCLUDED || !round_done)
-        store_violation(store, "I11: a delta was paid before its verdict");
 }
 
 /* Bytes of the kind that matters, so that unused parts of the union do not count. */
