@@ -61,7 +61,8 @@ struct coordinator_double {
     uint8_t challenge[32], node_key[32];
     struct owm_rpc_call *stream;
     struct double_result result[DOUBLE_RESULTS_MAX];
-    size_t result_count, submits;
+    size_t result_count;
+    unsigned submits;
     char text[65536]; /* of ReportProgress, plain */
     size_t text_bytes;
     uint8_t *upload;
