@@ -195,7 +195,7 @@ static int allow_with_arguments(scmp_filter_ctx filter)
     bad |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     /* fstat() of glibc. */
     bad |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-                            SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
+                            SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
     return bad;
 }
 
