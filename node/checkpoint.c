@@ -23,8 +23,7 @@ static void make_room(struct node *node, const uint8_t sha256[32])
     if (removed > 0) owm_log(OWM_LOG_INFO, "cache_trimmed checkpoints=%u", removed);
 }
 
-/** check_manifest: where the coordinator has a manifest of this checkpoint, its signature must
- * hold. The hash itself came in a box that only the coordinator can have closed. */
+/** check_manifest: only weights that a manifest signed by the coordinator names (promise 3). */
 static owm_status check_manifest(struct node *node, const uint8_t sha256[32], uint64_t bytes,
                                  struct owm_error *error)
 {
@@ -34,12 +33,8 @@ static owm_status check_manifest(struct node *node, const uint8_t sha256[32], ui
     request.version_id = hex;
     PB(ModelVersion) *version = NULL;
     owm_status status = link_version(node->rpc, &request, &version, error);
-    if (status == OWM_E_NOTFOUND || (status == OWM_OK && version->manifest[0] == '\0')) {
-        owm_log(OWM_LOG_WARN, "checkpoint_without_manifest sha256=%s", hex);
-        status = OWM_OK;
-    } else if (status == OWM_OK) {
+    if (status == OWM_OK)
         status = manifest_check(version->manifest, node->coordinator_key, sha256, bytes, error);
-    }
     link_free(version);
     return status;
 }
