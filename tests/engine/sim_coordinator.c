@@ -11,10 +11,11 @@
 
 static void drop_batch(struct sim *sim, size_t count)
 {
+    sim->batch_count = 0;
+    if (count == 0) return;
     for (size_t i = 0; i < count; i++) sim_drop(sim->inbox[i]);
     memmove(sim->inbox, sim->inbox + count, (sim->inbox_count - count) * sizeof(sim->inbox[0]));
     sim->inbox_count -= count;
-    sim->batch_count = 0;
 }
 
 void sim_coordinator_crash(struct sim *sim)

@@ -220,6 +220,8 @@ static void hear_result(struct sim *sim, struct sim_node *node, const struct owm
     bool error = node->character == SIM_FLAKY && work->task.task_id[0] % 3 == 0;
     if (output->result.accepted && !error && (!row || row->state != OWM_TASK_STATE_COMPLETED))
         store_violation(&sim->store, "I12: an acknowledged result is not stored");
+    if (output->result.accepted && !error && row && row->lease_token != work->task.lease_token)
+        store_violation(&sim->store, "I4: the result of an old lease was accepted");
     forget(node, work);
 }
 

@@ -114,6 +114,8 @@ static void test_stale_result(void **state)
     assert_int_equal(result.code, OWM_CODE_STALE_LEASE);
     result = world_result(&world, 100, 1, 2); /* the right token from the wrong node */
     assert_int_equal(result.code, OWM_CODE_STALE_LEASE);
+    result = world_result(&world, 100, 2, 1); /* an old token from the right node */
+    assert_int_equal(result.code, OWM_CODE_STALE_LEASE);
     result = world_result(&world, 100, 2, 2);
     assert_true(result.accepted);
     int64_t reward = result.reward_msat;
