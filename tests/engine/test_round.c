@@ -95,7 +95,7 @@ static void test_round_completes_SRS_COORD_03(void **state)
         assert_int_equal(result.reward_msat, 0); /* I11: not before the verdict */
         assert_non_null(world_out(&world, OWM_OUTPUT_VERIFY, 0));
         judge(&world, i, true);
-        judge(&world, i, false); /* the first verdict stands */
+        if (i < NODES) judge(&world, i, false); /* the first verdict stands */
     }
     const struct owm_output *out = world_out(&world, OWM_OUTPUT_AGGREGATE, 0);
     assert_non_null(out);
