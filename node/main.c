@@ -28,6 +28,8 @@ static const char usage[] =
     "\n"
     "Settings come from owm.toml, OWM_* variables and --section.key=value, the last one wins.\n";
 
+#define DELIVERY_MS 10000
+
 static int fail(const struct owm_error *error)
 {
     fprintf(stderr, "owm-node: %s\n", error->text);
@@ -66,9 +68,16 @@ static void run(struct node *node, const sigset_t *set)
             "stops at once\"",
             node_slots_busy(node), node->config.shutdown_s);
     node_drain(node);
-    /* One look of grace, so that the farewell heartbeat can leave. */
+    /* One look of grace, so that the farewell heartbeat can leave. Results that the coordinator
+     * does not take within DELIVERY_MS are kept for the next start. */
     bool now = signalled(set, 300);
-    while (!now && !node_idle(node) && owm_clock_mono_ms() < until) now = signalled(set, 100);
+    uint64_t idle_ms = 0;
+    while (!now && !node_idle(node) && owm_clock_mono_ms() < until) {
+        now = signalled(set, 100);
+        if (node_slots_busy(node) > 0) continue;
+        if (idle_ms == 0) idle_ms = owm_clock_mono_ms();
+        if (owm_clock_mono_ms() - idle_ms > DELIVERY_MS) break;
+    }
     if (!node_idle(node))
         owm_log(OWM_LOG_WARN, "stopped_early note=\"unfinished tasks go to other nodes; finished "
                               "results are sent at the next start\"");

@@ -274,6 +274,8 @@ static void take_task(struct node *node, const PB(Task) * message)
     }
     const char *type = status == OWM_OK ? task_type_name(task.type) : "invalid";
     owm_status logged = log_begin(node, &task, type);
+    /* A new attempt of a task that runs here: the lease of the old one is dead. */
+    if (logged == OWM_OK && status == OWM_OK) node_slots_lost(node, task.id);
     if (logged == OWM_E_EXISTS)
         owm_log(OWM_LOG_INFO, "task_repeated task=%s", task.id);
     else if (logged != OWM_OK)

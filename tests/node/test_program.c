@@ -64,6 +64,7 @@ static pid_t begin(const struct world *w, const char *command, const char *optio
         int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         dup2(fd, 1);
         dup2(fd, 2);
+        setenv("OWM_LOG_LEVEL", "info", 1); /* Whatever the caller of the tests likes. */
         execl(NODE, "owm-node", command, "--config", w->config, option, (char *)NULL);
         _exit(126);
     }

@@ -198,6 +198,22 @@ static void test_repeated_dispatch(void **state)
     assert_int_equal(w->d.result_count, 2);
 }
 
+/* Promise 7: a new lease of a task that runs here ends the old attempt. */
+static void test_new_lease(void **state)
+{
+    struct world *w = *state;
+    start_node(w, "");
+    wait_stream(w, 1);
+    double_send_round(&w->d, TASK_A, 1, 1, 100000);
+    while (node_slots_busy(w->node) == 0) owm_clock_sleep_ms(5);
+    double_send_inference(&w->d, TASK_A, 2, "once", 20);
+    assert_true(double_wait_results(&w->d, 2, WAIT));
+    for (int i = 0; i < 2; i++) {
+        const struct double_result *r = &w->d.result[i];
+        assert_int_equal(r->error[0] == '\0', r->lease_token == 2);
+    }
+}
+
 /* SRS-NODE-07: a bad task is not begun and is reported with the reason. */
 static void test_bad_tasks(void **state)
 {
@@ -246,7 +262,13 @@ static void test_round(void **state)
     assert_true(double_wait_results(&w->d, 2, WAIT));
     assert_string_equal(w->d.result[1].error, "");
     assert_int_equal(w->d.receipts, 1);
-    assert_true(settled(w, 2, 0));
+    /* The second is included, and forgotten; the third becomes pending. */
+    w->d.verdict = "included";
+    double_send_round(&w->d, TASK_C, 1, 3, 20);
+    assert_true(double_wait_results(&w->d, 3, WAIT));
+    assert_string_equal(w->d.result[2].error, "");
+    assert_int_equal(w->d.receipts, 2);
+    assert_true(settled(w, 3, 0));
     stop_node(w);
     char path[200];
     struct owm_feedback *feedback = NULL;
@@ -255,7 +277,7 @@ static void test_round(void **state)
     assert_int_equal(owm_feedback_pending(feedback), 1);
     struct owm_feedback_inflight item;
     assert_ok(owm_feedback_inflight(feedback, 0, &item));
-    assert_int_equal(item.round, 2);
+    assert_int_equal(item.round, 3);
     owm_feedback_close(feedback);
 }
 
@@ -527,6 +549,7 @@ int main(int argc, char **argv)
         IN_WORLD(test_one_instance),
         IN_WORLD(test_inference),
         IN_WORLD(test_repeated_dispatch),
+        IN_WORLD(test_new_lease),
         IN_WORLD(test_bad_tasks),
         IN_WORLD(test_round),
         IN_WORLD(test_download_resumes),

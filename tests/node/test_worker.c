@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/sha256.h"
 #include "dataplane/fl/delta.h"
 #include "fixture.h"
@@ -253,6 +254,36 @@ static void test_no_worker(void **state)
     owm_worker_close(worker);
 }
 
+/* SRS-NODE-05: CUDA MPS limits reach the worker, and nothing else of our environment does. */
+static void test_environment(void **state)
+{
+    (void)state;
+    char folder[128], path[160], out[160], script[256];
+    uint8_t *env = NULL;
+    size_t bytes = 0;
+    fixture_folder(folder);
+    snprintf(path, sizeof path, "%s/worker", folder);
+    snprintf(out, sizeof out, "%s/env", folder);
+    snprintf(script, sizeof script, "#!/bin/sh\n/usr/bin/env > %s\n", out);
+    fixture_write(folder, "worker", script);
+    assert_int_equal(chmod(path, 0755), 0);
+    setenv("OWM_LND_MACAROON_HEX", "0201036c6e64", 1);
+    const struct owm_worker_options options = {
+        .path = path, .threads = 1, .vram_percent = 80, .vram_bytes = 24ull << 30};
+    owm_worker *worker = NULL;
+    struct owm_error error = {""};
+    assert_ok(owm_worker_open(&options, &worker));
+    assert_int_equal(owm_worker_warm(worker, &error), OWM_E_IO); /* It is no worker. */
+    owm_worker_close(worker);
+    assert_ok(owm_fs_read(out, 65536, &env, &bytes, &error));
+    assert_non_null(strstr((char *)env, "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=19660M\n"));
+    assert_non_null(strstr((char *)env, "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=80\n"));
+    assert_null(strstr((char *)env, "MACAROON"));
+    assert_null(strstr((char *)env, "HOME="));
+    free(env);
+    fixture_remove(folder);
+}
+
 int main(void)
 {
     checkpoint = fixture_checkpoint(&checkpoint_bytes);
@@ -260,7 +291,7 @@ int main(void)
         cmocka_unit_test(test_infer),     cmocka_unit_test(test_wrong_weights),
         cmocka_unit_test(test_crash),     cmocka_unit_test(test_hang),
         cmocka_unit_test(test_cancel),    cmocka_unit_test(test_train),
-        cmocka_unit_test(test_no_worker),
+        cmocka_unit_test(test_no_worker), cmocka_unit_test(test_environment),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(checkpoint);
