@@ -135,6 +135,7 @@ owm_status places_coordinator_config(const struct network *network, struct owm_e
                          "registrations_per_ip_hour = 0\n\n"
                          "[heartbeat]\nperiod_ms = 2000\ngrace_ms = 6000\n\n"
                          "[rounds]\nmin_participants = %u\nstop_after = %u\n"
+                         "steps = 160\nlr = 0.003\nwarmup_steps = 16\nserver_lr = 2.0\n"
                          "heldout_file = \"%s/shards/heldout.txt\"\n\n"
                          "[internal]\nallowed_keys = \"%s\"\n\n"
                          "[http]\nport = %u\n",

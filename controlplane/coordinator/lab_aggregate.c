@@ -67,7 +67,9 @@ static owm_status decode_all(struct work *work, struct owm_error *error)
     return OWM_OK;
 }
 
-/* Held-out loss with this update alone minus without any, on the first part of the text. */
+/* Held-out loss with this update alone, at the weight it would have in the sum, minus without any,
+ * on the first part of the text. At full weight honest updates overshoot, and a flipped one hides
+ * among them (docs/fl-protocol.md). */
 static owm_status try_updates(struct work *work, struct owm_error *error)
 {
     struct owm_lab *lab = work->lab;
@@ -77,10 +79,12 @@ static owm_status try_updates(struct work *work, struct owm_error *error)
         owm_lab_measure(lab, &work->config, work->weights, OWM_LAB_SCREEN_BYTES, &before, error);
     float *trial = malloc((size_t)work->n * sizeof(*trial));
     if (!trial) return OWM_E_NOMEM;
+    float share = work->count ? lab->policy.learning_rate / (float)work->count : 0;
     for (uint32_t i = 0; status == OWM_OK && i < work->count; i++) {
         const struct owm_sparse *sparse = &work->package[i].sparse;
         memcpy(trial, work->weights, (size_t)work->n * sizeof(*trial));
-        for (uint32_t j = 0; j < sparse->count; j++) trial[sparse->index[j]] += sparse->value[j];
+        for (uint32_t j = 0; j < sparse->count; j++)
+            trial[sparse->index[j]] += share * sparse->value[j];
         double with = 0;
         owm_status measured =
             owm_lab_measure(lab, &work->config, trial, OWM_LAB_SCREEN_BYTES, &with, NULL);
