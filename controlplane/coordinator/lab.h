@@ -15,7 +15,7 @@
 #include "dataplane/store/blob_store.h"
 
 #define OWM_LAB_REASON_BYTES         32
-#define OWM_LAB_SCREEN_BYTES         8192 /* of the held-out text, to try single updates on */
+#define OWM_LAB_SCREEN_BYTES         16384 /* of the held-out text, to try single updates on */
 #define OWM_LAB_CHECKPOINT_BYTES_MAX (UINT64_C(1) << 34)
 
 struct owm_lab;

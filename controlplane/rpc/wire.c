@@ -171,8 +171,9 @@ static void read_now(void *ctx, void *arg)
     struct owm_services *services = reading->services;
     struct owm_error error = {""};
     pthread_mutex_lock(&services->reader_lock);
-    owm_status status = OWM_OK;
-    if (!owm_pg_alive(services->reader)) status = owm_pg_reopen(services->reader, &error);
+    /* A restarted server is noticed by asking only. */
+    owm_status status = owm_pg_exec(services->reader, "SELECT 1", &error);
+    if (status != OWM_OK) status = owm_pg_reopen(services->reader, &error);
     if (status == OWM_OK)
         reading->fn(services, reading->ask, services->reader);
     else

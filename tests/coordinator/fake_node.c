@@ -1,0 +1,358 @@
+/* fake_node.c: a test double of a node: the protocol by hand, with a fault where a test asks. */
+#include <math.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "dataplane/fl/delta.h"
+#include "network.h"
+#include "proto/canonical.h"
+#include "test.h"
+
+#define NODE(name) "/owm.coordinator.v1.CoordinatorService/" name
+
+static uint8_t last_registration[4096];
+static size_t last_registration_bytes;
+static char last_code[64], last_message[OWM_RPC_TEXT_BYTES_MAX];
+
+static void open_client(struct fake_node *node)
+{
+    char target[64];
+    snprintf(target, sizeof(target), "127.0.0.1:%d", node->coordinator->nodes_port);
+    assert_ok(owm_rpc_client_open(
+        &node->client,
+        &(struct owm_rpc_client_config){.target = target,
+                                        .server_certificate_pem = node->coordinator->certificate,
+                                        .certificate_pem = node->cert.cert_pem,
+                                        .key_pem = node->cert.key_pem,
+                                        .reconnect_min_ms = 50,
+                                        .reconnect_max_ms = 200,
+                                        .wait_for_ready = true},
+        NULL));
+}
+
+void fake_node_open(struct fake_node *node, struct coordinator *c, const char *alias)
+{
+    memset(node, 0, sizeof(*node));
+    node->coordinator = c;
+    snprintf(node->alias, sizeof(node->alias), "%s", alias);
+    node->boot_id = owm_clock_mono_ns();
+    assert_ok(owm_identity_generate(&node->identity));
+    assert_ok(owm_identity_cert(node->identity, "node", NULL, &node->cert, NULL));
+    open_client(node);
+}
+
+static void drop_client(struct fake_node *node)
+{
+    owm_rpc_stream_close(node->stream);
+    owm_rpc_client_close(node->client);
+    node->stream = NULL;
+    node->client = NULL;
+}
+
+void fake_node_close(struct fake_node *node)
+{
+    drop_client(node);
+    owm_cert_deinit(&node->cert);
+    owm_identity_close(node->identity);
+}
+
+void fake_node_reconnect(struct fake_node *node)
+{
+    drop_client(node);
+    open_client(node);
+    assert_string_equal(fake_node_register(node, FAULT_NONE), "");
+    fake_node_stream(node);
+}
+
+/* One unary call; the unpacked answer, or NULL with the code in *code and the text kept. */
+static void *call(struct fake_node *node, const char *path, const ProtobufCMessage *request,
+                  const ProtobufCMessageDescriptor *type, enum owm_rpc_code *code)
+{
+    size_t bytes = protobuf_c_message_get_packed_size(request);
+    uint8_t *packed = malloc(bytes + 1);
+    struct owm_rpc_reply reply = {0};
+    protobuf_c_message_pack(request, packed);
+    owm_status status = owm_rpc_call_unary(node->client, path, packed, bytes, 20000, &reply);
+    void *answer =
+        status == OWM_OK ? protobuf_c_message_unpack(type, NULL, reply.length, reply.bytes) : NULL;
+    if (code) *code = reply.code;
+    snprintf(last_message, sizeof(last_message), "%s", reply.text);
+    owm_rpc_reply_free(&reply);
+    free(packed);
+    return answer;
+}
+
+/* "CODE: sentence" of a failed call. */
+static const char *code_of_failure(void)
+{
+    snprintf(last_code, sizeof(last_code), "%.*s", (int)strcspn(last_message, ":"), last_message);
+    return last_code;
+}
+
+/* ---------------------------------------------------------------------------- registration */
+
+static const char *send_registration(struct fake_node *node)
+{
+    struct owm_rpc_reply reply = {0};
+    if (owm_rpc_call_unary(node->client, NODE("RegisterNode"), last_registration,
+                           last_registration_bytes, 20000, &reply)
+        != OWM_OK)
+        fail_msg("RegisterNode: %s", reply.text);
+    PB(RegisterNodeResponse) *answer =
+        owm__coordinator__v1__register_node_response__unpack(NULL, reply.length, reply.bytes);
+    assert_non_null(answer);
+    snprintf(last_code, sizeof(last_code), "%s", answer->error);
+    snprintf(last_message, sizeof(last_message), "%s", answer->message);
+    if (!answer->error[0]) snprintf(node->node_id, sizeof(node->node_id), "%s", answer->node_id);
+    if (answer->error[0]) assert_true(strlen(answer->message) > 10); /* what to do */
+    if (strcmp(answer->error, "INSUFFICIENT_STAKE") == 0)
+        assert_true(answer->required_stake_sats == 100000);
+    owm__coordinator__v1__register_node_response__free_unpacked(answer, NULL);
+    owm_rpc_reply_free(&reply);
+    return last_code;
+}
+
+const char *fake_node_register(struct fake_node *node, enum fault fault)
+{
+    PB(HelloRequest) hello = OWM__COORDINATOR__V1__HELLO_REQUEST__INIT;
+    hello.protocol_min = hello.protocol_max = 1;
+    PB(HelloResponse) *welcome = call(node, NODE("Hello"), &hello.base,
+                                      &owm__coordinator__v1__hello_response__descriptor, NULL);
+    if (!welcome) fail_msg("Hello: %s", last_message);
+    assert_int_equal(welcome->protocol, 1);
+
+    char key[65], *types[] = {(char *)"inference", (char *)"fl_round", (char *)"of_the_future"};
+    owm_identity *signer = node->identity, *other = NULL;
+    if (fault == FAULT_KEY) assert_ok(owm_identity_generate(&other));
+    if (other) signer = other;
+    PB(NodeCapabilities) capabilities = OWM__COORDINATOR__V1__NODE_CAPABILITIES__INIT;
+    capabilities.tier = (char *)"t1";
+    capabilities.tier_overridden = true;
+    capabilities.supported_task_types = types;
+    capabilities.n_supported_task_types = 3;
+    capabilities.max_concurrent_tasks = 2;
+    capabilities.device = (char *)"test double";
+    capabilities.backend = (char *)"cpu";
+    PB(RegisterNodeRequest) request = OWM__COORDINATOR__V1__REGISTER_NODE_REQUEST__INIT;
+    owm_hex_encode(owm_identity_public_key(signer), 32, key);
+    request.public_key = key;
+    request.ln_node_uri = (char *)"02aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                  "aaa@127.0.0.1:9735";
+    request.capabilities = &capabilities;
+    request.challenge = welcome->challenge;
+    request.timestamp_ms = owm_clock_wall_ms() - (fault == FAULT_TIME ? 3600000 : 0);
+    request.protocol = fault == FAULT_PROTOCOL ? 7 : 1;
+    request.alias = node->alias;
+    if (fault == FAULT_CHALLENGE) welcome->challenge.data[20] ^= 1;
+    uint8_t text[OWM_CANONICAL_BYTES_MAX], signature[64];
+    size_t bytes = 0;
+    assert_ok(owm_canonical_register(text, &bytes, &request, node->coordinator->key));
+    owm_identity_sign(signer, OWM_DOMAIN_REGISTER, text, bytes, signature);
+    if (fault == FAULT_SIGNATURE) signature[7] ^= 1;
+    request.signature = (ProtobufCBinaryData){64, signature};
+    last_registration_bytes = protobuf_c_message_get_packed_size(&request.base);
+    protobuf_c_message_pack(&request.base, last_registration);
+    /* A field of a newer version (number 100, a varint): tolerated and not part of the signature.
+     */
+    static const uint8_t unknown_field[] = {0xa0, 0x06, 0x2a};
+    memcpy(last_registration + last_registration_bytes, unknown_field, sizeof(unknown_field));
+    last_registration_bytes += sizeof(unknown_field);
+    owm__coordinator__v1__hello_response__free_unpacked(welcome, NULL);
+    owm_identity_close(other);
+    return send_registration(node);
+}
+
+const char *fake_node_replay(struct fake_node *node)
+{
+    return send_registration(node);
+}
+
+enum owm_rpc_code fake_node_heartbeat(struct fake_node *node, const char *node_id)
+{
+    PB(HeartbeatRequest) request = OWM__COORDINATOR__V1__HEARTBEAT_REQUEST__INIT;
+    enum owm_rpc_code code = OWM_RPC_OK;
+    request.node_id = (char *)(node_id ? node_id : node->node_id);
+    request.boot_id = node->boot_id;
+    request.free_slots = 2;
+    PB(HeartbeatResponse) *answer =
+        call(node, NODE("Heartbeat"), &request.base,
+             &owm__coordinator__v1__heartbeat_response__descriptor, &code);
+    if (answer) {
+        assert_string_equal(answer->status, "active");
+        owm__coordinator__v1__heartbeat_response__free_unpacked(answer, NULL);
+    }
+    return code;
+}
+
+/* ---------------------------------------------------------------------------- tasks */
+
+void fake_node_stream(struct fake_node *node)
+{
+    PB(HeartbeatRequest) request = OWM__COORDINATOR__V1__HEARTBEAT_REQUEST__INIT;
+    uint8_t packed[256];
+    request.node_id = node->node_id;
+    request.boot_id = node->boot_id;
+    request.free_slots = 2;
+    size_t bytes = owm__coordinator__v1__heartbeat_request__pack(&request, packed);
+    owm_rpc_stream_close(node->stream);
+    assert_ok(owm_rpc_stream_download(node->client, NODE("StreamTasks"), packed, bytes, 0,
+                                      &node->stream));
+}
+
+PB(Task)
+*fake_node_task(struct fake_node *node, unsigned timeout_ms, uint8_t **plain, size_t *bytes)
+{
+    struct owm_rpc_reply reply = {0};
+    if (owm_rpc_stream_read(node->stream, timeout_ms, &reply) != OWM_OK) return NULL;
+    PB(Task) *task = owm__coordinator__v1__task__unpack(NULL, reply.length, reply.bytes);
+    owm_rpc_reply_free(&reply);
+    assert_non_null(task);
+    assert_true(task->payload.len > OWM_BOX_EXTRA_BYTES);
+    *bytes = task->payload.len - OWM_BOX_EXTRA_BYTES;
+    *plain = malloc(*bytes);
+    assert_ok(owm_identity_unbox(node->identity, node->coordinator->key, task->payload.data,
+                                 task->payload.len, *plain));
+    uint8_t hash[32];
+    owm_sha256(*plain, *bytes, hash);
+    assert_memory_equal(hash, task->input_hash.data, 32);
+    return task;
+}
+
+static const char *submit(struct fake_node *node, const PB(Task) * task, const uint8_t *output,
+                          size_t output_bytes, struct wrong wrong)
+{
+    PB(TaskResult) result = OWM__COORDINATOR__V1__TASK_RESULT__INIT;
+    uint8_t hash[32], signature[64], text[OWM_CANONICAL_BYTES_MAX];
+    uint8_t *boxed = malloc(output_bytes + OWM_BOX_EXTRA_BYTES);
+    size_t bytes = 0;
+    enum owm_rpc_code code;
+    owm_sha256(output, output_bytes, hash);
+    if (wrong.hash) hash[0] ^= 1;
+    assert_ok(
+        owm_identity_box(node->identity, node->coordinator->key, output, output_bytes, boxed));
+    result.task_id = task->task_id;
+    result.node_id = node->node_id;
+    result.output_hash = (ProtobufCBinaryData){32, hash};
+    result.output = (ProtobufCBinaryData){output_bytes + OWM_BOX_EXTRA_BYTES, boxed};
+    result.lease_token = task->lease_token - (wrong.lease ? 1 : 0);
+    assert_ok(owm_canonical_result(text, &bytes, &result, node->coordinator->key));
+    owm_identity_sign(node->identity, OWM_DOMAIN_RESULT, text, bytes, signature);
+    if (wrong.signature) signature[9] ^= 1;
+    result.signature = (ProtobufCBinaryData){64, signature};
+    PB(TaskResultAck) *ack = call(node, NODE("SubmitTaskResult"), &result.base,
+                                  &owm__coordinator__v1__task_result_ack__descriptor, &code);
+    free(boxed);
+    if (!ack) return code_of_failure();
+    snprintf(last_code, sizeof(last_code), "%s", ack->reason);
+    assert_int_equal(ack->accepted, ack->reason[0] == 0);
+    owm__coordinator__v1__task_result_ack__free_unpacked(ack, NULL);
+    return last_code;
+}
+
+const char *fake_node_answer(struct fake_node *node, const PB(Task) * task, const char *text,
+                             struct wrong wrong)
+{
+    PB(InferenceOutput) output = OWM__COORDINATOR__V1__INFERENCE_OUTPUT__INIT;
+    uint8_t packed[1024];
+    output.text = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+    size_t bytes = owm__coordinator__v1__inference_output__pack(&output, packed);
+    return submit(node, task, packed, bytes, wrong);
+}
+
+/* ---------------------------------------------------------------------------- rounds */
+
+/* A well-formed update of 600 small values of random sign, or one with the fault asked for. */
+static uint8_t *make_package(struct fake_node *node, const PB(FlRoundPayload) * order,
+                             struct wrong wrong, size_t *bytes)
+{
+    enum { K = 600 };
+    uint32_t index[K], n = (uint32_t)((order->model_bytes - 4096) / 4);
+    float value[K];
+    struct owm_rng rng;
+    owm_rng_seed(&rng, node->boot_id * 1000 + ++node->packages);
+    for (uint32_t i = 0; i < K; i++) {
+        index[i] = i * 16 + (uint32_t)owm_rng_below(&rng, 16);
+        value[i] = (owm_rng_u64(&rng) & 1) ? 0x1p-8f : -0x1p-8f;
+    }
+    const char *count = getenv("OWM_TEST_PARAMETERS");
+    if (count) n = (uint32_t)strtoul(count, NULL, 10);
+    struct owm_sparse sparse = {.count = K, .exponent = -14, .index = index, .value = value};
+    struct owm_delta_header header = {
+        .round = order->round + (wrong.round ? 1u : 0u), .parameter_count = n, .tokens = 1000};
+    memcpy(header.base_sha256, order->model_hash.data, 32);
+    memcpy(header.nonce, order->nonce.data, 16);
+    memcpy(header.node_key, owm_identity_public_key(node->identity), 32);
+    if (wrong.base) header.base_sha256[0] ^= 1;
+    if (wrong.nonce) header.nonce[0] ^= 1;
+    size_t capacity = owm_delta_bytes_max(n, K, OWM_DELTA_INT8);
+    uint8_t *package = malloc(capacity);
+    assert_ok(owm_delta_encode(&header, &sparse, package, capacity, bytes));
+    assert_ok(owm_delta_sign(package, *bytes, node->identity));
+    if (wrong.truncated) *bytes -= 40;
+    return package;
+}
+
+static const char *upload(struct fake_node *node, const PB(Task) * task, const uint8_t *package,
+                          size_t bytes, uint8_t hash[32])
+{
+    struct owm_rpc_stream *stream = NULL;
+    struct owm_rpc_reply reply = {0};
+    size_t at = 0;
+    owm_sha256(package, bytes, hash);
+    assert_ok(owm_rpc_stream_upload(node->client, NODE("UploadBlob"), 20000, &stream));
+    while (at < bytes) {
+        PB(BlobChunk) chunk = OWM__COORDINATOR__V1__BLOB_CHUNK__INIT;
+        size_t part = bytes - at < 500 ? bytes - at : 500;
+        uint8_t packed[1024];
+        if (at == 0) {
+            chunk.hash = (ProtobufCBinaryData){32, hash};
+            chunk.total_bytes = bytes;
+            chunk.task_id = task->task_id;
+            chunk.lease_token = task->lease_token;
+        }
+        chunk.offset = at;
+        chunk.data = (ProtobufCBinaryData){part, (uint8_t *)package + at};
+        size_t length = owm__coordinator__v1__blob_chunk__pack(&chunk, packed);
+        if (owm_rpc_stream_write(stream, packed, length, 5000) != OWM_OK) break;
+        at += part;
+    }
+    owm_status status = owm_rpc_stream_finish(stream, 20000, &reply);
+    snprintf(last_message, sizeof(last_message), "%s", reply.text);
+    if (status == OWM_OK) {
+        PB(BlobAck) *ack = owm__coordinator__v1__blob_ack__unpack(NULL, reply.length, reply.bytes);
+        snprintf(last_code, sizeof(last_code), "%s", ack->reason);
+        owm__coordinator__v1__blob_ack__free_unpacked(ack, NULL);
+    } else {
+        code_of_failure();
+    }
+    owm_rpc_reply_free(&reply);
+    owm_rpc_stream_close(stream);
+    return last_code;
+}
+
+const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
+                            size_t bytes, struct wrong wrong)
+{
+    PB(FlRoundPayload) *order = owm__coordinator__v1__fl_round_payload__unpack(NULL, bytes, plain);
+    assert_non_null(order);
+    size_t package_bytes = 0;
+    uint8_t hash[32], packed[256];
+    uint8_t *package = make_package(node, order, wrong, &package_bytes);
+    const char *code = upload(node, task, package, package_bytes, hash);
+    if (!code[0]) {
+        PB(FlRoundOutput) output = OWM__COORDINATOR__V1__FL_ROUND_OUTPUT__INIT;
+        output.package_hash = (ProtobufCBinaryData){32, hash};
+        output.package_bytes = package_bytes;
+        output.train_loss_first = 3;
+        output.train_loss_last = 2;
+        output.tokens = 1000;
+        size_t length = owm__coordinator__v1__fl_round_output__pack(&output, packed);
+        code = submit(node, task, packed, length, wrong);
+    }
+    free(package);
+    owm__coordinator__v1__fl_round_payload__free_unpacked(order, NULL);
+    return code;
+}

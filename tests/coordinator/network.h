@@ -1,0 +1,99 @@
+/* network.h: a real owm-coordinator as a child process over a real private PostgreSQL, and a test
+ * double of a node that speaks the protocol by hand, rightly or wrongly. */
+#ifndef OWM_TESTS_NETWORK_H
+#define OWM_TESTS_NETWORK_H
+
+#include <coordinator.pb-c.h>
+#include <internal.pb-c.h>
+#include <stdbool.h>
+
+#include "base/identity.h"
+#include "base/rpc/rpc.h"
+#include "pg_fixture.h"
+
+#define PB(name)  Owm__Coordinator__V1__##name
+#define PBI(name) Owm__Internal__V1__##name
+
+/** coordinator: one child process. */
+struct coordinator {
+    char folder[64], url[256], log[96];
+    char options[16][96]; /* "--section.key=value" */
+    int option_count;
+    int nodes_port, internal_port, http_port; /* 0 before the first start */
+    pid_t pid;
+    char *certificate;
+    uint8_t key[32];
+    owm_identity *operator_identity;
+    struct owm_rpc_client *operator_client;
+};
+
+/** coordinator_start: folder and keys are made once, later starts use the same ports. Fails the
+ *  test if it is not ready within 20 s. */
+void coordinator_start(struct coordinator *c);
+void coordinator_kill(struct coordinator *c); /* SIGKILL */
+int coordinator_stop(struct coordinator *c);  /* SIGTERM; the exit code */
+void coordinator_close(struct coordinator *c);
+
+/** coordinator_option: before the first start. */
+void coordinator_option(struct coordinator *c, const char *option);
+bool coordinator_logged(const struct coordinator *c, const char *text);
+
+/** Internal service. ask_* free with the generated functions. */
+PBI(NetworkStatusResponse) * ask_network(struct coordinator *c);
+PBI(AuditResponse) * ask_audit(struct coordinator *c);
+PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c);
+
+/** fake_node: a test double of a node. */
+struct fake_node {
+    struct coordinator *coordinator;
+    owm_identity *identity;
+    struct owm_cert cert;
+    struct owm_rpc_client *client;
+    struct owm_rpc_stream *stream;
+    char node_id[40], alias[16];
+    uint64_t boot_id;
+    unsigned packages; /* made so far; makes each one different */
+};
+
+void fake_node_open(struct fake_node *node, struct coordinator *c, const char *alias);
+void fake_node_close(struct fake_node *node);
+void fake_node_reconnect(struct fake_node *node); /* after a restart: client, register, stream */
+
+/** What a registration does wrong. */
+enum fault {
+    FAULT_NONE,
+    FAULT_SIGNATURE,
+    FAULT_KEY,      /* another node's public_key, signed with that node's key */
+    FAULT_TIME,     /* an hour ago */
+    FAULT_PROTOCOL, /* version 7 */
+    FAULT_CHALLENGE /* one that nobody issued */
+};
+
+/** fake_node_register: returns the response's error code ("" when registered). */
+const char *fake_node_register(struct fake_node *node, enum fault fault);
+
+/** The raw bytes of the last RegisterNode request, for a replay. */
+const char *fake_node_replay(struct fake_node *node);
+
+enum owm_rpc_code fake_node_heartbeat(struct fake_node *node, const char *node_id);
+void fake_node_stream(struct fake_node *node);
+
+/** fake_node_task: the next task within timeout_ms, payload opened into plain; NULL: none. */
+PB(Task)
+*fake_node_task(struct fake_node *node, unsigned timeout_ms, uint8_t **plain, size_t *bytes);
+
+/** What is wrong with a result or package. */
+struct wrong {
+    bool hash, signature, lease;             /* of a result */
+    bool truncated, nonce, base, round, key; /* of a package */
+};
+
+/** fake_node_answer: an inference result; returns the refusal's code, "" when accepted. */
+const char *fake_node_answer(struct fake_node *node, const PB(Task) * task, const char *text,
+                             struct wrong wrong);
+
+/** fake_node_train: make, upload and report a delta for this task. As fake_node_answer. */
+const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
+                            size_t bytes, struct wrong wrong);
+
+#endif
