@@ -228,7 +228,8 @@ static void screen_duplicates(const struct owm_screen_policy *policy,
 
 /* Only where at least half of the known packages lower the loss is a raised one the package's
  * fault, not the round's. In the first rounds even a sign flip lowers it a little (a random network
- * is symmetric), but far less than what was learned. */
+ * is symmetric), but far less than what was learned. A package that is both far too large and
+ * clearly harmful is strong evidence, also where there are too few for statistics of norms. */
 static void screen_loss(const struct owm_screen_policy *policy,
                         const struct owm_fl_package *packages, struct owm_screen_report *report)
 {
@@ -242,10 +243,12 @@ static void screen_loss(const struct owm_screen_policy *policy,
     if (middle >= 0) return;
     double share = policy->loss_share * -middle, margin = fmax(policy->loss_margin, share);
     double limit = -middle > policy->loss_fast ? -share : margin;
-    for (uint32_t i = 0; i < report->count; i++)
-        if (packages[i].loss_change > limit)
-            reject(report, i, OWM_SCREEN_LOSS,
-                   n >= BOUNDS_MIN && packages[i].loss_change > 3 * margin);
+    for (uint32_t i = 0; i < report->count; i++) {
+        bool strong = n >= BOUNDS_MIN && packages[i].loss_change > 3 * margin;
+        if (packages[i].loss_change > limit) reject(report, i, OWM_SCREEN_LOSS, strong);
+        if (strong && report->verdict[i].reason == OWM_SCREEN_NORM_HIGH)
+            report->verdict[i].severity = OWM_SCREEN_SIGNAL;
+    }
 }
 
 owm_status owm_screen(const struct owm_screen_policy *policy, const struct owm_fl_package *packages,

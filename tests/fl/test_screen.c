@@ -144,6 +144,22 @@ static void duplicates_lose_to_the_earlier_and_only_copies_are_marked(void **sta
     assert_int_equal(report.verdict[1].severity, OWM_SCREEN_REJECT_ONLY);
 }
 
+/* Boosted sign flip among four: too few for statistics, but too large and harmful is evidence. */
+static void too_large_and_harmful_is_marked_among_four(void **state)
+{
+    (void)state;
+    double norm[4] = {10, 1, 1.1, 0.9};
+    orthogonal(4, norm);
+    screen(4);
+    assert_int_equal(report.verdict[0].reason, OWM_SCREEN_NORM_HIGH);
+    assert_int_equal(report.verdict[0].severity, OWM_SCREEN_REJECT_ONLY);
+    for (int i = 0; i < 4; i++) package[i].loss_change = i == 0 ? 2 : -0.2;
+    screen(4);
+    assert_int_equal(report.verdict[0].reason, OWM_SCREEN_NORM_HIGH);
+    assert_int_equal(report.verdict[0].severity, OWM_SCREEN_SIGNAL);
+    assert_int_equal(report.rejected, 1);
+}
+
 /* The attack that norms cannot show: same norm, other sign, among four nodes. */
 static void a_raised_held_out_loss_is_refused(void **state)
 {
@@ -208,6 +224,7 @@ int main(void)
         cmocka_unit_test(of_two_packages_none_is_refused_by_norm),
         cmocka_unit_test(honest_lognormal_norms_are_rarely_refused),
         cmocka_unit_test(duplicates_lose_to_the_earlier_and_only_copies_are_marked),
+        cmocka_unit_test(too_large_and_harmful_is_marked_among_four),
         cmocka_unit_test(a_raised_held_out_loss_is_refused),
         cmocka_unit_test(bad_arguments_are_named),
     };
