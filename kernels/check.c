@@ -96,3 +96,25 @@ owm_status owm_check_adamw(const struct owm_adamw *a)
 {
     return ok_if(a->params && a->m && a->v && a->grad && a->count && a->step);
 }
+
+owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a)
+{
+    return ok_if(a->hit && a->hit_max && a->found && a->midstate && a->midstates
+                 && a->midstates <= OWM_SHA256D_MIDSTATES_MAX && a->tail && a->target && a->count
+                 && a->count <= OWM_SHA256D_NONCES);
+}
+
+owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a)
+{
+    return ok_if(a->hash && a->message && a->count && a->bytes && a->stride >= a->bytes);
+}
+
+owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a)
+{
+    bool good = a->root && a->coinbase && (a->branch || !a->branches) && a->count && a->bytes
+                && a->stride >= a->bytes;
+    if (!good) return OWM_E_ARG;
+    return a->bytes <= OWM_MERKLE_COINBASE_BYTES_MAX && a->branches <= OWM_MERKLE_BRANCHES_MAX
+               ? OWM_OK
+               : OWM_E_LIMIT;
+}

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "kernels/sha256d.h"
 
 OWM_MUST_USE owm_status owm_check_gemm(const struct owm_gemm *g);
 OWM_MUST_USE owm_status owm_check_rmsnorm(const struct owm_rmsnorm *a);
@@ -19,5 +20,8 @@ OWM_MUST_USE owm_status owm_check_embedding(const struct owm_embedding *a);
 OWM_MUST_USE owm_status owm_check_embedding_bwd(const struct owm_embedding_bwd *a);
 OWM_MUST_USE owm_status owm_check_cross_entropy(const struct owm_cross_entropy *a);
 OWM_MUST_USE owm_status owm_check_adamw(const struct owm_adamw *a);
+OWM_MUST_USE owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a);
+OWM_MUST_USE owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a);
+OWM_MUST_USE owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a);
 
 #endif

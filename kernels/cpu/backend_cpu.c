@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "cpu.h"
 #include "reference.h"
+#include "sha256d_path.h"
 #include "sparse_ref.h"
 
 struct isa {
@@ -78,6 +79,7 @@ static owm_status open_table(struct owm_device **device, const struct owm_device
     struct cpu_device *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return owm_fail(error, OWM_E_NOMEM, "no memory for a %s device", table->name);
     cpu->base = (struct owm_device){.backend = table, .pool = config->pool};
+    cpu->sha256d = sha256d_path_best(config->isa);
     cpu->workers = config->pool ? owm_pool_threads(config->pool) : 1;
     if (map_work_space(cpu) != OWM_OK) {
         (void)owm_fail(error, OWM_E_NOMEM, "no memory for the work space of %u threads (%zu bytes)",
@@ -192,4 +194,7 @@ const struct owm_backend owm_backend_reference = {
     .sparse_sum = ref_sparse_sum,
     .sparse_gram = ref_sparse_gram,
     .apply_update = ref_apply_update,
+    .sha256d_scan = ref_sha256d_scan,
+    .sha256d_batch = ref_sha256d_batch,
+    .sha256d_merkle = ref_sha256d_merkle,
 };

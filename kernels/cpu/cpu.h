@@ -16,9 +16,12 @@
 #define CPU_SCRATCH_FLOATS                                                                         \
     ((size_t)4 * (OWM_ATTENTION_TIME_MAX + 64) * (OWM_ATTENTION_DIM_MAX + 32))
 
+struct sha256d_path;
+
 struct cpu_device {
     struct owm_device base;
     unsigned workers;
+    const struct sha256d_path *sha256d; /* The fastest that the instruction set allows. */
     float *pack;     /* [CPU_PACK_DEPTH][CPU_PACK_COLS], shared by the workers. */
     float *partials; /* [CPU_PARTS][OWM_NORM_COLS_MAX] */
     float *scratch;  /* [workers][CPU_SCRATCH_FLOATS] */

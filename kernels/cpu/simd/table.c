@@ -1,4 +1,5 @@
 /* table.c: what the cpu backend does with this instruction set. */
+#include "kernels/cpu/sha256d_path.h"
 #include "kernels/cpu/sparse_ref.h"
 #include "simd.h"
 
@@ -34,4 +35,7 @@ const struct owm_backend SIMD(cpu_table) = {
     .sparse_sum = ref_sparse_sum,
     .sparse_gram = ref_sparse_gram,
     .apply_update = ref_apply_update,
+    .sha256d_scan = cpu_sha256d_scan,
+    .sha256d_batch = cpu_sha256d_batch,
+    .sha256d_merkle = cpu_sha256d_merkle,
 };
