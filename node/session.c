@@ -208,7 +208,10 @@ static owm_status register_node(struct node *node, unsigned *pause_ms)
     if (status == OWM_OK) status = send_registration(node, hello, &answer, &error);
     bool no_answer = status == OWM_E_NET || status == OWM_E_TIMEOUT;
     if (no_answer)
-        set_link(node, NODE_CONNECTING, "no connection to %s: %.350s", node->target, error.text);
+        set_link(node, NODE_CONNECTING, "no connection to %s: %.300s%s", node->target, error.text,
+                 strstr(error.text, "certificate")
+                     ? ". Get the coordinator's current certificate (network.coordinator_cert)"
+                     : "");
     else if (status != OWM_OK)
         set_link(node, NODE_REFUSED, "%s", error.text);
     else if (answer->node_id[0] == '\0' || answer->error[0] != '\0') {

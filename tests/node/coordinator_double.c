@@ -37,11 +37,11 @@ static void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes,
     (void)count;
     uint8_t key[32];
     memcpy(key, owm_identity_public_key(d->identity), 32);
-    if (d->wrong_key) key[0] ^= 1;
     PB(HelloResponse) r = OWM__COORDINATOR__V1__HELLO_RESPONSE__INIT;
     char network[32], policy[] = "none";
     pthread_mutex_lock(&d->lock);
     d->hellos++;
+    if (d->wrong_key) key[0] ^= 1;
     for (size_t i = 0; i < sizeof d->challenge; i++)
         d->challenge[i] = (uint8_t)(owm_clock_mono_ns() >> i);
     snprintf(network, sizeof network, "%s", d->network);

@@ -29,6 +29,21 @@ struct world {
     uint8_t *checkpoint;
 };
 
+/* The double's threads run meanwhile. */
+#define SEEN(w, field)                                                                             \
+    ({                                                                                             \
+        pthread_mutex_lock(&(w)->d.lock);                                                          \
+        __auto_type seen_value = (w)->d.field;                                                     \
+        pthread_mutex_unlock(&(w)->d.lock);                                                        \
+        seen_value;                                                                                \
+    })
+#define SET(w, field, value)                                                                       \
+    do {                                                                                           \
+        pthread_mutex_lock(&(w)->d.lock);                                                          \
+        (w)->d.field = (value);                                                                    \
+        pthread_mutex_unlock(&(w)->d.lock);                                                        \
+    } while (0)
+
 /** start_node: a daemon on w->folder; extra lines for owm.toml. */
 static owm_status open_node(struct world *w, const char *extra, struct owm_error *error)
 {
@@ -121,7 +136,7 @@ static void test_register(void **state)
     start_node(w, "");
     wait_stream(w, 1);
     assert_true(double_wait(&w->d, &w->d.manifests, 2, WAIT));
-    assert_int_equal(w->d.bad_signatures, 0);
+    assert_int_equal(SEEN(w, bad_signatures), 0);
     snprintf(path, sizeof path, "%s/data/identity.key", w->folder);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
@@ -129,14 +144,14 @@ static void test_register(void **state)
     node_look(w->node, &view);
     assert_string_equal(view.node_id, DOUBLE_NODE_ID);
     assert_string_equal(view.network, "devnet");
-    uint64_t boot_id = w->d.boot_id;
+    uint64_t boot_id = SEEN(w, boot_id);
     assert_true(boot_id != 0);
     stop_node(w);
     start_node(w, "");
     wait_stream(w, 2);
     assert_true(double_wait(&w->d, &w->d.manifests, 4, WAIT));
-    assert_int_equal(w->d.bad_signatures, 0);
-    assert_true(w->d.boot_id != boot_id);
+    assert_int_equal(SEEN(w, bad_signatures), 0);
+    assert_true(SEEN(w, boot_id) != boot_id);
 }
 
 /* SRS-NODE-01: a second daemon on the same folder is refused with the pid of the first. */
@@ -146,8 +161,9 @@ static void test_one_instance(void **state)
     struct owm_error error = {""};
     char pid[24];
     start_node(w, "");
-    struct world second = *w;
-    second.node = NULL;
+    static struct world second;
+    memcpy(second.folder, w->folder, sizeof second.folder);
+    second.d.port = w->d.port;
     assert_int_equal(open_node(&second, "", &error), OWM_E_EXISTS);
     snprintf(pid, sizeof pid, "pid %d", getpid());
     assert_non_null(strstr(error.text, pid));
@@ -170,7 +186,7 @@ static void test_inference(void **state)
         owm__coordinator__v1__inference_output__unpack(NULL, r->output_bytes, r->output);
     assert_non_null(out);
     assert_int_equal(out->text.len, 400);
-    assert_int_equal(w->d.text_bytes, 400);
+    assert_int_equal(SEEN(w, text_bytes), 400);
     assert_memory_equal(out->text.data, w->d.text, 400);
     assert_string_equal(out->finish_reason, "length");
     link_free(out);
@@ -181,7 +197,7 @@ static void test_inference(void **state)
         owm_clock_sleep_ms(10);
     }
     assert_int_equal(t.owed_msat, 10000);
-    assert_int_equal(w->d.bad_signatures, 0);
+    assert_int_equal(SEEN(w, bad_signatures), 0);
 }
 
 /* Promise 7: the same dispatch twice is worked on once. */
@@ -195,7 +211,7 @@ static void test_repeated_dispatch(void **state)
     double_send_inference(&w->d, TASK_B, 1, "once", 20);
     assert_true(double_wait_results(&w->d, 2, WAIT));
     owm_clock_sleep_ms(300);
-    assert_int_equal(w->d.result_count, 2);
+    assert_int_equal(SEEN(w, result_count), 2);
 }
 
 /* Promise 7: a new lease of a task that runs here ends the old attempt. */
@@ -257,17 +273,17 @@ static void test_round(void **state)
     for (size_t i = 0; i + 12 < sizeof shard_text; i++)
         assert_null(memmem(w->d.upload, w->d.upload_bytes, shard_text + i, 12));
     /* Next round: the first is not included, so its mass returns; the second becomes pending. */
-    w->d.verdict = "not_included";
+    SET(w, verdict, "not_included");
     double_send_round(&w->d, TASK_B, 1, 2, 20);
     assert_true(double_wait_results(&w->d, 2, WAIT));
     assert_string_equal(w->d.result[1].error, "");
-    assert_int_equal(w->d.receipts, 1);
+    assert_int_equal(SEEN(w, receipts), 1);
     /* The second is included, and forgotten; the third becomes pending. */
-    w->d.verdict = "included";
+    SET(w, verdict, "included");
     double_send_round(&w->d, TASK_C, 1, 3, 20);
     assert_true(double_wait_results(&w->d, 3, WAIT));
     assert_string_equal(w->d.result[2].error, "");
-    assert_int_equal(w->d.receipts, 2);
+    assert_int_equal(SEEN(w, receipts), 2);
     assert_true(settled(w, 3, 0));
     stop_node(w);
     char path[200];
@@ -285,20 +301,20 @@ static void test_round(void **state)
 static void test_download_resumes(void **state)
 {
     struct world *w = *state;
-    w->d.blob_break = 8192;
+    SET(w, blob_break, 8192);
     start_node(w, "");
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(double_wait_results(&w->d, 1, WAIT));
     assert_string_equal(w->d.result[0].error, "");
-    assert_int_equal(w->d.download_offset, 8192);
+    assert_int_equal(SEEN(w, download_offset), 8192);
 }
 
 /* Promise 3: a checkpoint whose manifest is not signed by the coordinator is not loaded. */
 static void test_bad_manifest(void **state)
 {
     struct world *w = *state;
-    w->d.bad_manifest = true;
+    SET(w, bad_manifest, true);
     start_node(w, "");
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
@@ -310,7 +326,7 @@ static void test_bad_manifest(void **state)
 static void test_mainnet(void **state)
 {
     struct world *w = *state;
-    w->d.network = "mainnet";
+    SET(w, network, "mainnet");
     start_node(w, "");
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
@@ -327,14 +343,14 @@ static void test_mainnet(void **state)
 static void test_late_acknowledgement(void **state)
 {
     struct world *w = *state;
-    w->d.mute = true;
+    SET(w, mute, true);
     start_node(w, "");
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(double_wait(&w->d, &w->d.submits, 3, WAIT));
     stop_node(w);
     double_stop(&w->d);
-    w->d.mute = false;
+    SET(w, mute, false);
     double_restart(&w->d);
     start_node(w, "");
     assert_true(double_wait_results(&w->d, 1, WAIT));
@@ -346,12 +362,12 @@ static void test_late_acknowledgement(void **state)
 static void test_refused_result(void **state)
 {
     struct world *w = *state;
-    w->d.refuse_results = true;
+    SET(w, refuse_results, true);
     start_node(w, "");
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(settled(w, 0, 1));
-    unsigned submits = w->d.submits;
+    unsigned submits = SEEN(w, submits);
     assert_false(double_wait(&w->d, &w->d.submits, submits + 1, 400));
     char *html = page_html(w->node);
     assert_non_null(strstr(html, "STALE_LEASE: another node has it"));
@@ -370,7 +386,7 @@ static void test_reconnect(void **state)
     owm_clock_sleep_ms(300);
     double_restart(&w->d);
     wait_stream(w, 3);
-    w->d.forget_node = true;
+    SET(w, forget_node, true);
     wait_stream(w, 4);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(double_wait_results(&w->d, 1, WAIT));
@@ -381,7 +397,7 @@ static void test_reconnect(void **state)
 static void test_stake(void **state)
 {
     struct world *w = *state;
-    w->d.register_error = "INSUFFICIENT_STAKE";
+    SET(w, register_error, "INSUFFICIENT_STAKE");
     start_node(w, "");
     assert_true(double_wait(&w->d, &w->d.registrations, 2, WAIT));
     char *html = page_html(w->node);
@@ -393,7 +409,7 @@ static void test_stake(void **state)
     assert_false(healthy);
     assert_non_null(strstr(json, "INSUFFICIENT_STAKE"));
     free(json);
-    w->d.register_error = "";
+    SET(w, register_error, "");
     wait_stream(w, 1);
 }
 
@@ -401,10 +417,10 @@ static void test_stake(void **state)
 static void test_wrong_coordinator(void **state)
 {
     struct world *w = *state;
-    w->d.wrong_key = true;
+    SET(w, wrong_key, true);
     start_node(w, "");
     assert_true(double_wait(&w->d, &w->d.hellos, 2, WAIT));
-    assert_int_equal(w->d.registrations, 0);
+    assert_int_equal(SEEN(w, registrations), 0);
     struct node_view view;
     node_look(w->node, &view);
     assert_int_equal(view.link, NODE_REFUSED);
@@ -417,7 +433,7 @@ static void test_lost_lease(void **state)
     struct world *w = *state;
     start_node(w, "");
     wait_stream(w, 1);
-    w->d.lost_lease = TASK_A;
+    SET(w, lost_lease, TASK_A);
     double_send_round(&w->d, TASK_A, 1, 1, 100000);
     assert_true(double_wait_results(&w->d, 1, WAIT));
     assert_non_null(strstr(w->d.result[0].error, "took the task back"));
@@ -459,9 +475,9 @@ static void test_drain(void **state)
     assert_true(double_wait_results(&w->d, 2, WAIT));
     for (int i = 0; i < 500 && !node_idle(w->node); i++) owm_clock_sleep_ms(10);
     assert_true(node_idle(w->node));
-    assert_true(double_wait(&w->d, &w->d.heartbeats, w->d.heartbeats + 1, WAIT));
-    assert_true(w->d.draining);
-    assert_int_equal(w->d.free_slots, 0);
+    assert_true(double_wait(&w->d, &w->d.heartbeats, SEEN(w, heartbeats) + 1, WAIT));
+    assert_true(SEEN(w, draining));
+    assert_int_equal(SEEN(w, free_slots), 0);
     bool declined = false, done = false;
     for (int i = 0; i < 2; i++) {
         const struct double_result *r = &w->d.result[i];
