@@ -106,6 +106,9 @@ void coordinator_start(struct coordinator *c)
     size_t from = 0;
     if (!c->folder[0]) make_folder(c);
     if (owm_fs_read(c->log, 64 << 20, &text, &from, NULL) == OWM_OK) free(text);
+    /* A fork in the middle of gRPC's life disturbs its connections: a new client each time. */
+    owm_rpc_client_close(c->operator_client);
+    c->operator_client = NULL;
     spawn(c);
     for (int i = 0; i < 400 && !read_ports(c, from); i++) {
         if (waitpid(c->pid, NULL, WNOHANG) == c->pid) fail_msg("it ended; see %s", c->log);
@@ -113,7 +116,7 @@ void coordinator_start(struct coordinator *c)
         owm_clock_sleep_ms(50);
     }
     read_certificate(c);
-    if (!c->operator_client) open_operator(c);
+    open_operator(c);
 }
 
 void coordinator_kill(struct coordinator *c)
