@@ -1,9 +1,11 @@
 /* main.c: owm-devnet: a whole network on this machine, and questions to it. */
+#include <coordinator.pb-c.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "network.h"
@@ -92,41 +94,83 @@ out:
     return code;
 }
 
-static bool print_event(void *ctx, const Owm__Internal__V1__TaskEvent *event)
+/* What `ask` knows while the answer comes. */
+struct asking {
+    struct client *client;
+    uint32_t attempt;
+    bool streamed;
+};
+
+static void print_text(const ProtobufCBinaryData *text)
 {
-    uint32_t *attempt = ctx;
-    if (event->attempt != *attempt && *attempt)
-        fputs("\n[the node went away; another one starts again]\n", stdout);
-    *attempt = event->attempt;
-    for (size_t i = 0; i < event->chunk.len; i++) {
-        unsigned char c = event->chunk.data[i];
+    for (size_t i = 0; i < text->len; i++) {
+        unsigned char c = text->data[i];
         if (c >= 32 || c == '\n' || c == '\t') putchar(c == 127 ? '?' : c);
     }
-    if (!strcmp(event->state, "completed")) {
-        char sats[32];
-        format_sats(event->reward_msat, sats);
-        printf("\n\n[%s, node %.8s, %s]\n", event->version_id, event->node_id, sats);
+}
+
+/* "owm-v0.1.3" of a checkpoint's hash, or the hash where the coordinator no longer lists it. */
+static void version_of(struct client *client, const ProtobufCBinaryData *hash, char text[static 65])
+{
+    struct snapshot snapshot = {0};
+    *text = 0;
+    if (hash->len != 32) return;
+    owm_hex_encode(hash->data, 32, text);
+    if (snapshot_take(&snapshot, client, NULL)) return;
+    const ProtobufCBinaryData *newest = &snapshot.network->model_hash;
+    if (newest->len == 32 && !memcmp(newest->data, hash->data, 32))
+        snprintf(text, 65, "%.64s", snapshot.network->version_id);
+    for (size_t i = 0; i < snapshot.rounds->n_rounds; i++) {
+        const Owm__Internal__V1__Round *round = snapshot.rounds->rounds[i];
+        if (round->model_hash.len == 32 && !memcmp(round->model_hash.data, hash->data, 32))
+            snprintf(text, 65, "%.64s", round->version_id);
     }
+    snapshot_free(&snapshot);
+}
+
+static void print_end(const struct asking *asking, const Owm__Internal__V1__TaskEvent *event)
+{
+    char sats[32], version[65] = "";
+    Owm__Coordinator__V1__InferenceOutput *output =
+        owm__coordinator__v1__inference_output__unpack(NULL, event->output.len, event->output.data);
+    if (output) {
+        if (!asking->streamed) print_text(&output->text);
+        version_of(asking->client, &output->model_hash, version);
+        owm__coordinator__v1__inference_output__free_unpacked(output, NULL);
+    }
+    format_sats(event->reward_msat, sats);
+    printf("\n\n[%s, node %.8s, %s]\n", version, event->node_id, sats);
+}
+
+static bool print_event(void *ctx, const Owm__Internal__V1__TaskEvent *event)
+{
+    struct asking *asking = ctx;
+    if (event->attempt != asking->attempt && asking->streamed)
+        fputs("\n[the node went away; another one starts again]\n", stdout);
+    asking->attempt = event->attempt;
+    asking->streamed |= event->chunk.len > 0;
+    print_text(&event->chunk);
+    if (!strcmp(event->state, "completed")) print_end(asking, event);
     fflush(stdout);
     return !ending;
 }
 
 static int ask(const struct options *options)
 {
-    struct client *client = NULL;
+    struct asking asking = {0};
     struct owm_error error = {""};
-    uint32_t attempt = 0;
     owm_log_level_set(OWM_LOG_ERROR);
-    owm_status status = network_client(options->folder, &client, NULL, &error);
+    owm_status status = network_client(options->folder, &asking.client, NULL, &error);
     struct client_question question = {.prompt = options->text,
                                        .tokens_max = options->tokens,
                                        .temperature = (float)options->temperature,
                                        .seed = options->seed};
     if (status == OWM_OK) {
         fputs(options->text, stdout);
-        status = client_ask(client, &question, print_event, &attempt, &error);
+        fflush(stdout);
+        status = client_ask(asking.client, &question, print_event, &asking, &error);
     }
-    client_close(client);
+    client_close(asking.client);
     if (status) putchar('\n');
     return status ? complain("ask", status, &error) : 0;
 }
