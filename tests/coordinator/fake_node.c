@@ -210,6 +210,10 @@ PB(Task)
     PB(Task) *task = owm__coordinator__v1__task__unpack(NULL, reply.length, reply.bytes);
     owm_rpc_reply_free(&reply);
     assert_non_null(task);
+    if (strcmp(task->task_id, node->done) == 0) {
+        owm__coordinator__v1__task__free_unpacked(task, NULL);
+        return fake_node_task(node, timeout_ms, plain, bytes);
+    }
     assert_true(task->payload.len > OWM_BOX_EXTRA_BYTES);
     *bytes = task->payload.len - OWM_BOX_EXTRA_BYTES;
     *plain = malloc(*bytes);
@@ -248,6 +252,7 @@ static const char *submit(struct fake_node *node, const PB(Task) * task, const u
     if (!ack) return code_of_failure();
     snprintf(last_code, sizeof(last_code), "%s", ack->reason);
     assert_int_equal(ack->accepted, ack->reason[0] == 0);
+    if (ack->accepted) snprintf(node->done, sizeof(node->done), "%s", task->task_id);
     owm__coordinator__v1__task_result_ack__free_unpacked(ack, NULL);
     return last_code;
 }

@@ -51,6 +51,7 @@ struct fake_node {
     struct owm_rpc_client *client;
     struct owm_rpc_stream *stream;
     char node_id[40], alias[16];
+    char done[40]; /* the last task it reported: told again, it is ignored */
     uint64_t boot_id;
     unsigned packages; /* made so far; makes each one different */
 };

@@ -166,13 +166,16 @@ static void test_database_dies(void **state)
     assert_sound();
 }
 
-/* A node that vanishes does not stop the others (TST-03): quorum closes the round. */
+/* A node that vanishes does not stop the others (TST-03): quorum closes the round. The first of the
+ * rounds here may still have its package from before. */
 static void test_node_vanishes(void **state)
 {
     (void)state;
-    int64_t before = rounds_complete();
-    for (int i = 0; i < NODES - 1; i++) assert_string_equal(work(i, (struct wrong){0}), "");
-    wait_for_rounds(before + 1);
+    for (int r = 0; r < 2; r++) {
+        int64_t before = rounds_complete();
+        for (int i = 0; i < NODES - 1; i++) assert_string_equal(work(i, (struct wrong){0}), "");
+        wait_for_rounds(before + 1);
+    }
     assert_true(count("SELECT count(*) FROM fl_participants WHERE state = 'missing'") >= 1);
     assert_sound();
     assert_int_equal(coordinator_stop(&network), 0);
