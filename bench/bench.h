@@ -23,6 +23,7 @@ struct bench_options {
 struct bench_row {
     const char *bench, *op, *shape, *unit;
     double value;
+    double low, high;       /* Of the runs whose median `value` is; 0: not repeated. */
     double limit;           /* 0: none. */
     const char *limit_name; /* "SRS-PERF-04", "read bandwidth here" … */
     bool lower_is_better;
@@ -36,5 +37,9 @@ double bench_percentile(double *values, size_t count, double p);
 /** bench_control: heartbeats/s and dispatch latency of a real coordinator on a real PostgreSQL,
  *  driven by simulated nodes, each with its own key and mTLS connection (SRS-PERF-04, -09). */
 owm_status bench_control(const struct bench_options *options, struct owm_error *error) OWM_MUST_USE;
+
+/** bench_sha256d: hashes a second of one core by each path of the cpu backend: scan, scan of rolled
+ *  versions, batch of headers, merkle roots. */
+owm_status bench_sha256d(const struct bench_options *options, struct owm_error *error) OWM_MUST_USE;
 
 #endif

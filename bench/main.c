@@ -11,7 +11,10 @@ static const struct {
     owm_status (*run)(const struct bench_options *, struct owm_error *);
     const char *help;
 } benches[] = {
+    {"sha256d", bench_sha256d, "mining: scan, header batch and merkle roots on one core, by path"},
+#if !OWM_KERNELS_ONLY
     {"control", bench_control, "a real coordinator and PostgreSQL under simulated nodes"},
+#endif
 };
 
 static int help(int code)

@@ -25,12 +25,13 @@ void bench_print(const struct bench_options *options, const struct bench_row *ro
         ratio = row->lower_is_better ? row->limit / row->value : row->value / row->limit;
     if (options->json) {
         printf("{\"bench\":\"%s\",\"op\":\"%s\",\"shape\":\"%s\",\"value\":%.6g,\"unit\":\"%s\","
-               "\"limit\":%.6g,\"limit_name\":\"%s\",\"ratio\":%.4g}\n",
-               row->bench, row->op, row->shape, row->value, row->unit, row->limit,
-               row->limit_name ? row->limit_name : "", ratio);
+               "\"low\":%.6g,\"high\":%.6g,\"limit\":%.6g,\"limit_name\":\"%s\",\"ratio\":%.4g}\n",
+               row->bench, row->op, row->shape, row->value, row->unit, row->low, row->high,
+               row->limit, row->limit_name ? row->limit_name : "", ratio);
     } else {
         printf("%-10s %-26s %-22s %12.2f %-14s", row->bench, row->op, row->shape, row->value,
                row->unit);
+        if (row->high > 0) printf("  (%.2f to %.2f)", row->low, row->high);
         if (ratio > 0) printf("  %.2fx of %s (%g)", ratio, row->limit_name, row->limit);
         putchar('\n');
     }

@@ -1,6 +1,6 @@
 /* test_sha256d.c: SHA-256d on every path that this processor has, against the plain-C reference and
  * against the world: FIPS 180-4's vectors, headers and a merkle root of the Bitcoin chain; scans of
- * all sizes find every hit; boundaries, overflow, wrap of the nonce, every refusal (SRS-POOL-06).
+ * all sizes find every hit; boundaries, overflow, wrap of the nonce, every refusal.
  */
 #include "base/bytes.h"
 #include "base/pool.h"

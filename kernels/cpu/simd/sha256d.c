@@ -16,14 +16,17 @@ static inline vu vset(uint32_t x)
     return x - (vu){0};
 }
 
-static inline vu vu_load(const uint32_t p[W])
+/* In memory at any address: messages are bytes. */
+typedef uint32_t vu_mem __attribute__((vector_size(W * 4), aligned(1), may_alias));
+
+static inline vu vu_load(const void *p)
 {
-    return (vu)v_load((const float *)(const void *)p);
+    return *(const vu_mem *)p;
 }
 
 static inline void vu_store(uint32_t p[W], vu x)
 {
-    v_store((float *)(void *)p, (vf)x);
+    *(vu_mem *)p = x;
 }
 
 #if SIMD_avx512
@@ -385,8 +388,7 @@ static void load_block(vu w[16], const uint8_t *const place[W], size_t offset)
 {
     for (int part = 0; part < 16; part += W) {
         vf row[W];
-        for (int i = 0; i < W; i++)
-            row[i] = v_load((const float *)(const void *)(place[i] + offset + 4 * part));
+        for (int i = 0; i < W; i++) row[i] = (vf)vu_load(place[i] + offset + 4 * part);
         v_transpose(row);
         for (int i = 0; i < W; i++) w[part + i] = v_bswap((vu)row[i]);
     }

@@ -1,0 +1,262 @@
+/* sha256d.c: SHA-256d on one core, by each path of this processor.
+ *
+ * Held against what the instructions of the loop cost at least: their number (counted in the
+ * compiled loop with objdump; the AVX-512 scan has no more than the algorithm needs) over the rate
+ * at which this core does the same mixture when nothing waits for anything, measured between the
+ * runs. So the clock, and a neighbour on the other half of the core, cancel out. All is by the
+ * thread's own processor time.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/bytes.h"
+#include "bench.h"
+#include "kernels/cpu/sha256d_path.h"
+
+#define RUNS          15
+#define RUN_SECONDS   0.03
+#define PEAK_LOOPS    100000
+#define MIDSTATES_MAX 64
+#define ROWS          4096
+#define COINBASE      240
+#define BRANCHES      12
+
+static double cpu_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+#if defined(__x86_64__)
+#define FOUR(x) x x x x
+
+/* Dependent multiplications, three cycles each. */
+static double clock_hz(void)
+{
+    unsigned long x = 3;
+    double start = cpu_seconds();
+    for (int i = 0; i < PEAK_LOOPS * 10; i++) __asm__ volatile(FOUR("imul $3, %0, %0\n") : "+r"(x));
+    return 12.0 * PEAK_LOOPS * 10 / (cpu_seconds() - start);
+}
+
+/* The registers are private: VEX and EVEX forms are assembled whatever the file is compiled for. */
+#define VECTORS                                                                                    \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
+        "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#define ROR(r)        "vprord $7, %%zmm" r ", %%zmm" r "\n"
+#define TERN(r)       "vpternlogd $0x96, %%zmm15, %%zmm14, %%zmm" r "\n"
+#define ADD512(r)     "vpaddd %%zmm15, %%zmm" r ", %%zmm" r "\n"
+#define SHIFT(r)      "vpsrld $7, %%ymm" r ", %%ymm" r "\n"
+#define LOGIC(r)      "vpxor %%ymm15, %%ymm" r ", %%ymm" r "\n"
+#define ADD256(r)     "vpaddd %%ymm15, %%ymm" r ", %%ymm" r "\n"
+#define TWO_ROUNDS(r) "sha256rnds2 %%xmm0, %%xmm15, %%xmm" r "\n"
+
+/* 7 rotates, 4 three-input logic, 6 additions: as 1176 : 628 : 1044. */
+static void mixture_avx512(void)
+{
+    __asm__ volatile(FOUR(ROR("0") ADD512("1") TERN("2") ROR("3") ADD512("4") ROR("5") TERN("6")
+                              ROR("7") ADD512("8") ROR("9") ADD512("10") TERN("11") ROR("12")
+                                  ADD512("13") TERN("1") ROR("2") ADD512("4"))
+                     :
+                     :
+                     : VECTORS);
+}
+
+/* 8 shifts, 9 logic, 4 additions: as 2196 : 2510 : 1044. */
+static void mixture_avx2(void)
+{
+    __asm__ volatile(FOUR(SHIFT("0") LOGIC("1") SHIFT("2") LOGIC("3") ADD256("4") SHIFT("5")
+                              LOGIC("6") SHIFT("7") LOGIC("8") ADD256("9") LOGIC("10") SHIFT("11")
+                                  LOGIC("12") SHIFT("13") LOGIC("14") ADD256("1") SHIFT("3")
+                                      LOGIC("0") SHIFT("6") LOGIC("2") ADD256("5"))
+                     :
+                     :
+                     : VECTORS);
+}
+
+static void mixture_sha_ni(void)
+{
+    __asm__ volatile(FOUR(TWO_ROUNDS("1") TWO_ROUNDS("2") TWO_ROUNDS("3") TWO_ROUNDS("4"))
+                     :
+                     :
+                     : VECTORS);
+}
+
+/* Instructions in a mixture, and how many of them a hash takes: with one midstate, with 64. */
+static const struct peak {
+    const char *path;
+    void (*mixture)(void);
+    double instructions, per_hash, per_hash_rolled;
+} peaks[] = {
+    {"avx512", mixture_avx512, 4 * 17, 2848.0 / 16, 2396.0 / 16},
+    {"avx2", mixture_avx2, 4 * 21, 5750.0 / 8, 4926.0 / 8},
+    {"sha-ni", mixture_sha_ni, 4 * 4, 60, 60},
+};
+#else
+static const struct peak {
+    const char *path;
+    void (*mixture)(void);
+    double instructions, per_hash, per_hash_rolled;
+} peaks[1];
+#endif
+
+static const struct peak *peak_of(const char *path)
+{
+    for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
+        if (peaks[i].path && strcmp(peaks[i].path, path) == 0) return &peaks[i];
+    return NULL;
+}
+
+/* Hashes a second if nothing ever waited; 0: not known for this path. */
+static double peak_hashes(const struct peak *peak, bool rolled)
+{
+    if (!peak) return 0;
+    double start = cpu_seconds();
+    for (int i = 0; i < PEAK_LOOPS; i++) peak->mixture();
+    double rate = peak->instructions * PEAK_LOOPS / (cpu_seconds() - start);
+    return rate / (rolled ? peak->per_hash_rolled : peak->per_hash);
+}
+
+/* The genesis block: its nonce is found, alone, before anything is timed. */
+struct work {
+    struct owm_sha256d_hit hit[16];
+    uint32_t found, midstate[MIDSTATES_MAX][8];
+    uint8_t header[OWM_HEADER_BYTES], target[32];
+    struct owm_sha256d_scan scan;
+};
+
+static owm_status prepare(struct work *work)
+{
+    static const char genesis[] =
+        "0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b2"
+        "7ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c";
+    owm_status status = owm_hex_decode(genesis, work->header, sizeof work->header);
+    if (status) return status;
+    for (uint32_t m = 0; m < MIDSTATES_MAX; m++) {
+        work->header[0] = (uint8_t)(1 + m);
+        owm_header_midstate(work->midstate[m], work->header);
+    }
+    memset(work->target, 0, sizeof work->target);
+    memset(work->target + 26, 0xff, 2);
+    work->scan = (struct owm_sha256d_scan){.hit = work->hit,
+                                           .found = &work->found,
+                                           .midstate = (const uint32_t(*)[8])work->midstate,
+                                           .tail = work->header + 64,
+                                           .target = work->target,
+                                           .hit_max = 16};
+    return OWM_OK;
+}
+
+static bool right(const struct sha256d_path *path, struct work *work, uint32_t midstates)
+{
+    const uint32_t nonce = 2083236893;
+    work->scan.midstates = midstates;
+    work->scan.first = nonce - 1234;
+    work->scan.count = 4096;
+    return sha256d_scan_by(path, NULL, &work->scan) == OWM_OK && work->found == 1
+           && work->hit[0].nonce == nonce && work->hit[0].midstate == 0;
+}
+
+/* Seconds of a run; the seconds are wanted, not the hits. */
+static double time_scan(const struct sha256d_path *path, struct work *work)
+{
+    double start = cpu_seconds();
+    (void)!sha256d_scan_by(path, NULL, &work->scan);
+    return cpu_seconds() - start;
+}
+
+static owm_status bench_scan(const struct bench_options *options, const struct sha256d_path *path,
+                             struct work *work, uint32_t midstates, struct owm_error *error)
+{
+    if (!right(path, work, midstates))
+        return owm_fail(error, OWM_E_DEVICE, "the %s path does not find the genesis block's nonce",
+                        path->name);
+    double seconds = time_scan(path, work), rate[RUNS], limit[RUNS];
+    work->scan.count = (uint64_t)((double)work->scan.count * RUN_SECONDS / seconds) + 1;
+    double hashes = (double)work->scan.count * midstates;
+    for (int i = 0; i < RUNS; i++) {
+        limit[i] = peak_hashes(peak_of(path->name), midstates > 1) / 1e6;
+        rate[i] = hashes / time_scan(path, work) / 1e6;
+    }
+    char op[32];
+    (void)snprintf(op, sizeof op, "scan %s", path->name);
+    bench_print(options, &(struct bench_row){.bench = "sha256d",
+                                             .op = op,
+                                             .shape = midstates > 1 ? "64 midstates" : "1 midstate",
+                                             .unit = "MH/s per core",
+                                             .value = bench_percentile(rate, RUNS, 0.5),
+                                             .low = rate[0],
+                                             .high = rate[RUNS - 1],
+                                             .limit = bench_percentile(limit, RUNS, 0.5),
+                                             .limit_name = "instruction peak beside it"});
+    return OWM_OK;
+}
+
+static uint8_t rows[ROWS][COINBASE], hashes[ROWS][32], expected[ROWS][32], branch[BRANCHES][32];
+
+/* One run of an op over the rows; by NULL the reference does it. */
+static owm_status run_rows(const struct sha256d_path *path, bool merkle, uint8_t *out)
+{
+    const struct owm_sha256d_batch headers = {out, rows[0], COINBASE, ROWS, OWM_HEADER_BYTES};
+    const struct owm_sha256d_merkle roots = {out,  rows[0],  branch[0], COINBASE,
+                                             ROWS, COINBASE, BRANCHES};
+    if (!path) return merkle ? ref_sha256d_merkle(NULL, &roots) : ref_sha256d_batch(NULL, &headers);
+    return merkle ? sha256d_merkle_by(path, NULL, &roots) : sha256d_batch_by(path, NULL, &headers);
+}
+
+static owm_status bench_rows(const struct bench_options *options, const struct sha256d_path *path,
+                             bool merkle, struct owm_error *error)
+{
+    if (run_rows(NULL, merkle, expected[0]) || run_rows(path, merkle, hashes[0])
+        || memcmp(hashes, expected, sizeof hashes) != 0)
+        return owm_fail(error, OWM_E_DEVICE, "the %s path hashes wrongly", path->name);
+    double rate[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        double start = cpu_seconds();
+        (void)!run_rows(path, merkle, hashes[0]);
+        rate[i] = ROWS / (cpu_seconds() - start) / 1e6;
+    }
+    char op[32];
+    (void)snprintf(op, sizeof op, "%s %s", merkle ? "merkle" : "batch", path->name);
+    bench_print(options,
+                &(struct bench_row){.bench = "sha256d",
+                                    .op = op,
+                                    .shape = merkle ? "240 B, 12 branches" : "80 B headers",
+                                    .unit = merkle ? "M roots/s per core" : "MH/s per core",
+                                    .value = bench_percentile(rate, RUNS, 0.5),
+                                    .low = rate[0],
+                                    .high = rate[RUNS - 1]});
+    return OWM_OK;
+}
+
+static owm_status bench_path(const struct bench_options *options, const struct sha256d_path *path,
+                             struct work *work, struct owm_error *error)
+{
+    owm_status status = bench_scan(options, path, work, 1, error);
+    if (!status && path->scan_rolled)
+        status = bench_scan(options, path, work, MIDSTATES_MAX, error);
+    if (!status) status = bench_rows(options, path, false, error);
+    if (!status) status = bench_rows(options, path, true, error);
+    return status;
+}
+
+owm_status bench_sha256d(const struct bench_options *options, struct owm_error *error)
+{
+    static struct work work;
+    owm_status status = prepare(&work);
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t b = 0; b < COINBASE; b++) rows[i][b] = (uint8_t)(i * 31 + b * 7 + (i >> 8));
+#if defined(__x86_64__)
+    bench_print(options, &(struct bench_row){.bench = "sha256d",
+                                             .op = "clock",
+                                             .shape = "imul chain",
+                                             .unit = "GHz",
+                                             .value = clock_hz() / 1e9});
+#endif
+    for (size_t i = 0; !status && sha256d_path_at(i); i++)
+        if (sha256d_path_at(i)->here())
+            status = bench_path(options, sha256d_path_at(i), &work, error);
+    return status;
+}
