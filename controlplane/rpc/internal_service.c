@@ -9,9 +9,6 @@
 #include "base/uuid.h"
 #include "services_internal.h"
 
-#define MS(column)     "coalesce((extract(epoch FROM " column ") * 1000)::bigint, 0)"
-#define ROUNDS_MAX     1000
-#define FINDINGS_MAX   16
 #define PROMPT_MAX     32768
 #define MAX_TOKENS_MAX 4096
 

@@ -199,7 +199,10 @@ static void test_embedded_schema(void **state)
     struct owm_pg *pg = connect_to(url);
     if (owm_migrate(pg, owm_migrations, owm_migrations_count, NULL, &error) != OWM_OK)
         fail_msg("%s", error.text);
-    static const char *const tables[] = {"nodes", "node_stakes"};
+    static const char *const tables[] = {
+        "nodes",           "node_stakes",         "tasks",          "task_log",
+        "fl_rounds",       "fl_participants",     "model_versions", "payments",
+        "slashing_events", "misbehavior_signals", "bounties"};
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
         char sql[160];
         snprintf(sql, sizeof(sql), "SELECT count(*) FROM pg_tables WHERE tablename = '%s'",
