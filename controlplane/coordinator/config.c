@@ -24,7 +24,7 @@ static const struct owm_conf_row rows[] = {
      "The hostname file of Tor's HiddenServiceDir; its name is logged (SRS-COORD-09)."},
     {"server.tls_names", OWM_CONF_STRING, AT(tls_names),
      "DNS:owm-coordinator,DNS:localhost,IP:127.0.0.1", 1, 1000, NULL, NULL,
-     "Names in our certificate, in OpenSSL's subjectAltName form."},
+     "Names in our certificate when it is made (delete coordinator.crt to make a new one)."},
     {"server.data_dir", OWM_CONF_PATH, AT(data_dir), "~/.owm-coordinator", NONE,
      "Identity, payment secret, certificate and the blob store."},
     {"server.identity_key", OWM_CONF_PATH, AT(identity_key), "", 0, 0, NULL,

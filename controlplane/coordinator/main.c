@@ -13,9 +13,10 @@
 #include "controlplane/db/migrate.h"
 #include "driver.h"
 
-#define DRAIN_MS        3000
-#define STANDBY_POLL_MS 500
-#define JOBS_MAX        65536
+#define DRAIN_MS              3000
+#define STANDBY_POLL_MS       500
+#define JOBS_MAX              65536
+#define CERTIFICATE_BYTES_MAX 65536
 
 /** coordinator: everything that main opens, in order of opening. */
 struct coordinator {
@@ -44,6 +45,26 @@ static char *join(const char *folder, const char *name)
 
 /* ---------------------------------------------------------------------------- files */
 
+/* Nodes trust the certificate they were given and no other, so it stays across restarts. It is made
+ * anew when it is missing or of another key. */
+static owm_status open_certificate(struct coordinator *c, const char *path, struct owm_error *error)
+{
+    uint8_t *old = NULL, key[32];
+    size_t bytes = 0;
+    owm_status status = owm_identity_cert(c->driver.identity, "owm-coordinator",
+                                          c->config.tls_names, &c->cert, error);
+    if (status != OWM_OK) return status;
+    if (owm_fs_read(path, CERTIFICATE_BYTES_MAX, &old, &bytes, NULL) == OWM_OK
+        && owm_cert_public_key((const char *)old, bytes, key) == OWM_OK
+        && memcmp(key, owm_identity_public_key(c->driver.identity), 32) == 0) {
+        free(c->cert.cert_pem);
+        c->cert.cert_pem = (char *)old;
+        return OWM_OK;
+    }
+    free(old);
+    return owm_fs_write_atomic(path, c->cert.cert_pem, strlen(c->cert.cert_pem), 0644, error);
+}
+
 static owm_status open_identity(struct coordinator *c, struct owm_error *error)
 {
     const struct owm_coordinator_config *config = &c->config;
@@ -54,11 +75,7 @@ static owm_status open_identity(struct coordinator *c, struct owm_error *error)
     if (status == OWM_OK)
         status =
             owm_identity_load_or_create(config->identity_key, &c->driver.identity, NULL, error);
-    if (status == OWM_OK)
-        status = owm_identity_cert(c->driver.identity, "owm-coordinator", config->tls_names,
-                                   &c->cert, error);
-    if (status == OWM_OK)
-        status = owm_fs_write_atomic(pem, c->cert.cert_pem, strlen(c->cert.cert_pem), 0644, error);
+    if (status == OWM_OK) status = open_certificate(c, pem, error);
     if (status == OWM_OK)
         status = owm_payment_secret_load_or_create(secret, &c->driver.secret, NULL, error);
     if (status == OWM_OK) {
