@@ -83,13 +83,24 @@ static inline uint32_t v_at_most(vu x, vu y)
 #define INLINE static inline __attribute__((always_inline))
 
 /* One round of 6.2.2; kw is K + W. The eight names turn by one from round to round, so nothing is
- * moved. */
+ * moved. With AVX-512 one addition more shortens the way from e to the next e to three
+ * instructions: a gain where a result takes two cycles (Zen 5), and no measurable loss where it
+ * takes one. */
+#if SIMD_avx512
+#define ROUND(a, b, c, d, e, f, g, h, kw)                                                          \
+    do {                                                                                           \
+        vu maj_d = MAJ(a, b, c) - d;                                                               \
+        d = ((d + ((h) + (kw))) + CH(e, f, g)) + BIG1(e);                                          \
+        h = (d + maj_d) + BIG0(a);                                                                 \
+    } while (0)
+#else
 #define ROUND(a, b, c, d, e, f, g, h, kw)                                                          \
     do {                                                                                           \
         vu t1 = (h) + (kw) + CH(e, f, g) + BIG1(e);                                                \
         d += t1;                                                                                   \
         h = t1 + (MAJ(a, b, c) + BIG0(a));                                                         \
     } while (0)
+#endif
 
 /* A round whose a nobody asks for. */
 #define ROUND_E(d, e, f, g, h, kw) (d += (h) + (kw) + CH(e, f, g) + BIG1(e))
