@@ -243,8 +243,9 @@ owm_status owm_lab_aggregate(struct owm_lab *lab, const uint8_t base_hash[32], u
     memcpy(result->checkpoint.hash, base_hash, 32);
     qsort(entries, count, sizeof(*entries), by_node_key);
     owm_status status = work_start(&work, base_hash, error);
-    if (status == OWM_OK && work.count == 0)
-        status = owm_fail(error, OWM_E_STATE, "round %u: no usable package", round);
+    /* Only screening may say OWM_E_STATE: to the caller it means that the verdicts are complete. */
+    if (status == OWM_E_STATE) status = OWM_E_IO;
+    if (status == OWM_OK && work.count == 0) status = OWM_E_STATE;
     if (status == OWM_OK) {
         pthread_mutex_lock(&lab->lock);
         status = run(&work, base_hash, round, result, error);

@@ -213,21 +213,22 @@ static void fill_entries(const struct owm_driver *driver, const struct aggregati
     }
 }
 
+/* manifest NULL: no package was included, so there are verdicts and no checkpoint. */
 static struct owm_post *aggregated_post(const struct aggregation *work,
                                         const struct owm_lab_entry *entries,
                                         const struct owm_lab_result *result, const char *manifest)
 {
     struct owm_post *post = owm_post_new(OWM_EVENT_AGGREGATED);
     size_t verdict_bytes = work->count * sizeof(struct owm_verdict);
-    size_t manifest_bytes = strlen(manifest) + 1;
-    uint8_t *memory = calloc(1, verdict_bytes + manifest_bytes);
+    size_t manifest_bytes = manifest ? strlen(manifest) + 1 : 0;
+    uint8_t *memory = calloc(1, verdict_bytes + manifest_bytes + 1);
     if (!post || !memory) {
         free(memory);
         owm_post_free(post);
         return NULL;
     }
     struct owm_verdict *verdicts = (struct owm_verdict *)(void *)memory;
-    memcpy(memory + verdict_bytes, manifest, manifest_bytes);
+    if (manifest) memcpy(memory + verdict_bytes, manifest, manifest_bytes);
     for (size_t i = 0; i < work->count; i++) {
         memcpy(verdicts[i].node_id, part_of(work, entries[i].order.node_key)->node_id, 16);
         verdicts[i].included = entries[i].included;
@@ -244,8 +245,9 @@ static struct owm_post *aggregated_post(const struct aggregation *work,
     event->heldout_before = (float)result->bits_before;
     event->heldout_after = (float)result->checkpoint.bits_per_byte;
     memcpy(event->certificate_hash, result->certificate_hash, 32);
-    fill_model(&event->model, work->round.round, &result->checkpoint,
-               (const char *)memory + verdict_bytes);
+    if (manifest)
+        fill_model(&event->model, work->round.round, &result->checkpoint,
+                   (const char *)memory + verdict_bytes);
     return post;
 }
 
@@ -258,6 +260,21 @@ static struct owm_post *failed_post(const struct aggregation *work, const char *
     return post;
 }
 
+/* The event that a finished aggregation is: new checkpoint, verdicts alone, or a failure. */
+static struct owm_post *outcome(const struct owm_driver *driver, const struct aggregation *work,
+                                const struct owm_lab_entry *entries,
+                                const struct owm_lab_result *result, owm_status status)
+{
+    char version[OWM_VERSION_BYTES], *manifest = NULL;
+    struct owm_post *post = NULL;
+    snprintf(version, sizeof(version), VERSION_FORMAT, work->round.round);
+    if (status == OWM_OK)
+        manifest = make_manifest(driver->identity, version, work->round.round, &result->checkpoint);
+    if (manifest || status == OWM_E_STATE) post = aggregated_post(work, entries, result, manifest);
+    free(manifest);
+    return post;
+}
+
 static void aggregate(void *ctx, void *arg)
 {
     struct owm_driver *driver = ctx;
@@ -265,28 +282,22 @@ static void aggregate(void *ctx, void *arg)
     struct owm_lab_result result;
     struct owm_error error = {""};
     struct owm_post *post = NULL;
-    char version[OWM_VERSION_BYTES], *manifest = NULL;
     struct owm_lab_entry *entries = calloc(work->count + 1, sizeof(*entries));
     if (entries) {
         fill_entries(driver, work, entries);
         uint64_t begin_ms = owm_clock_mono_ms();
         owm_status status = owm_lab_aggregate(driver->lab, work->round.base_hash, work->round.round,
                                               entries, work->count, &result, &error);
-        if (status == OWM_E_STATE && !error.text[0])
-            owm_fail(&error, status, "no package is left after screening");
-        snprintf(version, sizeof(version), VERSION_FORMAT, work->round.round);
-        if (status == OWM_OK)
-            manifest =
-                make_manifest(driver->identity, version, work->round.round, &result.checkpoint);
+        post = outcome(driver, work, entries, &result, status);
         owm_log(OWM_LOG_INFO, "aggregated round=%u packages=%zu ms=%llu status=\"%s\"",
                 work->round.round, work->count,
                 (unsigned long long)(owm_clock_mono_ms() - begin_ms),
-                status == OWM_OK ? "ok" : error.text);
+                status == OWM_OK        ? "ok"
+                : status == OWM_E_STATE ? "no package is left after screening"
+                                        : error.text);
     }
-    if (manifest) post = aggregated_post(work, entries, &result, manifest);
     if (!post) post = failed_post(work, error.text[0] ? error.text : "out of memory");
     if (post) owm_inbox_put_own(driver->inbox, post);
-    free(manifest);
     free(entries);
     free(work);
 }

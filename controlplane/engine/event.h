@@ -135,8 +135,10 @@ struct owm_verdict {
     uint8_t evidence_hash[32]; /* not zero: also a signal "poisoned_gradient" */
 };
 
-/** ok: the checkpoint is stored, signed, and its manifest complete. Not ok: tried again, at most
- *  aggregate_attempts_max times, then the round fails. */
+/** ok: the verdicts are final; if one is included, the checkpoint is stored and signed and its
+ *  manifest complete. If none is, there is no update (model and certificate are not looked at): the
+ *  round fails at once, and verdicts and signals are kept. Not ok: it could not be done, and is
+ *  tried again, at most aggregate_attempts_max times, then the round fails. */
 struct owm_aggregated_event {
     uint32_t round;
     bool ok;

@@ -479,6 +479,7 @@ void round_aggregated(owm_engine *e, const struct owm_aggregated_event *event)
     for (uint32_t i = 0; i < e->round.count; i++)
         if (e->round.part[i].state == OWM_PART_VERIFIED)
             reject(e, &e->round.part[i], verdict_of(event, e->round.part[i].node_id));
+    row->heldout_before = event->heldout_before;
     fail_round(e, "no package was good enough to be included");
 }
 

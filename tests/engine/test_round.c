@@ -251,6 +251,37 @@ static void test_aggregation_fails(void **state)
     world_deinit(&world);
 }
 
+/* TST-02, SRS-MODEL-07: screening left nothing. The round fails at the first answer, with every
+ * verdict and signal in that one step; the model stays, nobody is paid, and a crash right after
+ * finds the same. */
+static void test_nothing_included_TST_02(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world);
+    uint8_t model = owm_engine_model(world.engine)->model_hash[0];
+    for (uint32_t i = 1; i <= NODES; i++) {
+        deliver(&world, i);
+        judge(&world, i, true);
+    }
+    for (int again = 0; again < 2; again++) {
+        aggregate(&world, ~0u);
+        const struct owm_round_row *round = owm_engine_round(world.engine);
+        assert_int_equal(round->state, OWM_ROUND_FAILED);
+        assert_int_equal(round->aggregate_attempts, 0);
+        assert_string_equal(round->reason, "no package was good enough to be included");
+        assert_int_equal(owm_engine_model(world.engine)->model_hash[0], model);
+        assert_int_equal(world.store.payable_count, 0);
+        for (uint32_t i = 1; i <= NODES; i++) {
+            assert_int_equal(part_of(&world, i)->state, OWM_PART_REJECTED);
+            assert_true(part_of(&world, i)->flagged);
+            assert_int_equal(world_view(&world, i).row.signals, 1);
+        }
+        world_crash(&world);
+    }
+    world_deinit(&world);
+}
+
 /* The soft deadline: median + k x MAD of recent deliveries, within its bounds. */
 static void test_soft_deadline(void **state)
 {
@@ -297,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_poison_TST_02),
         cmocka_unit_test(test_crash_in_each_state),
         cmocka_unit_test(test_aggregation_fails),
+        cmocka_unit_test(test_nothing_included_TST_02),
         cmocka_unit_test(test_soft_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
