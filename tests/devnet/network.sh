@@ -32,6 +32,7 @@ trap leave EXIT
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "no PostgreSQL server"; exit 77; }
 
 up() { # up ARGUMENT…: in the background, its output in $work/up.log
+    : >"$work/up.log"
     "$bin/owm-devnet" up --folder "$work/run" "$@" >"$work/up.log" 2>&1 &
     net=$!
 }
