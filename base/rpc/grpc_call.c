@@ -238,6 +238,12 @@ static void on_read(struct owm_rpc_call *call, bool ok)
     pthread_mutex_unlock(&call->lock);
 }
 
+static unsigned queue_max(const struct owm_rpc_call *call)
+{
+    return call->method->send_queue_max ? call->method->send_queue_max
+                                        : call->server->send_queue_max;
+}
+
 static void on_sent(struct owm_rpc_call *call)
 {
     pthread_mutex_lock(&call->lock);
@@ -246,8 +252,8 @@ static void on_sent(struct owm_rpc_call *call)
     call->in_flight = NULL;
     if (call->close_rides) call->closed = true;
     push(call);
-    bool wake = call->full && !call->answered && !call->closed
-                && call->queue_count <= call->server->send_queue_max / 2;
+    bool wake =
+        call->full && !call->answered && !call->closed && call->queue_count <= queue_max(call) / 2;
     if (wake) call->full = false;
     pthread_mutex_unlock(&call->lock);
     if (wake && call->method->on_writable) call->method->on_writable(call->server->app, call);
@@ -332,18 +338,17 @@ static void enqueue(struct owm_rpc_call *call, grpc_byte_buffer *buffer)
 
 owm_status owm_rpc_send(struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
-    unsigned queue_max = call->server->send_queue_max;
     owm_status status = OWM_OK;
     pthread_mutex_lock(&call->lock);
     if (call->method->kind != OWM_RPC_SERVER_STREAM || call->answered || call->closed) {
         status = OWM_E_STATE;
-    } else if (call->queue_count >= queue_max) {
+    } else if (call->queue_count >= queue_max(call)) {
         call->full = true;
         status = OWM_E_LIMIT;
     } else {
         enqueue(call, rpc_buffer_copy(bytes, length));
         push(call);
-        if (call->queue_count >= queue_max) call->full = true;
+        if (call->queue_count >= queue_max(call)) call->full = true;
     }
     pthread_mutex_unlock(&call->lock);
     return status;
@@ -353,7 +358,7 @@ bool owm_rpc_writable(struct owm_rpc_call *call)
 {
     pthread_mutex_lock(&call->lock);
     bool writable = call->method->kind == OWM_RPC_SERVER_STREAM && !call->answered && !call->closed
-                    && call->queue_count < call->server->send_queue_max;
+                    && call->queue_count < queue_max(call);
     pthread_mutex_unlock(&call->lock);
     return writable;
 }

@@ -188,6 +188,10 @@ static owm_status check(const struct owm_rpc_server_config *config, struct owm_e
     if (config->send_queue_max > OWM_RPC_QUEUE_MAX)
         return owm_fail(error, OWM_E_ARG, "rpc server: at most %d queued messages, not %u",
                         OWM_RPC_QUEUE_MAX, config->send_queue_max);
+    for (size_t i = 0; i < config->method_count; i++)
+        if (config->methods[i].send_queue_max > OWM_RPC_QUEUE_MAX)
+            return owm_fail(error, OWM_E_ARG, "rpc server: at most %d queued messages, not %u",
+                            OWM_RPC_QUEUE_MAX, config->methods[i].send_queue_max);
     if (!config->certificate_pem || !config->key_pem)
         return owm_fail(error, OWM_E_CRYPTO, "rpc server: no certificate and key");
     return rpc_pem_check(config->certificate_pem, config->key_pem, error);

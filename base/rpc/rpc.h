@@ -78,6 +78,7 @@ enum owm_rpc_kind {
  *
  *  path           "/owm.coordinator.v1.CoordinatorService/Heartbeat"; must outlive the server.
  *  request_bytes_max  of one message; 0: the server's message_bytes_max.
+ *  send_queue_max     of one call's stream, at most OWM_RPC_QUEUE_MAX; 0: the server's.
  *  on_start       the call arrived from a peer with an Ed25519 key; it may be failed here already.
  *  on_message     one request; bytes live until it returns. A unary call may be answered in it, or
  *                 later from any thread that holds a reference.
@@ -92,6 +93,7 @@ struct owm_rpc_method {
     const char *path;
     enum owm_rpc_kind kind;
     size_t request_bytes_max;
+    unsigned send_queue_max;
     void (*on_start)(void *app, struct owm_rpc_call *call);
     void (*on_message)(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
     void (*on_half_close)(void *app, struct owm_rpc_call *call);

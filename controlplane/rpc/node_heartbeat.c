@@ -287,8 +287,9 @@ static uint8_t *plain_payload(const struct owm_services *services,
     return packed;
 }
 
-/* A dispatch that cannot be written now (the node went away, its queue is full) needs no care: the
- * lease runs out and the task goes to another. */
+/* A dispatch that cannot be written needs no care: its stream is gone, or is full (it holds as many
+ * as the node has slots) because the node reads nothing; the lease runs out and the task goes to
+ * another. */
 void dispatch_task(struct owm_services *services, const struct owm_dispatch_output *dispatch)
 {
     struct owm_peer *peer = owm_peers_by_id(services->config.peers, dispatch->node_id);

@@ -1,6 +1,7 @@
 /* services.c: the method tables, the listeners, and outputs to their answers. */
 #include "services_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,10 @@
 #define RESULT_BYTES   (1024 * 1024 + 4096)
 #define HOUR_MS        3600000
 
+/* Whatever a node may hold at once fits into its stream, so that a dispatch is only ever lost with
+ * the stream itself, or on a node that reads nothing for as long as a lease lasts. */
+static_assert(OWM_RPC_QUEUE_MAX >= OWM_NODE_SLOTS_MAX, "a node's slots fit into its task stream");
+
 static const struct owm_rpc_method node_methods[] = {
     {.path = NODE("Hello"), .request_bytes_max = 1024, .on_message = on_hello},
     {.path = NODE("RegisterNode"), .request_bytes_max = SMALL_BYTES, .on_message = on_register},
@@ -21,6 +26,7 @@ static const struct owm_rpc_method node_methods[] = {
     {.path = NODE("StreamTasks"),
      .kind = OWM_RPC_SERVER_STREAM,
      .request_bytes_max = SMALL_BYTES,
+     .send_queue_max = OWM_NODE_SLOTS_MAX,
      .on_message = on_stream,
      .on_end = on_stream_end},
     {.path = NODE("ReportProgress"), .request_bytes_max = 64 * 1024, .on_message = on_progress},

@@ -23,7 +23,7 @@
 
 #define OWM_PROTOCOL_VERSION  1
 #define OWM_BLOB_CHUNK_BYTES  (128 * 1024)
-#define OWM_SEND_QUEUE        16 /* messages on a stream: tasks for a node, chunks of a blob */
+#define OWM_SEND_QUEUE        16 /* messages on a stream: chunks of a blob, news of a task */
 #define OWM_INTERNAL_KEYS_MAX 16
 #define OWM_WATCHERS_MAX      4096
 #define OWM_PUBLIC_BLOBS_MAX  1024 /* newest checkpoints, certificates, evidence served */

@@ -39,6 +39,7 @@ void fake_node_open(struct fake_node *node, struct coordinator *c, const char *a
     node->coordinator = c;
     snprintf(node->alias, sizeof(node->alias), "%s", alias);
     node->boot_id = owm_clock_mono_ns();
+    node->slots = 2;
     assert_ok(owm_identity_generate(&node->identity));
     assert_ok(owm_identity_cert(node->identity, "node", NULL, &node->cert, NULL));
     open_client(node);
@@ -133,7 +134,7 @@ const char *fake_node_register(struct fake_node *node, enum fault fault)
     capabilities.tier_overridden = true;
     capabilities.supported_task_types = types;
     capabilities.n_supported_task_types = 3;
-    capabilities.max_concurrent_tasks = 2;
+    capabilities.max_concurrent_tasks = node->slots;
     capabilities.device = (char *)"test double";
     capabilities.backend = (char *)"cpu";
     PB(RegisterNodeRequest) request = OWM__COORDINATOR__V1__REGISTER_NODE_REQUEST__INIT;
@@ -176,7 +177,7 @@ enum owm_rpc_code fake_node_heartbeat(struct fake_node *node, const char *node_i
     enum owm_rpc_code code = OWM_RPC_OK;
     request.node_id = (char *)(node_id ? node_id : node->node_id);
     request.boot_id = node->boot_id;
-    request.free_slots = 2;
+    request.free_slots = node->slots;
     PB(HeartbeatResponse) *answer =
         call(node, NODE("Heartbeat"), &request.base,
              &owm__coordinator__v1__heartbeat_response__descriptor, &code);
@@ -195,7 +196,7 @@ void fake_node_stream(struct fake_node *node)
     uint8_t packed[256];
     request.node_id = node->node_id;
     request.boot_id = node->boot_id;
-    request.free_slots = 2;
+    request.free_slots = node->slots;
     size_t bytes = owm__coordinator__v1__heartbeat_request__pack(&request, packed);
     owm_rpc_stream_close(node->stream);
     assert_ok(owm_rpc_stream_download(node->client, NODE("StreamTasks"), packed, bytes, 0,

@@ -21,6 +21,7 @@ struct coordinator {
     int option_count;
     int nodes_port, internal_port, http_port; /* 0 before the first start */
     pid_t pid;
+    size_t log_bytes; /* before the last launch */
     char *certificate;
     uint8_t key[32];
     owm_identity *operator_identity;
@@ -30,6 +31,11 @@ struct coordinator {
 /** coordinator_start: folder and keys are made once, later starts use the same ports. Fails the
  *  test if it is not ready within 20 s. */
 void coordinator_start(struct coordinator *c);
+
+/** coordinator_launch, _await: the two halves of a start, for one that has to stand by. */
+void coordinator_launch(struct coordinator *c);
+void coordinator_await(struct coordinator *c);
+
 void coordinator_kill(struct coordinator *c); /* SIGKILL */
 int coordinator_stop(struct coordinator *c);  /* SIGTERM; the exit code */
 void coordinator_close(struct coordinator *c);
@@ -53,6 +59,7 @@ struct fake_node {
     char node_id[40], alias[16];
     char done[40]; /* the last task it reported: told again, it is ignored */
     uint64_t boot_id;
+    uint32_t slots;    /* 2; to be changed before it registers */
     unsigned packages; /* made so far; makes each one different */
 };
 

@@ -1,5 +1,6 @@
 /* test_coordinator_registration.c: who gets in and who does not (SRS-SEC-01, SRS-SEC-03,
  * SRS-SEC-04, SRS-LN-11, TST-11, SRS-COORD-01, SRS-COORD-02). */
+#include "base/clock.h"
 #include "network.h"
 #include "test.h"
 
@@ -134,19 +135,36 @@ static void test_malformed(void **state)
     fake_node_close(&node);
 }
 
-/* A second coordinator on the same database stands by, and takes over when the first is gone. */
+/* SRS-COORD-06, promise 7: two coordinators at once on one database and one data folder. The second
+ * stands by and says so, opens no port, and takes over when the first is killed: same key, same
+ * certificate, same addresses, and the nodes that the first knew. */
 static void test_standby(void **state)
 {
     (void)state;
-    struct coordinator second = {0};
-    memcpy(second.url, open_network.url, sizeof(second.url));
-    memcpy(second.options, open_network.options, sizeof(second.options));
-    second.option_count = open_network.option_count;
-    assert_int_equal(coordinator_stop(&open_network), 0);
-    coordinator_start(&second); /* alone: active at once */
+    struct coordinator second = open_network;
+    second.operator_client = NULL;
+    second.certificate = NULL;
+    snprintf(second.log, sizeof(second.log), "%s/log-of-second", second.folder);
+    PBI(NetworkStatusResponse) *before = ask_network(&open_network);
+    coordinator_launch(&second);
+    for (int i = 0; i < 200 && !coordinator_logged(&second, "standing_by"); i++)
+        owm_clock_sleep_ms(50);
+    owm_clock_sleep_ms(1200); /* two more looks at the lock */
+    assert_true(coordinator_logged(&second, "standing_by"));
+    assert_false(coordinator_logged(&second, "active epoch"));
+    coordinator_kill(&open_network);
+    coordinator_await(&second);
     assert_true(coordinator_logged(&second, "active epoch=2"));
+    assert_int_equal(second.nodes_port, open_network.nodes_port);
+    assert_string_equal(second.certificate, open_network.certificate);
+    PBI(NetworkStatusResponse) *after = ask_network(&second);
+    assert_true(before->n_nodes > 0);
+    assert_int_equal(before->n_nodes, after->n_nodes);
+    owm__internal__v1__network_status_response__free_unpacked(before, NULL);
+    owm__internal__v1__network_status_response__free_unpacked(after, NULL);
     assert_int_equal(coordinator_stop(&second), 0);
-    coordinator_close(&second);
+    owm_rpc_client_close(second.operator_client);
+    free(second.certificate);
 }
 
 static int close_all(void **state)

@@ -207,6 +207,37 @@ static void test_coordinator_killed(void **state)
     assert_ledger_adds_up();
 }
 
+/* SRS-SCHED-01: everything that a node has slots for is told to it at once: all leases are given in
+ * one step, and its stream holds them all. Two more are waiting, for the two slots of the other. */
+static void test_every_slot_is_told(void **state)
+{
+    (void)state;
+    enum { SLOTS = 64 };
+    char key[16], task_id[40];
+    struct fake_node big;
+    fake_node_open(&big, &network, "big");
+    big.slots = SLOTS;
+    assert_string_equal(fake_node_register(&big, FAULT_NONE), "");
+    for (int i = 0; i < SLOTS + 2; i++) {
+        snprintf(key, sizeof(key), "many-%d", i);
+        submit(key, task_id);
+    }
+    uint64_t begin_ms = owm_clock_mono_ms();
+    fake_node_stream(&big);
+    for (int i = 0; i < SLOTS; i++) {
+        uint8_t *plain = NULL;
+        size_t bytes = 0;
+        PB(Task) *task = fake_node_task(&big, 5000, &plain, &bytes);
+        if (!task) fail_msg("only %d of %d tasks came", i, SLOTS);
+        assert_int_equal(task->attempt, 1);
+        free(plain);
+        free_task(task);
+    }
+    assert_true(owm_clock_mono_ms() - begin_ms < 5000); /* no lease had to run out */
+    assert_false(coordinator_logged(&network, "dispatch_not_sent"));
+    fake_node_close(&big);
+}
+
 /* SRS-SCHED-06: the dispatch log cannot be rewritten; promise 1: neither can a payment. */
 static void test_history_is_append_only(void **state)
 {
@@ -274,7 +305,7 @@ int main(void)
         cmocka_unit_test(test_task_is_paid_once),  cmocka_unit_test(test_refused_results),
         cmocka_unit_test(test_fake_hash),          cmocka_unit_test(test_database_restart),
         cmocka_unit_test(test_coordinator_killed), cmocka_unit_test(test_history_is_append_only),
-        cmocka_unit_test(test_no_secret_in_log),
+        cmocka_unit_test(test_every_slot_is_told), cmocka_unit_test(test_no_secret_in_log),
     };
     return cmocka_run_group_tests_name("tasks", tests, NULL, close_all);
 }
