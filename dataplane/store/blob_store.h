@@ -13,8 +13,9 @@
 
 #include "base/status.h"
 
-#define OWM_BLOB_HASH_BYTES  32
-#define OWM_BLOB_UPLOADS_MAX 1024
+#define OWM_BLOB_HASH_BYTES    32
+#define OWM_BLOB_UPLOADS_MAX   1024
+#define OWM_BLOB_SUSPENDED_MAX 64 /* the oldest beyond it are removed: nobody may fill the disk */
 
 struct owm_blob_store;
 struct owm_blob_upload;
@@ -52,7 +53,8 @@ OWM_MUST_USE owm_status owm_blob_finish(struct owm_blob_upload *upload, uint8_t 
                                         struct owm_error *error);
 
 /** owm_blob_suspend: the peer went away. Keeps the bytes if the hash was declared, else removes
- *  them. Takes the upload; NULL is allowed. */
+ *  them. Takes the upload; NULL is allowed. Of more than OWM_BLOB_SUSPENDED_MAX that are kept, the
+ *  ones longest untouched go. */
 void owm_blob_suspend(struct owm_blob_upload *upload);
 
 /** owm_blob_put: begin, append, finish for a buffer. An existing blob is fine. */

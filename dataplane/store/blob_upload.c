@@ -1,4 +1,5 @@
 /* blob_upload.c: bytes that become a blob: hashed as they come, renamed into place at the end. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -182,13 +183,58 @@ owm_status owm_blob_finish(struct owm_blob_upload *upload, uint8_t *sha256, stru
     return status;
 }
 
+/* With the lock held. */
+static bool is_open(const struct owm_blob_store *store, const char *name)
+{
+    for (const struct owm_blob_upload *u = store->uploads; u; u = u->next)
+        if (strcmp(strrchr(u->path, '/') + 1, name) == 0) return true;
+    return false;
+}
+
+/* Counts what is kept and finds the one longest untouched. With the lock held. */
+static unsigned count_kept(const struct owm_blob_store *store, DIR *dir, char oldest[NAME_MAX + 1])
+{
+    struct timespec least = {0};
+    unsigned count = 0;
+    rewinddir(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        struct stat info;
+        if (entry->d_name[0] == '.' || is_open(store, entry->d_name)
+            || fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        const struct timespec *then = &info.st_mtim;
+        if (count++ > 0
+            && (then->tv_sec > least.tv_sec
+                || (then->tv_sec == least.tv_sec && then->tv_nsec >= least.tv_nsec)))
+            continue;
+        least = *then;
+        (void)snprintf(oldest, NAME_MAX + 1, "%s", entry->d_name);
+    }
+    return count;
+}
+
+static void limit_kept(struct owm_blob_store *store)
+{
+    char path[PATH_MAX], oldest[NAME_MAX + 1];
+    (void)snprintf(path, sizeof path, "%s/tmp", store->root);
+    DIR *dir = opendir(path);
+    if (!dir) return; /* nothing can be kept there either */
+    (void)pthread_mutex_lock(&store->lock);
+    while (count_kept(store, dir, oldest) > OWM_BLOB_SUSPENDED_MAX)
+        if (unlinkat(dirfd(dir), oldest, 0) != 0) break;
+    (void)pthread_mutex_unlock(&store->lock);
+    (void)closedir(dir);
+}
+
 void owm_blob_suspend(struct owm_blob_upload *upload)
 {
     if (!upload) return;
+    struct owm_blob_store *store = upload->store;
+    bool keep = upload->declared;
     /* What a failed append left behind the counted bytes must not be resumed from. */
-    if (!upload->declared || ftruncate(upload->fd, (off_t)upload->bytes) != 0)
-        (void)unlink(upload->path);
+    if (!keep || ftruncate(upload->fd, (off_t)upload->bytes) != 0) (void)unlink(upload->path);
     release(upload);
+    if (keep) limit_kept(store);
 }
 
 owm_status owm_blob_put(struct owm_blob_store *store, const void *data, size_t bytes,

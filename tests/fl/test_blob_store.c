@@ -208,6 +208,29 @@ static void trim_removes_the_oldest_but_never_the_pinned(void **state)
     assert_true(owm_blob_exists(store, hash[0]) && !owm_blob_exists(store, hash[5]));
 }
 
+/* SRS-SEC-04 (spirit): a peer that begins uploads and goes away, again and again, fills no disk. */
+static void suspended_uploads_are_few(void **state)
+{
+    (void)state;
+    struct owm_blob_upload *upload, *open_one;
+    uint64_t offset;
+    uint8_t hash[32] = {0};
+    assert_ok(owm_blob_begin(store, hash, 100, &open_one, &offset, &error));
+    for (unsigned i = 1; i <= OWM_BLOB_SUSPENDED_MAX + 20; i++) {
+        hash[0] = (uint8_t)i;
+        assert_ok(owm_blob_begin(store, hash, 100, &upload, &offset, &error));
+        assert_ok(owm_blob_append(upload, "part", 4, &error));
+        owm_blob_suspend(upload);
+    }
+    assert_int_equal(count_tmp(), OWM_BLOB_SUSPENDED_MAX + 1);
+    /* The last one can go on; the one that was open all the time is untouched. */
+    assert_ok(owm_blob_begin(store, hash, 100, &upload, &offset, &error));
+    assert_int_equal(offset, 4);
+    owm_blob_suspend(upload);
+    assert_ok(owm_blob_append(open_one, "x", 1, &error));
+    owm_blob_suspend(open_one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_wrong_hash_stores_nothing, fresh, done),
         cmocka_unit_test_setup_teardown(undeclared_uploads_do_not_survive, fresh, done),
         cmocka_unit_test_setup_teardown(a_killed_process_leaves_a_whole_blob_or_none, fresh, done),
+        cmocka_unit_test_setup_teardown(suspended_uploads_are_few, fresh, done),
         cmocka_unit_test_setup_teardown(trim_removes_the_oldest_but_never_the_pinned, fresh, done),
     };
     if (!mkdtemp(root)) return 1;
