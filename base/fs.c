@@ -1,6 +1,7 @@
 /* fs.c: atomic writes, bounded reads, folders, home expansion. */
 #include "fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #define READ_BYTES_FIRST 4096
+#define TEMPORARY        ".tmp.XXXXXX" /* behind the path, as mkstemp wants it */
 
 /* Turns errno into a status and a sentence: the one place where this boundary does so. */
 static owm_status fail_errno(struct owm_error *error, const char *doing, const char *path)
@@ -77,7 +79,7 @@ static owm_status write_file(const char *path, const void *data, size_t bytes, m
     char *temporary = NULL;
     int fd = -1;
     owm_status status = OWM_OK;
-    if (asprintf(&temporary, "%s.tmp.XXXXXX", path) < 0)
+    if (asprintf(&temporary, "%s" TEMPORARY, path) < 0)
         return owm_fail(error, OWM_E_NOMEM, "out of memory");
     fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
@@ -107,6 +109,21 @@ owm_status owm_fs_create_atomic(const char *path, const void *data, size_t bytes
                                 struct owm_error *error)
 {
     return write_file(path, data, bytes, mode, false, error);
+}
+
+void owm_fs_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t bytes = strlen(name), tail = strlen(TEMPORARY);
+    char *folder = owm_fs_parent(path);
+    DIR *dir = folder ? opendir(folder) : NULL;
+    free(folder);
+    if (!dir) return;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strlen(entry->d_name) == bytes + tail && strncmp(entry->d_name, name, bytes) == 0
+            && strncmp(entry->d_name + bytes, TEMPORARY, tail - 6) == 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
 }
 
 /* Reads to the end: the size that stat tells is a hint only (files of /proc say 0). */

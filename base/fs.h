@@ -24,6 +24,11 @@ OWM_MUST_USE owm_status owm_fs_write_atomic(const char *path, const void *data, 
 OWM_MUST_USE owm_status owm_fs_create_atomic(const char *path, const void *data, size_t bytes,
                                              mode_t mode, struct owm_error *error);
 
+/** owm_fs_sweep: remove the temporary files that writers of `path` left behind when they were
+ * killed. For the only process that writes `path`, while it does not. What cannot be removed stays.
+ */
+void owm_fs_sweep(const char *path);
+
 /** owm_fs_read: read a whole regular file.
  *
  *  data   *data malloc'ed, one zero byte behind the end (so a text file is a string); caller frees.

@@ -97,7 +97,9 @@ owm_status owm_feedback_sent(struct owm_feedback *feedback, const float *residua
                              const uint8_t *package, size_t bytes, struct owm_error *error)
 {
     if (feedback->flights == OWM_FEEDBACK_INFLIGHT_MAX)
-        return owm_fail(error, OWM_E_LIMIT, "%s: %d packages wait for a receipt already",
+        return owm_fail(error, OWM_E_LIMIT,
+                        "%s: %d packages wait for a receipt already; the coordinator has to settle "
+                        "them. If it never will, move the file away",
                         feedback->path, OWM_FEEDBACK_INFLIGHT_MAX);
     for (uint32_t i = 0; i < feedback->n; i++)
         if (!isfinite(residual[i]))
@@ -243,6 +245,7 @@ owm_status owm_feedback_open(const char *path, uint32_t n, struct owm_feedback *
         + OWM_FEEDBACK_INFLIGHT_MAX * (4 + owm_delta_bytes_max(n, n, OWM_DELTA_BF16));
     uint8_t *state = NULL;
     size_t bytes = 0;
+    owm_fs_sweep(path); /* each as large as the model: a crash may not leave one every time */
     owm_status status = owm_fs_read(path, bytes_max, &state, &bytes, error);
     if (status == OWM_OK) status = read_state(feedback, state, bytes, error);
     if (status == OWM_E_NOTFOUND) status = OWM_OK;

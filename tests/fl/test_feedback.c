@@ -240,6 +240,25 @@ static void a_failed_write_keeps_the_old_state(void **state)
     free(package);
 }
 
+/* A process killed while it wrote leaves a part as large as the model beside the file. */
+static void parts_of_killed_writers_are_removed(void **state)
+{
+    (void)state;
+    char part[96], other[96];
+    struct owm_error error;
+    struct owm_feedback *feedback;
+    (void)unlink(path);
+    (void)snprintf(part, sizeof part, "%s.tmp.a1B2c3", path);
+    (void)snprintf(other, sizeof other, "%s.tmp.mine", path);
+    assert_ok(owm_fs_write_atomic(part, "half", 4, 0600, &error));
+    assert_ok(owm_fs_write_atomic(other, "kept", 4, 0600, &error));
+    assert_ok(owm_feedback_open(path, N, &feedback, &error));
+    owm_feedback_close(feedback);
+    assert_int_not_equal(access(part, F_OK), 0);
+    assert_int_equal(access(other, F_OK), 0);
+    (void)unlink(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +268,7 @@ int main(void)
         cmocka_unit_test(at_most_eight_packages_wait),
         cmocka_unit_test(a_file_cut_or_changed_anywhere_is_noticed),
         cmocka_unit_test(a_failed_write_keeps_the_old_state),
+        cmocka_unit_test(parts_of_killed_writers_are_removed),
     };
     if (!mkdtemp(folder)) return 1;
     (void)snprintf(path, sizeof path, "%s/feedback", folder);
