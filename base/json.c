@@ -231,6 +231,33 @@ owm_status owm_json_array_or(const json_t *object, const char *where, const char
     return field.value ? read_array(&field, out) : OWM_OK;
 }
 
+/* Length of the letter at `at`, 0 if there is none; jansson is the judge. */
+static size_t letter_bytes(const char *at)
+{
+    size_t left = strnlen(at, 4);
+    for (size_t bytes = 1; bytes <= left; bytes++) {
+        json_t *letter = json_stringn(at, bytes);
+        json_decref(letter);
+        if (letter) return bytes;
+    }
+    return 0;
+}
+
+json_t *owm_json_text(const char *text)
+{
+    json_t *value = json_string(text);
+    char *clean = value ? NULL : strdup(text);
+    if (!clean) return value;
+    for (char *at = clean; *at;) {
+        size_t bytes = letter_bytes(at);
+        if (bytes == 0) *at = '?';
+        at += bytes ? bytes : 1;
+    }
+    value = json_string(clean);
+    free(clean);
+    return value;
+}
+
 owm_status owm_json_canonical(const json_t *value, char **text, size_t *bytes)
 {
     *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);

@@ -67,6 +67,10 @@ OWM_MUST_USE owm_status owm_json_array(const json_t *object, const char *where, 
 OWM_MUST_USE owm_status owm_json_array_or(const json_t *object, const char *where, const char *key,
                                           const json_t **out, struct owm_error *error);
 
+/** owm_json_text: a string value from text of any origin: what is not UTF-8 becomes "?". New
+ * reference; NULL without memory. */
+json_t *owm_json_text(const char *text);
+
 /** owm_json_canonical: one text per value, for hashes and signatures: keys sorted by bytes, no
  * white space, UTF-8 unescaped, numbers as jansson prints them (17 digits). text  malloc'ed,
  * terminated; caller frees. bytes may be NULL. Returns: OWM_OK; OWM_E_NOMEM. */

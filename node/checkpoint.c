@@ -49,20 +49,18 @@ static owm_status fetch(struct node_slot *slot, const uint8_t sha256[32], uint64
                                            .deadline_ms = slot->task.deadline_ms};
     node_slot_doing(slot, "downloading a checkpoint of %.1f MB", (double)bytes / 1e6);
     owm_status status = OWM_E_NET;
-    /* A coordinator that restarts comes back within seconds; what is here already stays. */
+    /* A coordinator that restarts comes back within seconds; what is here already stays. The
+     * manifest first: whatever is in the cache was named by one, also after a crash in between and
+     * for another slot that looks there. */
     for (unsigned try = 0; try < DOWNLOAD_TRIES && status == OWM_E_NET; try++) {
         uint64_t received = 0;
         if (try > 0) node_slot_pause(slot);
-        status = link_download(node->rpc, node->store, &transfer, &received, error);
+        status = check_manifest(node, sha256, bytes, error);
+        if (status == OWM_OK)
+            status = link_download(node->rpc, node->store, &transfer, &received, error);
         owm_counter_add(node->count.bytes_down, received);
     }
     if (status != OWM_OK) return status;
-    status = check_manifest(node, sha256, bytes, error);
-    if (status != OWM_OK) {
-        if (owm_blob_delete(node->store, sha256) != OWM_OK)
-            node_trouble(node, "a refused checkpoint could not be deleted from the cache");
-        return status;
-    }
     char hex[65];
     owm_hex_encode(sha256, 32, hex);
     owm_log(OWM_LOG_INFO, "checkpoint_downloaded sha256=%s bytes=%llu", hex,

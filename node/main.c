@@ -200,12 +200,12 @@ static void json_earnings(const struct owm_task_totals *t, const struct owm_task
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(
-            list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:I,s:i}", "task_id", rows[i].task_id,
+            list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:s,s:o,s:I,s:I}", "task_id", rows[i].task_id,
                             "type", rows[i].type, "state", rows[i].state, "execution_ms",
                             (json_int_t)rows[i].execution_ms, "amount_msat",
                             (json_int_t)rows[i].payment_msat, "payment", rows[i].payment_state,
-                            "reason", rows[i].reason, "received_ms",
-                            (json_int_t)rows[i].received_ms, "round", (int)rows[i].round));
+                            "reason", owm_json_text(rows[i].reason), "received_ms",
+                            (json_int_t)rows[i].received_ms, "round", (json_int_t)rows[i].round));
     json_t *root =
         json_pack("{s:I,s:I,s:I,s:I,s:o}", "owed_msat", (json_int_t)t->owed_msat, "in_flight_msat",
                   (json_int_t)t->in_flight_msat, "settled_msat", (json_int_t)t->settled_msat,

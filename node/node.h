@@ -184,8 +184,8 @@ void node_slots_stop(struct node *node);
 /** node_slots_give: Takes task on OWM_OK. Returns: OWM_OK; OWM_E_LIMIT no slot is free. */
 OWM_MUST_USE owm_status node_slots_give(struct node *node, struct node_task *task);
 
-/** node_slots_lost: the lease of a task is gone: stop working on it. */
-void node_slots_lost(struct node *node, const char *task_id);
+/** node_slots_lost: this lease of a task is gone: stop working on it. lease_token 0: any lease. */
+void node_slots_lost(struct node *node, const char *task_id, uint64_t lease_token);
 unsigned node_slots_busy(struct node *node);
 void node_slot_doing(struct node_slot *slot, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

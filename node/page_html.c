@@ -22,13 +22,14 @@ static const char head[] =
     "h1{font-size:1.3rem}h2{font-size:1.05rem;margin:0 0 .4rem}section{border:1px solid "
     "var(--line);border-radius:.5rem;padding:.8rem 1rem;margin:.8rem 0}p{margin:.25rem 0}"
     ".big{font-size:1.6rem}.dim,small{color:var(--dim)}.good{color:var(--good)}"
-    ".warn{color:var(--warn)}.bad{color:var(--bad)}.banner{border-color:var(--warn)}"
-    "code{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}"
+    ".warn{color:var(--warn)}.bad{color:var(--bad)}"
+    ".three{display:grid;gap:0 .8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),"
+    "1fr))}code{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .5rem .25rem 0;border-bottom:1px solid var(--line);"
     "vertical-align:top;overflow-wrap:anywhere}"
     "@media(max-width:600px){thead{display:none}tr,td{display:block;border:0;padding:0}"
     "tr{border-bottom:1px solid var(--line);padding:.4rem 0}"
-    "td::before{content:attr(data-label) \": \";color:var(--dim)}}"
+    "td::before{content:attr(data-label) \": \";color:var(--dim)}td.none{display:none}}"
     "</style></head><body>";
 
 /** put: printf whose text is escaped for HTML. Markup goes through fputs. */
@@ -101,17 +102,30 @@ struct shown {
     int64_t earnings_ms;
 };
 
+static bool is_devnet(const struct shown *s)
+{
+    return strcmp(s->view.network, "devnet") == 0 || strcmp(s->view.network, "regtest") == 0;
+}
+
 static void banner(FILE *out, const struct shown *s)
 {
-    if (strcmp(s->view.network, "devnet") != 0 && strcmp(s->view.network, "regtest") != 0) return;
-    fputs("<section class=\"banner\"><h2 class=\"warn\">", out);
+    if (!is_devnet(s)) return;
+    fputs("<p class=\"warn\"><b>", out);
     put(out, "Development network (%s)", s->view.network);
-    fputs("</h2>", out);
+    fputs("</b>. ", out);
+    put(out, "Stake policy: %s. ", s->view.stake_policy[0] ? s->view.stake_policy : "unknown");
+    fputs("<a href=\"#devnet\">What that means</a></p>", out);
+}
+
+/* The small print of the banner, so that on a phone it does not push the answers away. */
+static void devnet(FILE *out, const struct shown *s)
+{
+    if (!is_devnet(s)) return;
+    fputs("<section id=\"devnet\"><h2>Development network</h2>", out);
     PARAGRAPH(out, "",
-              "Stake policy: %s. Provenance: proofs (OpenTimestamps) of model weights are not "
-              "required on this network and not checked; their SHA-256 and origin are. Sats owed "
-              "here are entries of this network's ledger.",
-              s->view.stake_policy[0] ? s->view.stake_policy : "unknown");
+              "Provenance: proofs (OpenTimestamps) of model weights are not required on this "
+              "network and not checked; their SHA-256 and origin are. Sats owed here are entries "
+              "of this network's ledger.");
     fputs("</section>", out);
 }
 
@@ -219,8 +233,9 @@ static void own(FILE *out, const struct shown *s)
               node->machine.ram_source, node->machine.bandwidth_mbps,
               node->machine.bandwidth_source);
     if (node->tier.why[0]) PARAGRAPH(out, "dim", "Short of the next tier: %s.", node->tier.why);
-    PARAGRAPH(out, "", "Training text: %zu files, %.1f MB; it never leaves this machine.",
-              node->shard.files, (double)node->shard.bytes / 1e6);
+    PARAGRAPH(out, "", "Training text: %zu %s, %.1f MB; it never leaves this machine.",
+              node->shard.files, node->shard.files == 1 ? "file" : "files",
+              (double)node->shard.bytes / 1e6);
     if (s->view.model_known) {
         owm_hex_encode(s->view.model_hash, 32, hex);
         fputs("<p>Newest checkpoint <code>", out);
@@ -232,8 +247,9 @@ static void own(FILE *out, const struct shown *s)
 
 static void cell(FILE *out, const char *label, const char *text)
 {
-    fprintf(out, "<td data-label=\"%s\">", label);
-    put(out, "%s", text);
+    bool none = text[0] == '\0';
+    fprintf(out, "<td%s data-label=\"%s\">", none ? " class=\"none\"" : "", label);
+    put(out, "%s", none ? "–" : text);
     fputs("</td>", out);
 }
 
@@ -250,13 +266,13 @@ static void table(FILE *out, const struct shown *s)
         snprintf(a, sizeof a, "%.20s %.8s", row->type, row->task_id);
         cell(out, "Task", a);
         snprintf(a, sizeof a, "%" PRId64 " ms", row->execution_ms);
-        cell(out, "Took", a);
+        cell(out, "Took", row->finished_ms ? a : "");
         cell(out, "State", row->state);
-        char pay[64] = "–";
+        char pay[64] = "";
         if (row->payment_state[0])
             snprintf(pay, sizeof pay, "%s, %s", sats(row->payment_msat, a), row->payment_state);
         cell(out, "Pay", pay);
-        cell(out, "Reason", row->reason[0] ? row->reason : "–");
+        cell(out, "Reason", row->reason);
         fputs("</tr>", out);
     }
     fputs("</table>", out);
@@ -300,12 +316,15 @@ char *page_html(struct node *node)
     put(out, "%s", node->config.alias);
     fputs("</small></h1>", out);
     banner(out, s);
+    fputs("<div class=\"three\">", out);
     earning(out, s);
     health(out, s);
     next(out, s);
+    fputs("</div>", out);
     own(out, s);
     table(out, s);
     how(out);
+    devnet(out, s);
     time_t seconds = (time_t)(owm_clock_wall_ms() / 1000);
     struct tm utc;
     strftime(now, sizeof now, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&seconds, &utc));

@@ -93,17 +93,18 @@ char *page_health_json(struct node *node, bool *healthy)
     }
     json_t *reasons = json_array();
     for (size_t i = 0; i < health.count; i++)
-        json_array_append_new(reasons, json_string(health.reason[i]));
+        json_array_append_new(reasons, owm_json_text(health.reason[i]));
     static const char *const links[] = {"connecting", "registered", "refused"};
-    json_t *root = json_pack("{s:s,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:i,s:I,s:o}",
-                             "status", *healthy ? "ok" : "unhealthy", "reasons", reasons, "link",
-                             links[view.link], "node_id", view.node_id, "node_status", view.status,
-                             "network", view.network, "stake_policy", view.stake_policy, "tier",
-                             owm_tier_code(node->tier.tier), "tier_overridden",
-                             node->tier.overridden, "device", node->machine.device, "heartbeat_ms",
-                             (json_int_t)view.heartbeat_ms, "owed_msat", (json_int_t)t.owed_msat,
-                             "settled_msat", (json_int_t)t.settled_msat, "round", (int)view.round,
-                             "results_unsent", (json_int_t)t.unsent, "running", slots_json(node));
+    json_t *root = json_pack(
+        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "status",
+        *healthy ? "ok" : "unhealthy", "reasons", reasons, "link", links[view.link], "node_id",
+        owm_json_text(view.node_id), "node_status", owm_json_text(view.status), "network",
+        owm_json_text(view.network), "stake_policy", owm_json_text(view.stake_policy), "tier",
+        owm_tier_code(node->tier.tier), "tier_overridden", node->tier.overridden, "device",
+        owm_json_text(node->machine.device), "heartbeat_ms", (json_int_t)view.heartbeat_ms,
+        "owed_msat", (json_int_t)t.owed_msat, "settled_msat", (json_int_t)t.settled_msat, "round",
+        (json_int_t)view.round, "results_unsent", (json_int_t)t.unsent, "running",
+        slots_json(node));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;
@@ -115,7 +116,6 @@ char *page_health_json(struct node *node, bool *healthy)
 static bool guarded(const struct owm_http_request *request, owm_http_response *response)
 {
     owm_http_reply_header(response, "Cache-Control:", "no-store");
-    owm_http_reply_header(response, "X-Content-Type-Options:", "nosniff");
     owm_http_reply_header(response, "Content-Security-Policy:",
                           "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
     if (page_host_allowed(request->host)) return true;

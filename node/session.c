@@ -20,6 +20,7 @@
 
 #define STREAM_POLL_MS   250
 #define HEARTBEAT_MIN_MS 100
+#define CLOCK_MS_MAX     ((int64_t)1 << 48) /* the year 10889 */
 
 static void set_word(char word[static NODE_WORD_MAX], const char *text)
 {
@@ -91,13 +92,22 @@ static owm_status sign_manifest(struct node *node, const struct node_view *view,
     size_t bytes = 0;
     manifest->capabilities = &d->capabilities;
     manifest->timestamp_ms = owm_clock_wall_ms() + view->clock_offset_ms;
-    /* Grows over restarts too, without being stored: the clock does. */
-    manifest->sequence = (uint64_t)owm_clock_wall_ms();
+    /* Grows over restarts too, without being stored, because the clock does; and also when someone
+     * sets that back. */
+    uint64_t now = (uint64_t)owm_clock_wall_ms(), last = view->manifest_sequence;
+    manifest->sequence = now > last ? now : last + 1;
     owm_status status = owm_canonical_manifest(text, &bytes, manifest, node->coordinator_key);
     if (status != OWM_OK) return status;
     owm_identity_sign(node->identity, OWM_DOMAIN_MANIFEST, text, bytes, signature);
     manifest->signature = (ProtobufCBinaryData){64, signature};
     return OWM_OK;
+}
+
+/** clock_offset: the coordinator's clock minus ours; what no clock can say counts as none. */
+static int64_t clock_offset(int64_t server_time_ms)
+{
+    if (server_time_ms <= 0 || server_time_ms > CLOCK_MS_MAX) return 0;
+    return server_time_ms - owm_clock_wall_ms();
 }
 
 /* ----------------------------------------------------------------------------- register */
@@ -128,7 +138,7 @@ static owm_status say_hello(struct node *node, PB(HelloResponse) * *hello, struc
     pthread_mutex_lock(&node->lock);
     set_word(node->view.network, h->network);
     set_word(node->view.stake_policy, h->stake_policy);
-    node->view.clock_offset_ms = h->server_time_ms ? h->server_time_ms - owm_clock_wall_ms() : 0;
+    node->view.clock_offset_ms = clock_offset(h->server_time_ms);
     pthread_mutex_unlock(&node->lock);
     return OWM_OK;
 }
@@ -278,7 +288,7 @@ static void take_task(struct node *node, const PB(Task) * message)
     const char *type = status == OWM_OK ? task_type_name(task.type) : "invalid";
     owm_status logged = log_begin(node, &task, type);
     /* A new attempt of a task that runs here: the lease of the old one is dead. */
-    if (logged == OWM_OK && status == OWM_OK) node_slots_lost(node, task.id);
+    if (logged == OWM_OK && status == OWM_OK) node_slots_lost(node, task.id, 0);
     if (logged == OWM_E_EXISTS)
         owm_log(OWM_LOG_INFO, "task_repeated task=%s", task.id);
     else if (logged != OWM_OK)
@@ -363,18 +373,31 @@ static void add_manifest(struct node *node, struct beat *beat, const struct node
         beat->request.manifest = &beat->manifest;
 }
 
-/** note_beat: what the coordinator answered. Returns the pause until the next one. */
-static unsigned note_beat(struct node *node, const PB(HeartbeatResponse) * answer,
-                          bool with_manifest)
+/** note_lost: only the leases that this heartbeat named can be meant: a new one of the same task
+ * may have come since. */
+static void note_lost(struct node *node, const struct beat *beat, const char *task_id)
 {
+    for (size_t i = 0; i < beat->request.n_leases; i++)
+        if (strcmp(beat->ids[i], task_id) == 0)
+            node_slots_lost(node, task_id, beat->renewals[i].lease_token);
+}
+
+/** note_beat: what the coordinator answered. Returns the pause until the next one. */
+static unsigned note_beat(struct node *node, const struct beat *beat,
+                          const PB(HeartbeatResponse) * answer)
+{
+    bool with_manifest = beat->request.manifest != NULL;
     for (size_t i = 0; i < answer->n_lost_leases; i++)
-        node_slots_lost(node, answer->lost_leases[i]);
+        note_lost(node, beat, answer->lost_leases[i]);
     int64_t now = owm_clock_wall_ms();
     pthread_mutex_lock(&node->lock);
     struct node_view *view = &node->view;
     view->heartbeat_ms = now;
-    if (with_manifest) view->manifest_ms = now;
-    if (answer->server_time_ms) view->clock_offset_ms = answer->server_time_ms - now;
+    if (with_manifest) {
+        view->manifest_ms = now;
+        view->manifest_sequence = beat->manifest.sequence;
+    }
+    if (answer->server_time_ms) view->clock_offset_ms = clock_offset(answer->server_time_ms);
     set_word(view->status, answer->status);
     snprintf(view->notice, sizeof view->notice, "%s", answer->notice);
     if (answer->model_hash.len == 32) {
@@ -402,7 +425,7 @@ static unsigned send_beat(struct node *node, struct beat *beat)
     struct owm_error error;
     owm_status status = link_heartbeat(node->rpc, &beat->request, &answer, &error);
     if (status == OWM_OK) {
-        unsigned pause = note_beat(node, answer, with_manifest);
+        unsigned pause = note_beat(node, beat, answer);
         link_free(answer);
         return pause;
     }

@@ -154,12 +154,13 @@ owm_status node_slots_give(struct node *node, struct node_task *task)
     return status;
 }
 
-void node_slots_lost(struct node *node, const char *task_id)
+void node_slots_lost(struct node *node, const char *task_id, uint64_t lease_token)
 {
     pthread_mutex_lock(&node->lock);
     for (unsigned i = 0; i < node->slot_count; i++) {
         struct node_slot *slot = &node->slots[i];
         if (!slot->busy || strcmp(slot->task.id, task_id) != 0) continue;
+        if (lease_token != 0 && slot->task.lease_token != lease_token) continue;
         atomic_store(&slot->cancel, true);
         owm_log(OWM_LOG_INFO, "lease_lost task=%s", task_id);
     }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -104,22 +103,6 @@ static owm_status settle(struct round_run *run, struct owm_error *error)
 
 /* ---------------------------------------------------------------------------- the worker */
 
-/** memory_file: a memfd for the worker, filled with data unless NULL. */
-static int memory_file(const char *name, const void *data, size_t bytes)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    for (size_t at = 0; fd >= 0 && data != NULL && at < bytes;) {
-        ssize_t put = write(fd, (const char *)data + at, bytes - at);
-        if (put > 0) {
-            at += (size_t)put;
-        } else {
-            close(fd);
-            fd = -1;
-        }
-    }
-    return fd;
-}
-
 static owm_status open_feedback(struct round_run *run, struct owm_error *error)
 {
     owm_safetensors *file = NULL;
@@ -142,13 +125,29 @@ static owm_status open_feedback(struct round_run *run, struct owm_error *error)
     return status;
 }
 
+/** sent_count: how many values a package of this round holds. */
+static uint32_t sent_count(const struct round_run *run)
+{
+    struct owm_feedback_config config = owm_feedback_defaults();
+    config.density_ppm = run->payload->topk_permille * 1000;
+    return owm_feedback_k(&config, run->n);
+}
+
+static enum owm_delta_values value_type(const PB(FlRoundPayload) * payload)
+{
+    return strcmp(payload->value_type, "bf16") == 0 ? OWM_DELTA_BF16 : OWM_DELTA_INT8;
+}
+
 static owm_status open_fds(struct round_run *run, struct owm_error *error)
 {
+    size_t residual_bytes = run->n * sizeof(float);
+    size_t package_bytes = owm_delta_bytes_max(run->n, sent_count(run), value_type(run->payload));
     run->fds[OWM_WORKER_FD_SHARD] = run->slot->node->shard.fd;
     run->fds[OWM_WORKER_FD_RESIDUAL_IN] =
-        memory_file("owm-residual", owm_feedback_residual(run->feedback), run->n * sizeof(float));
-    run->fds[OWM_WORKER_FD_PACKAGE] = memory_file("owm-package", NULL, 0);
-    run->fds[OWM_WORKER_FD_RESIDUAL_OUT] = memory_file("owm-residual-new", NULL, 0);
+        owm_worker_memory("owm-residual", owm_feedback_residual(run->feedback), residual_bytes);
+    run->fds[OWM_WORKER_FD_PACKAGE] = owm_worker_memory("owm-package", NULL, package_bytes);
+    run->fds[OWM_WORKER_FD_RESIDUAL_OUT] =
+        owm_worker_memory("owm-residual-new", NULL, residual_bytes);
     for (int i = 0; i < OWM_WORKER_FDS_MAX; i++)
         if (run->fds[i] < 0)
             return owm_fail(error, OWM_E_IO, "no memory file for the worker: %s", strerror(errno));
@@ -177,7 +176,7 @@ static void fill_request(const struct round_run *run, struct owm_worker_train *t
     t->lr = p->lr;
     t->weight_decay = p->weight_decay;
     t->topk_permille = p->topk_permille;
-    t->values = strcmp(p->value_type, "bf16") == 0 ? OWM_DELTA_BF16 : OWM_DELTA_INT8;
+    t->values = value_type(p);
     t->seed = p->seed;
     t->package_bytes_max = p->package_bytes_max;
 }
@@ -197,12 +196,11 @@ static owm_status train(struct round_run *run, struct owm_worker_done *done,
     return owm_worker_run(run->slot->worker, &call, done, error);
 }
 
-/** read_file: exactly `bytes` bytes of a memory file, malloc'ed; NULL if it is shorter or longer.
- */
+/** read_file: the first `bytes` bytes of a memory file, malloc'ed; NULL if it is shorter. */
 static void *read_file(int fd, size_t bytes)
 {
     struct stat st;
-    if (bytes == 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_size != bytes) return NULL;
+    if (bytes == 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_size < bytes) return NULL;
     char *data = malloc(bytes);
     for (size_t at = 0; data != NULL && at < bytes;) {
         ssize_t got = pread(fd, data + at, bytes - at, (off_t)at);
@@ -221,11 +219,8 @@ static void *read_file(int fd, size_t bytes)
  *  delta of the size that was asked for, and nothing else fits in. */
 static owm_status check(const struct round_run *run, struct owm_error *error)
 {
-    struct owm_feedback_config config = owm_feedback_defaults();
-    config.density_ppm = run->payload->topk_permille * 1000;
-    struct owm_delta_expect expect = {.round = run->payload->round,
-                                      .parameter_count = run->n,
-                                      .k_max = owm_feedback_k(&config, run->n)};
+    struct owm_delta_expect expect = {
+        .round = run->payload->round, .parameter_count = run->n, .k_max = sent_count(run)};
     memcpy(expect.base_sha256, run->payload->model_hash.data, 32);
     memcpy(expect.node_key, owm_identity_public_key(run->slot->node->identity), 32);
     struct owm_delta delta;
@@ -246,7 +241,7 @@ static owm_status take_package(struct round_run *run, const struct owm_worker_do
     run->package = read_file(run->fds[OWM_WORKER_FD_PACKAGE], run->package_bytes);
     run->residual = read_file(run->fds[OWM_WORKER_FD_RESIDUAL_OUT], run->n * sizeof(float));
     if (run->package == NULL || run->residual == NULL)
-        return owm_fail(error, OWM_E_PROTO, "the worker's output has another size than it said");
+        return owm_fail(error, OWM_E_PROTO, "the worker's output is larger than it can be");
     owm_status status = owm_delta_sign(run->package, run->package_bytes, run->slot->node->identity);
     if (status != OWM_OK) return owm_fail(error, status, "the worker's output is no delta package");
     status = check(run, error);

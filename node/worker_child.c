@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #define START_TIMEOUT_MS  20000
 #define CANCEL_TIMEOUT_MS 10000 /* from CANCEL to an answer, else it is killed */
 #define POLL_MS           100
+#define LOG_LINES_MAX     1000 /* of one process: what went wrong is in the first ones */
 #define CHILD_SOCKET      3
 #define ENV_MAX           8
 
@@ -26,8 +28,9 @@ struct owm_worker {
     struct owm_worker_options options;
     atomic_int pid; /* 0: none */
     atomic_uint starts;
-    int socket; /* -1: none */
-    int log;    /* what it writes to its stderr; -1: none */
+    int socket;     /* -1: none */
+    int log;        /* what it writes to its stderr; -1: none */
+    unsigned lines; /* of it that were logged since the process began */
     char runs_on[OWM_WORKER_TEXT_BYTES_MAX];
     uint8_t buffer[OWM_WORKER_MESSAGE_BYTES_MAX];
 };
@@ -57,6 +60,24 @@ const char *owm_worker_runs_on(const owm_worker *worker)
     return worker->runs_on;
 }
 
+int owm_worker_memory(const char *name, const void *data, size_t bytes)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return -1;
+    bool ok = ftruncate(fd, (off_t)bytes) == 0;
+    for (size_t at = 0; ok && data != NULL && at < bytes;) {
+        ssize_t put = pwrite(fd, (const char *)data + at, bytes - at, (off_t)at);
+        ok = put > 0;
+        if (ok) at += (size_t)put;
+    }
+    int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | (data ? F_SEAL_WRITE : 0);
+    if (ok && fcntl(fd, F_ADD_SEALS, seals) == 0) return fd;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return -1;
+}
+
 /* ------------------------------------------------------------------------- its stderr */
 
 /** relay: log what the worker wrote, under its name; owm_log escapes what is not text. */
@@ -73,8 +94,14 @@ static void relay(owm_worker *worker)
     }
     text[got] = '\0';
     char *rest = text;
-    for (char *line; (line = strsep(&rest, "\n")) != NULL;)
-        if (*line) owm_log(OWM_LOG_INFO, "worker slot=%u says=\"%s\"", worker->options.slot, line);
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        if (*line == '\0' || worker->lines > LOG_LINES_MAX) continue;
+        if (worker->lines++ < LOG_LINES_MAX)
+            owm_log(OWM_LOG_INFO, "worker slot=%u says=\"%s\"", worker->options.slot, line);
+        else
+            owm_log(OWM_LOG_WARN, "worker slot=%u note=\"it says too much: the rest is dropped\"",
+                    worker->options.slot);
+    }
 }
 
 /* ------------------------------------------------------------------------ start, stop */
@@ -198,6 +225,7 @@ static owm_status start(owm_worker *worker, struct owm_error *error)
     close(pipe_fds[1]);
     worker->socket = pair[0];
     worker->log = pipe_fds[0];
+    worker->lines = 0;
     if (failed) {
         stop(worker, true, NULL);
         return owm_fail(error, OWM_E_IO,

@@ -59,6 +59,14 @@ unsigned owm_worker_starts(const owm_worker *worker);
 /** owm_worker_runs_on: backend and fences, as the worker said when it was ready; "" before. */
 const char *owm_worker_runs_on(const owm_worker *worker);
 
+/** owm_worker_memory: a memory file for a call's fds, sealed, so that a worker that went wrong can
+ *  neither fill the machine's memory through it nor take it away under the reader's hands.
+ *
+ *  data   its content, then read-only; NULL: room for `bytes` zero bytes that may be overwritten.
+ *  Returns: the caller's descriptor, or -1 with errno.
+ */
+int owm_worker_memory(const char *name, const void *data, size_t bytes);
+
 /** owm_worker_close: end the process and free. NULL is allowed. */
 void owm_worker_close(owm_worker *worker);
 

@@ -45,11 +45,11 @@ static void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes,
     for (size_t i = 0; i < sizeof d->challenge; i++)
         d->challenge[i] = (uint8_t)(owm_clock_mono_ns() >> i);
     snprintf(network, sizeof network, "%s", d->network);
+    r.server_time_ms = d->server_time_ms ? d->server_time_ms : owm_clock_wall_ms();
     pthread_mutex_unlock(&d->lock);
     r.protocol = 1;
     r.challenge = (ProtobufCBinaryData){32, d->challenge};
     r.coordinator_key = (ProtobufCBinaryData){32, key};
-    r.server_time_ms = owm_clock_wall_ms();
     r.network = network;
     r.stake_policy = policy;
     reply(call, &r.base);
@@ -121,7 +121,7 @@ static void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *by
     PB(HeartbeatRequest) *request =
         owm__coordinator__v1__heartbeat_request__unpack(NULL, count, bytes);
     PB(HeartbeatResponse) r = OWM__COORDINATOR__V1__HEARTBEAT_RESPONSE__INIT;
-    char active[] = "active", lost[64], *list[1] = {lost};
+    char status[64], notice[64], lost[64], *list[1] = {lost};
     pthread_mutex_lock(&d->lock);
     bool forgotten = d->forget_node;
     d->heartbeats++;
@@ -131,14 +131,26 @@ static void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *by
     d->free_slots = request->free_slots;
     if (request->manifest) note_manifest(d, request->manifest);
     r.next_heartbeat_ms = d->heartbeat_ms;
-    if (d->lost_lease) {
+    if (d->lost_lease && request->n_leases > 0) {
         snprintf(lost, sizeof lost, "%s", d->lost_lease);
         r.lost_leases = list;
         r.n_lost_leases = 1;
     }
+    bool swap = d->swap_lease && r.n_lost_leases > 0;
+    if (swap) {
+        d->swap_lease = false;
+        d->lost_lease = NULL;
+    }
+    r.server_time_ms = d->server_time_ms ? d->server_time_ms : owm_clock_wall_ms();
+    snprintf(status, sizeof status, "%s", d->status);
+    snprintf(notice, sizeof notice, "%s", d->notice);
     pthread_mutex_unlock(&d->lock);
-    r.status = active;
-    r.server_time_ms = owm_clock_wall_ms();
+    r.status = status;
+    r.notice = notice;
+    if (swap) {
+        double_send_inference(d, lost, 2, "once", 2000);
+        owm_clock_sleep_ms(300); /* The node takes it before it reads our answer. */
+    }
     if (forgotten)
         owm_rpc_fail(call, OWM_RPC_NOT_FOUND, "unknown node");
     else
@@ -265,6 +277,7 @@ static void on_download(void *app, struct owm_rpc_call *call, const uint8_t *byt
     PB(BlobRequest) *m = owm__coordinator__v1__blob_request__unpack(NULL, count, bytes);
     pthread_mutex_lock(&d->lock);
     d->download_offset = m->offset;
+    d->downloads++;
     size_t end = d->blob_break ? d->blob_break : d->blob_bytes;
     bool broken = d->blob_break != 0;
     d->blob_break = 0;
@@ -418,6 +431,8 @@ void double_open(struct coordinator_double *d)
     pthread_mutex_init(&d->lock, NULL);
     d->network = "devnet";
     d->register_error = "";
+    d->status = "active";
+    d->notice = "";
     d->verdict = "unknown";
     d->payment_state = "owed";
     d->heartbeat_ms = 200;

@@ -35,14 +35,17 @@ struct coordinator_double {
     pthread_mutex_t lock;
 
     /* script */
-    const char *network;        /* "devnet" */
-    const char *register_error; /* "" or INSUFFICIENT_STAKE … */
-    bool wrong_key;             /* Hello shows another key */
-    bool bad_manifest;          /* the model manifest's signature is broken */
-    bool mute;                  /* results are never answered (UNAVAILABLE) */
-    bool refuse_results;        /* answered, but refused */
-    bool forget_node;           /* heartbeats: NOT_FOUND until the next registration */
-    const char *lost_lease;     /* in each heartbeat's answer */
+    const char *network;         /* "devnet" */
+    const char *register_error;  /* "" or INSUFFICIENT_STAKE … */
+    bool wrong_key;              /* Hello shows another key */
+    bool bad_manifest;           /* the model manifest's signature is broken */
+    bool mute;                   /* results are never answered (UNAVAILABLE) */
+    bool refuse_results;         /* answered, but refused */
+    bool forget_node;            /* heartbeats: NOT_FOUND until the next registration */
+    const char *lost_lease;      /* in the answer of each heartbeat with leases */
+    bool swap_lease;             /* … and before that answer a new lease of that task arrives */
+    const char *status, *notice; /* of heartbeats: "active", "" */
+    int64_t server_time_ms;      /* of Hello and heartbeats; 0: now */
     unsigned heartbeat_ms, manifest_ms;
     const uint8_t *blob; /* the checkpoint it serves */
     size_t blob_bytes;
@@ -51,7 +54,7 @@ struct coordinator_double {
     const char *payment_state; /* of GetEarnings for each accepted result */
 
     /* seen */
-    unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts;
+    unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts, downloads;
     unsigned bad_signatures;
     bool draining;
     uint64_t boot_id, download_offset;

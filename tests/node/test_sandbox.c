@@ -5,15 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "node/sandbox.h"
 #include "test.h"
+
+static pid_t tests_pid;
 
 /** attempt: true if it succeeded, that is, if the fence has a hole. */
 typedef bool (*attempt)(void);
@@ -61,6 +65,18 @@ static bool try_make_code(void)
 static bool try_kill(void)
 {
     return kill(1, 0) == 0 || kill(getppid(), 0) == 0;
+}
+
+/* By the one call that raise() and abort() need. */
+static bool try_signal_thread(void)
+{
+    pid_t parent = tests_pid;
+    return syscall(SYS_tgkill, parent, parent, 0) == 0 || errno == ESRCH;
+}
+
+static bool abort_fails(void)
+{
+    return raise(SIGCONT) != 0;
 }
 
 static bool try_ptrace(void)
@@ -139,18 +155,20 @@ static void check(attempt what)
         (void)state;                                                                               \
         check(name);                                                                               \
     }
-TEST(try_open)      /* SRS-NODE-05: opens no file */
-TEST(try_create)    /* SRS-NODE-05: makes no file */
-TEST(try_socket)    /* SRS-NODE-05: no network */
-TEST(try_exec)      /* SRS-NODE-05: starts no program */
-TEST(try_fork)      /* SRS-NODE-05: starts no process */
-TEST(try_code)      /* SRS-NODE-05: makes no code */
-TEST(try_make_code) /* SRS-NODE-05: makes no code of data */
-TEST(try_kill)      /* SRS-NODE-05: signals nobody */
-TEST(try_ptrace)    /* SRS-NODE-05: traces nobody */
-TEST(try_list)      /* SRS-NODE-05: sees no file */
-TEST(try_inherited) /* SRS-NODE-05: inherits no descriptor */
-TEST(work_fails)    /* SRS-NODE-05: and can still compute */
+TEST(try_open)          /* SRS-NODE-05: opens no file */
+TEST(try_create)        /* SRS-NODE-05: makes no file */
+TEST(try_socket)        /* SRS-NODE-05: no network */
+TEST(try_exec)          /* SRS-NODE-05: starts no program */
+TEST(try_fork)          /* SRS-NODE-05: starts no process */
+TEST(try_code)          /* SRS-NODE-05: makes no code */
+TEST(try_make_code)     /* SRS-NODE-05: makes no code of data */
+TEST(try_kill)          /* SRS-NODE-05: signals nobody */
+TEST(try_signal_thread) /* SRS-NODE-05: nor a thread of somebody else */
+TEST(abort_fails)       /* SRS-NODE-05: but may end itself */
+TEST(try_ptrace)        /* SRS-NODE-05: traces nobody */
+TEST(try_list)          /* SRS-NODE-05: sees no file */
+TEST(try_inherited)     /* SRS-NODE-05: inherits no descriptor */
+TEST(work_fails)        /* SRS-NODE-05: and can still compute */
 
 /* SRS-NODE-05: without the fences every attempt succeeds, so the tests above can fail. */
 static void test_attempts_work_unfenced(void **state)
@@ -185,14 +203,24 @@ static void test_memory(void **state)
 
 int main(void)
 {
+    tests_pid = getpid();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_try_open),      cmocka_unit_test(test_try_create),
-        cmocka_unit_test(test_try_socket),    cmocka_unit_test(test_try_exec),
-        cmocka_unit_test(test_try_fork),      cmocka_unit_test(test_try_code),
-        cmocka_unit_test(test_try_make_code), cmocka_unit_test(test_try_kill),
-        cmocka_unit_test(test_try_ptrace),    cmocka_unit_test(test_try_list),
-        cmocka_unit_test(test_try_inherited), cmocka_unit_test(test_work_fails),
-        cmocka_unit_test(test_memory),        cmocka_unit_test(test_attempts_work_unfenced),
+        cmocka_unit_test(test_try_open),
+        cmocka_unit_test(test_try_create),
+        cmocka_unit_test(test_try_socket),
+        cmocka_unit_test(test_try_exec),
+        cmocka_unit_test(test_try_fork),
+        cmocka_unit_test(test_try_code),
+        cmocka_unit_test(test_try_make_code),
+        cmocka_unit_test(test_try_kill),
+        cmocka_unit_test(test_try_ptrace),
+        cmocka_unit_test(test_try_list),
+        cmocka_unit_test(test_try_inherited),
+        cmocka_unit_test(test_work_fails),
+        cmocka_unit_test(test_try_signal_thread),
+        cmocka_unit_test(test_abort_fails),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_attempts_work_unfenced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

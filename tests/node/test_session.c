@@ -320,6 +320,8 @@ static void test_bad_manifest(void **state)
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(double_wait_results(&w->d, 1, WAIT));
     assert_non_null(strstr(w->d.result[0].error, "manifest"));
+    /* Nor was it ever in the cache, where another slot could have found it. */
+    assert_int_equal(SEEN(w, downloads), 0);
 }
 
 /* SRS-NODE-10: on another network than a development one no weights are loaded. */
@@ -440,6 +442,67 @@ static void test_lost_lease(void **state)
     assert_int_equal(node_slots_busy(w->node), 0);
 }
 
+/* Promise 7: "lost" answers a heartbeat that named the old lease; the new one of the same task,
+ * which came meanwhile, goes on. */
+static void test_lost_and_leased_again(void **state)
+{
+    struct world *w = *state;
+    start_node(w, "");
+    wait_stream(w, 1);
+    SET(w, swap_lease, true);
+    SET(w, lost_lease, TASK_A);
+    double_send_round(&w->d, TASK_A, 1, 1, 100000);
+    assert_true(double_wait_results(&w->d, 2, 2 * WAIT));
+    for (int i = 0; i < 2; i++) {
+        const struct double_result *r = &w->d.result[i];
+        assert_int_equal(r->error[0] == '\0', r->lease_token == 2);
+    }
+}
+
+/* SRS-NODE-04: the manifest's sequence grows although someone sets this machine's clock back. */
+static void test_clock_set_back(void **state)
+{
+    struct world *w = *state;
+    const uint64_t future = (uint64_t)1 << 50;
+    start_node(w, "");
+    wait_stream(w, 1);
+    assert_true(double_wait(&w->d, &w->d.manifests, 1, WAIT));
+    pthread_mutex_lock(&w->node->lock);
+    w->node->view.manifest_sequence = future;
+    pthread_mutex_unlock(&w->node->lock);
+    assert_true(double_wait(&w->d, &w->d.manifests, SEEN(w, manifests) + 3, WAIT));
+    assert_true(SEEN(w, last_sequence) > future);
+    assert_int_equal(SEEN(w, bad_signatures), 0);
+}
+
+/* A coordinator's nonsense is no harm: a time that no clock shows, texts that are not UTF-8. */
+static void test_nonsense(void **state)
+{
+    struct world *w = *state;
+    SET(w, server_time_ms, INT64_MIN);
+    SET(w, status,
+        "degra\xff"
+        "ded");
+    SET(w, notice, "zu langsam f\xc3");
+    start_node(w, "");
+    wait_stream(w, 1);
+    assert_true(double_wait(&w->d, &w->d.heartbeats, 2, WAIT));
+    struct node_view view;
+    node_look(w->node, &view);
+    assert_int_equal(view.clock_offset_ms, 0);
+    bool healthy = true;
+    char *json = page_health_json(w->node, &healthy);
+    assert_false(healthy);
+    assert_non_null(json);
+    assert_non_null(strstr(json, "degra?ded"));
+    assert_non_null(strstr(json, "zu langsam f?"));
+    free(json);
+    SET(w, server_time_ms, INT64_MAX);
+    double_send_inference(&w->d, TASK_A, 1, "once", 20);
+    assert_true(double_wait_results(&w->d, 1, WAIT));
+    assert_string_equal(w->d.result[0].error, "");
+}
+
 /* SRS-NODE-05: the worker is killed in the middle of a task: the task is reported failed with the
  * reason, and the next one runs in a new worker. */
 static void test_worker_killed(void **state)
@@ -539,6 +602,13 @@ static void test_page(void **state)
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (strstr(body, wanted[i]) == NULL) fail_msg("the page lacks '%s'", wanted[i]);
     assert_null(strstr(body, "<script"));
+    /* On a phone the banner is one line, the small print comes last; nothing that runs "took 0 ms".
+     */
+    assert_true(strstr(body, "Am I earning?") < strstr(body, "not required on this"));
+    double_send_round(&w->d, TASK_A, 1, 1, 100000);
+    while (node_slots_busy(w->node) == 0) owm_clock_sleep_ms(5);
+    assert_int_equal(get(server, "/", "localhost", body, sizeof body), 200);
+    assert_null(strstr(body, ">0 ms<"));
     owm_http_server_close(server);
 }
 
@@ -577,6 +647,9 @@ int main(int argc, char **argv)
         IN_WORLD(test_stake),
         IN_WORLD(test_wrong_coordinator),
         IN_WORLD(test_lost_lease),
+        IN_WORLD(test_lost_and_leased_again),
+        IN_WORLD(test_clock_set_back),
+        IN_WORLD(test_nonsense),
         IN_WORLD(test_worker_killed),
         IN_WORLD(test_drain),
         IN_WORLD(test_page),

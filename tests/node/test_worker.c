@@ -1,5 +1,6 @@
 /* test_worker.c: SRS-NODE-05, the real owm-worker: work, kept weights, crash, hang, lies about
  * weights, cancel. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/sha256.h"
 #include "dataplane/fl/delta.h"
 #include "fixture.h"
@@ -284,14 +286,65 @@ static void test_environment(void **state)
     fixture_remove(folder);
 }
 
+/* SRS-NODE-05: what a worker may write to is as large as its answer can be, and stays so. */
+static void test_memory_files(void **state)
+{
+    (void)state;
+    int given = owm_worker_memory("given", "residual", 8);
+    int room = owm_worker_memory("room", NULL, 100);
+    char byte = 'x', back[8];
+    assert_true(given >= 0 && room >= 0);
+    assert_int_equal(pread(given, back, 8, 0), 8);
+    assert_memory_equal(back, "residual", 8);
+    assert_int_equal(pwrite(given, &byte, 1, 0), -1);
+    assert_int_equal(ftruncate(given, 0), -1);
+    assert_int_equal(pwrite(room, &byte, 1, 99), 1);
+    assert_int_equal(pwrite(room, &byte, 1, 100), -1);
+    assert_int_equal(ftruncate(room, 1 << 30), -1);
+    assert_int_equal(ftruncate(room, 0), -1);
+    close(given);
+    close(room);
+}
+
+/* SRS-NODE-05: a worker that writes without end to its stderr does not fill the disk with it. */
+static void test_chatter(void **state)
+{
+    (void)state;
+    char folder[128], path[160], out[160];
+    uint8_t *log = NULL;
+    size_t bytes = 0, lines = 0;
+    fixture_folder(folder);
+    snprintf(path, sizeof path, "%s/worker", folder);
+    snprintf(out, sizeof out, "%s/log", folder);
+    fixture_write(folder, "worker", "#!/bin/sh\nyes help | head -n 30000 >&2\n");
+    assert_int_equal(chmod(path, 0755), 0);
+    const struct owm_worker_options options = {.path = path, .threads = 1};
+    owm_worker *worker = NULL;
+    struct owm_error error = {""};
+    assert_ok(owm_worker_open(&options, &worker));
+    int log_fd = open(out, O_WRONLY | O_CREAT, 0600);
+    owm_log_fd_set(log_fd);
+    assert_int_equal(owm_worker_warm(worker, &error), OWM_E_IO); /* It is no worker. */
+    owm_log_fd_set(2);
+    owm_worker_close(worker);
+    close(log_fd);
+    assert_ok(owm_fs_read(out, 1 << 25, &log, &bytes, &error));
+    for (size_t i = 0; i < bytes; i++) lines += log[i] == '\n';
+    assert_in_range(lines, 100, 1010);
+    assert_non_null(strstr((char *)log, "the rest is dropped"));
+    free(log);
+    fixture_remove(folder);
+}
+
 int main(void)
 {
     checkpoint = fixture_checkpoint(&checkpoint_bytes);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infer),     cmocka_unit_test(test_wrong_weights),
-        cmocka_unit_test(test_crash),     cmocka_unit_test(test_hang),
-        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_train),
-        cmocka_unit_test(test_no_worker), cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_infer),        cmocka_unit_test(test_wrong_weights),
+        cmocka_unit_test(test_crash),        cmocka_unit_test(test_hang),
+        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_train),
+        cmocka_unit_test(test_no_worker),    cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_memory_files), cmocka_unit_test(test_chatter),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(checkpoint);
