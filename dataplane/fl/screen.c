@@ -43,7 +43,7 @@ struct owm_screen_policy owm_screen_defaults(void)
                                       .floor = 0.1,
                                       .ceiling = 5,
                                       .duplicate_cos = 0.98,
-                                      .loss_margin = 0.005,
+                                      .loss_margin = 0.05,
                                       .loss_share = 0.25,
                                       .loss_fast = 0.5};
 }

@@ -56,7 +56,7 @@ struct owm_screen_policy {
     double ceiling;       /* a norm above this multiple is strong evidence; below 5 packages it is
                              the only upper bound; 5 */
     double duplicate_cos; /* 0.98 */
-    double loss_margin;   /* bits per byte a package may raise the held-out loss; 0.005 */
+    double loss_margin;   /* bits per byte a package may raise the held-out loss; 0.05 */
     double loss_share;    /* or this share of what the median package lowers it, if more; 0.25 */
     double loss_fast; /* while the median package lowers it by more than this (early rounds, where
                          every text helps), one that lowers it by less than loss_share of the
