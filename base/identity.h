@@ -83,6 +83,9 @@ struct owm_cert {
 
 /** owm_identity_cert: self-signed X.509 certificate of the identity's key, for mTLS; 20 years.
  *
+ *  From now on this process makes no core dump and cannot be traced by others of its user
+ *  (PR_SET_DUMPABLE): what TLS does with the key leaves copies outside of guarded memory.
+ *
  *  name  common name, 1..64 bytes.
  *  san   subjectAltName in OpenSSL's form "DNS:localhost,IP:127.0.0.1"; NULL: "DNS:<name>".
  *  cert  caller-owned; owm_cert_deinit.

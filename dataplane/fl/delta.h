@@ -71,7 +71,7 @@ struct owm_delta_header {
     uint64_t round;
     uint8_t base_sha256[32];
     uint8_t node_key[32]; /* Ed25519 public key */
-    uint8_t nonce[16];    /* random; the coordinator refuses one it has seen (replay) */
+    uint8_t nonce[16];    /* of the task that asked for it; any other is refused (replay) */
     uint32_t parameter_count;
     uint32_t k;      /* values in the package; set by the encoder */
     uint32_t tokens; /* trained on in this round, as the node says; informative only */

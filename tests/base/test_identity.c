@@ -3,6 +3,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sodium.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -160,6 +161,21 @@ static void certificate_carries_the_key(void **state)
 }
 
 /* FIPS 180-4 examples; RFC 4231 cases 1, 2 and 6. */
+/* SRS-SEC-07, promise 8: TLS copies the key to where a core dump would show it. */
+static void a_process_with_a_certificate_makes_no_core_dump(void **state)
+{
+    (void)state;
+    owm_identity *identity;
+    struct owm_cert cert;
+    struct owm_error error;
+    assert_int_equal(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+    assert_ok(owm_identity_generate(&identity));
+    assert_ok(owm_identity_cert(identity, "n", NULL, &cert, &error));
+    assert_int_equal(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+    owm_cert_deinit(&cert);
+    owm_identity_close(identity);
+}
+
 static void hash_vectors(void **state)
 {
     (void)state;
@@ -215,6 +231,7 @@ int main(void)
         cmocka_unit_test(signatures_are_bound_to_their_context),
         cmocka_unit_test(boxes_open_for_the_recipient_only),
         cmocka_unit_test(certificate_carries_the_key),
+        cmocka_unit_test(a_process_with_a_certificate_makes_no_core_dump),
         cmocka_unit_test(hash_vectors),
         cmocka_unit_test(ids),
     };
