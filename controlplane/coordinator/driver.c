@@ -76,6 +76,11 @@ static owm_status publish_stored(struct owm_driver *driver, struct owm_error *er
     return OWM_OK;
 }
 
+static void show_round(void *page, const struct owm_round_row *round)
+{
+    owm_page_round(page, round);
+}
+
 owm_status owm_driver_restore(struct owm_driver *driver, struct owm_error *error)
 {
     struct owm_engine_config config;
@@ -83,6 +88,8 @@ owm_status owm_driver_restore(struct owm_driver *driver, struct owm_error *error
     owm_status status = owm_engine_create(&config, &driver->engine, error);
     explicit_bzero(config.seed, sizeof(config.seed));
     if (status == OWM_OK) status = owm_load(driver->pg, driver->engine, config.finished_max, error);
+    if (status == OWM_OK)
+        status = owm_load_rounds(driver->pg, OWM_PAGE_ROUNDS_MAX, show_round, driver->page, error);
     if (status == OWM_OK) status = publish_stored(driver, error);
     if (status != OWM_OK) return status;
     int64_t now_ms = owm_clock_wall_ms();
@@ -94,6 +101,7 @@ owm_status owm_driver_restore(struct owm_driver *driver, struct owm_error *error
     }
     if (status != OWM_OK) return owm_fail(error, status, "the table of nodes cannot be made");
     set_view(driver);
+    owm_page_restored(driver->page, driver->engine, now_ms);
     return OWM_OK;
 }
 
@@ -282,7 +290,7 @@ static void every_second(struct owm_driver *driver, int64_t now_ms)
     driver->next_second_ms = now_ms + 1000;
     set_view(driver);
     note_traffic(driver);
-    owm_page_update(driver->page, driver->engine, now_ms, owm_inbox_length(driver->inbox));
+    owm_page_update(driver->page, driver->engine, owm_inbox_length(driver->inbox));
 }
 
 static bool turn(struct owm_driver *driver)
@@ -293,8 +301,10 @@ static bool turn(struct owm_driver *driver)
     step_time(driver, now_ms);
     bool going = flush(driver);
     free_posts(posts);
-    if (going) every_second(driver, now_ms);
-    return going;
+    if (!going) return false;
+    every_second(driver, now_ms);
+    owm_page_turn(driver->page, driver->engine, now_ms, owm_inbox_length(driver->inbox));
+    return true;
 }
 
 void *owm_driver_main(void *ctx)

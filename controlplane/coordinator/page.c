@@ -3,25 +3,61 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "controlplane/rpc/services.h"
 
 #define REFRESH_S 3
+#define WAIT_MS                                                                                    \
+    300 /* for the engine's thread; it comes by every 25 ms unless the database is away */
+#define FRESH_MS 500 /* a rendering younger than this is served as it is */
+
+/* What the engine counts since the start, as Prometheus sees it. */
+static const struct {
+    const char *name, *help;
+    size_t at;
+} totals[] = {
+#define TOTAL(field, unit, help)                                                                   \
+    {                                                                                              \
+        "owm_engine_" #field unit, help, offsetof(struct owm_engine_counters, field)               \
+    }
+    TOTAL(tasks_submitted, "_total", "Tasks submitted."),
+    TOTAL(tasks_dispatched, "_total", "Tasks sent to a node, each attempt."),
+    TOTAL(tasks_completed, "_total", "Tasks completed."),
+    TOTAL(tasks_failed, "_total", "Tasks given up after their last attempt."),
+    TOTAL(tasks_timed_out, "_total", "Attempts that ran out of time."),
+    TOTAL(tasks_requeued, "_total", "Tasks that went back to the queue."),
+    TOTAL(leases_expired, "_total", "Leases that were not renewed in time."),
+    TOTAL(packages_judged_bad, "_total", "Delta packages that were not included."),
+    TOTAL(signals, "_total", "Misbehaviour signals recorded."),
+    TOTAL(nodes_suspended, "_total", "Nodes suspended."),
+    TOTAL(paid_msat, "_total", "Millisatoshis that became owed to nodes."),
+#undef TOTAL
+};
+
+#define TOTALS (sizeof(totals) / sizeof(totals[0]))
 
 struct owm_page {
     const struct owm_coordinator_config *config;
     struct owm_metrics *metrics;
     owm_http_server *server;
     struct owm_http_route routes[3];
-    pthread_mutex_t lock;
-    char *html; /* the last rendering */
-    atomic_bool wanted;
+    pthread_mutex_t lock; /* html, html_ms, wanted */
+    pthread_cond_t rendered;
+    char *html;       /* the last rendering */
+    uint64_t html_ms; /* when, on the monotonic clock */
+    bool wanted;
+    int64_t earned_before_msat; /* what nodes had earned when this process started */
+    owm_counter *total[TOTALS];
+    uint64_t told[TOTALS];
     struct owm_round_row round[OWM_PAGE_ROUNDS_MAX]; /* newest first; engine's thread */
     size_t round_count;
     owm_gauge *connected, *registered, *pending, *running, *inbox, *round_number, *heldout, *owed;
@@ -52,27 +88,60 @@ static void put_escaped(FILE *out, const char *text)
     }
 }
 
-static void put_bits(FILE *out, float bits)
+/* One cell; on a narrow screen the label stands before it. The text is ours, never a peer's. */
+__attribute__((format(printf, 3, 4))) static void put_cell(FILE *out, const char *label,
+                                                           const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(out, "<td data-label=\"%s\">", label);
+    vfprintf(out, format, args);
+    va_end(args);
+}
+
+static void put_text_cell(FILE *out, const char *label, const char *text)
+{
+    put_cell(out, label, "%s", "");
+    put_escaped(out, text);
+}
+
+static void put_bits(FILE *out, const char *label, float bits)
 {
     if (isfinite(bits) && bits > 0)
-        fprintf(out, "<td>%.3f</td>", (double)bits);
+        put_cell(out, label, "%.3f", (double)bits);
     else
-        fputs("<td>–</td>", out);
+        put_cell(out, label, "–");
 }
+
+static void put_time(FILE *out, int64_t wall_ms)
+{
+    time_t second = (time_t)(wall_ms / 1000);
+    struct tm utc;
+    char text[32];
+    gmtime_r(&second, &utc);
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &utc);
+    fputs(text, out);
+}
+
+static const char style[] =
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;"
+    "color:#222;background:#fff}h1{font-size:1.5em}table{border-collapse:collapse;width:100%}"
+    "td,th{text-align:left;padding:.25em .7em .25em 0;border-bottom:1px solid #ddd;"
+    "overflow-wrap:anywhere}.warn{background:#fff3cd;padding:.6em 1em;border-left:4px solid "
+    "#d39e00}.how{color:#555;font-size:.9em}"
+    "@media(max-width:45em){.list th{display:none}.list td{display:block;border:0;padding:0}"
+    ".list tr{display:block;border-bottom:1px solid #ddd;padding:.5em 0}"
+    ".list td:before{content:attr(data-label)\": \";color:#777}.list td:empty{display:none}}"
+    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#111}td,th,.list "
+    "tr{border-color:#333}.warn{background:#332b00}.how{color:#aaa}a{color:#9cf}}";
 
 static void put_head(const struct owm_page *page, FILE *out)
 {
-    fprintf(
-        out,
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        "<meta http-equiv=refresh content=%d><meta name=viewport content=\"width=device-width\">"
-        "<title>owm-coordinator</title><style>body{font:15px/1.5 system-ui,sans-serif;margin:2em "
-        "auto;max-width:70em;padding:0 1em;color:#222;background:#fff}table{border-collapse:"
-        "collapse;width:100%%}td,th{text-align:left;padding:.25em .7em .25em 0;border-bottom:"
-        "1px solid #ddd}.warn{background:#fff3cd;padding:.6em 1em;border-left:4px solid #d39e00}"
-        "@media(prefers-color-scheme:dark){body{color:#ddd;background:#111}td,th{border-color:"
-        "#333}.warn{background:#332b00}}</style><h1>OWM coordinator: ",
-        REFRESH_S);
+    fprintf(out,
+            "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=%d>"
+            "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
+            "<title>owm-coordinator</title><style>%s</style><h1>OWM coordinator: ",
+            REFRESH_S, style);
     put_escaped(out, page->config->network);
     fputs("</h1>", out);
     if (page->config->stake == OWM_STAKE_NONE)
@@ -90,7 +159,8 @@ static void put_summary(FILE *out, const owm_engine *engine, int64_t now_ms)
     const struct owm_model_row *model = owm_engine_model(engine);
     const struct owm_round_row *round = owm_engine_round(engine);
     const struct owm_engine_counters *counters = owm_engine_counters(engine);
-    fputs("<h2>Now</h2><table>", out);
+    fputs("<h2>Now</h2><table><tr><th>As of<td>", out);
+    put_time(out, now_ms);
     if (round && round->state != OWM_ROUND_IDLE)
         fprintf(out, "<tr><th>Round<td>%u, %s: %u of %u packages%s", round->round,
                 owm_round_state_name(round->state), round->received, round->invited,
@@ -116,52 +186,70 @@ static void put_summary(FILE *out, const owm_engine *engine, int64_t now_ms)
 
 static void put_rounds(const struct owm_page *page, FILE *out)
 {
-    fputs("<h2>Rounds</h2><table><tr><th>Round<th>State<th>Included<th>Delivered<th>Invited<th>"
-          "Before<th>After, bits per byte<th>Seconds<th>",
+    fputs("<h2>Rounds</h2><table class=list><tr><th>Round<th>State<th>Included<th>Delivered"
+          "<th>Invited<th>Before, bits per byte<th>After, bits per byte<th>Seconds<th>Reason",
           out);
     for (size_t i = 0; i < page->round_count; i++) {
         const struct owm_round_row *round = &page->round[i];
-        fprintf(out, "<tr><td>%u<td>%s<td>%u<td>%u<td>%u", round->round,
-                owm_round_state_name(round->state), round->included, round->received,
-                round->invited);
-        put_bits(out, round->heldout_before);
-        put_bits(out, round->heldout_after);
+        fputs("<tr>", out);
+        put_cell(out, "Round", "%u", round->round);
+        put_cell(out, "State", "%s", owm_round_state_name(round->state));
+        put_cell(out, "Included, packages", "%u", round->included);
+        put_cell(out, "Delivered, packages", "%u", round->received);
+        put_cell(out, "Invited, nodes", "%u", round->invited);
+        put_bits(out, "Before, bits per byte", round->heldout_before);
+        put_bits(out, "After, bits per byte", round->heldout_after);
         if (round->completed_ms)
-            fprintf(out, "<td>%.1f<td>", (double)(round->completed_ms - round->started_ms) / 1e3);
+            put_cell(out, "Seconds", "%.1f",
+                     (double)(round->completed_ms - round->started_ms) / 1e3);
         else
-            fputs("<td><td>", out);
-        put_escaped(out, round->reason);
+            put_cell(out, "Seconds", "%s", "");
+        put_text_cell(out, "Reason", round->reason);
     }
-    fputs("</table>", out);
+    fputs("</table><p class=how>Bits per byte: mean of &minus;log<sub>2</sub> p of each next byte "
+          "of the held-out text, which no node trains on. Lower is better; 8 is guessing.</p>",
+          out);
 }
 
-static int64_t put_nodes(FILE *out, const owm_engine *engine, int64_t now_ms)
+static void put_node(FILE *out, const struct owm_node_view *view)
 {
-    int64_t earned_msat = 0;
+    fputs("<tr>", out);
+    put_text_cell(out, "Name", view->row.alias);
+    put_cell(out, "Tier", "%s", owm_tier_name(view->row.capabilities.tier));
+    put_cell(out, "Status", "%s", owm_node_status_name(view->row.status));
+    put_cell(out, "Connected", "%s", view->connected ? "yes" : "no");
+    put_cell(out, "Running, tasks", "%u", view->running);
+    put_cell(out, "Reliability, %", "%.1f", view->row.reliability_ppm / 1e4);
+    put_cell(out, "Owed, sats", "%.3f", (double)view->row.earned_msat / 1e3);
+    put_cell(out, "Signals", "%u", view->row.signals);
+    put_text_cell(out, "Note",
+                  view->row.status_reason[0] ? view->row.status_reason : owm_why_text(view->why));
+}
+
+static void put_nodes(const struct owm_page *page, FILE *out, const owm_engine *engine,
+                      int64_t now_ms)
+{
     uint32_t count = owm_engine_node_count(engine);
-    fputs("<h2>Nodes and ledger</h2><table><tr><th>Name<th>Tier<th>Status<th>Connected<th>Running"
-          "<th>Reliability<th>Owed, sats<th>Signals<th>",
+    fputs("<h2>Nodes and ledger</h2><table class=list><tr><th>Name<th>Tier<th>Status<th>Connected"
+          "<th>Running, tasks<th>Reliability, %<th>Owed, sats<th>Signals<th>Note",
           out);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && i < OWM_PAGE_NODES_MAX; i++) {
         struct owm_node_view view;
         owm_engine_node(engine, i, now_ms, &view);
-        earned_msat += view.row.earned_msat;
-        if (i >= OWM_PAGE_NODES_MAX) continue;
-        fputs("<tr><td>", out);
-        put_escaped(out, view.row.alias);
-        fprintf(out, "<td>%s<td>%s<td>%s<td>%u<td>%.3f<td>%.3f<td>%u<td>",
-                owm_tier_name(view.row.capabilities.tier), owm_node_status_name(view.row.status),
-                view.connected ? "yes" : "no", view.running, view.row.reliability_ppm / 1e6,
-                (double)view.row.earned_msat / 1e3, view.row.signals);
-        put_escaped(out,
-                    view.row.status_reason[0] ? view.row.status_reason : owm_why_text(view.why));
+        put_node(out, &view);
     }
     fputs("</table>", out);
     if (count > OWM_PAGE_NODES_MAX)
         fprintf(out, "<p>… and %u more.</p>", count - OWM_PAGE_NODES_MAX);
-    fprintf(out, "<p>Owed to all nodes: %.3f sats. <a href=/metrics>Metrics</a></p>",
-            (double)earned_msat / 1e3);
-    return earned_msat;
+    fprintf(
+        out,
+        "<p>Owed to all nodes: %.3f sats.</p><p class=how>Reliability: tasks of the last 7 days "
+        "that counted / all that ended, &times; the share of the watched time in which the node "
+        "was heard; 100 until something was counted. Owed: the sum of %.3f sats &times; tier "
+        "&times; task weight &times; quality &times; uptime bonus &times; stake bonus over "
+        "every accepted task, rounded down to 0.001 sat each; a delta counts once it is "
+        "included. <a href=/metrics>Metrics</a></p>",
+        owm_gauge_value(page->owed) / 1e3, (double)page->config->base_rate_sats);
 }
 
 static void render(struct owm_page *page, const owm_engine *engine, int64_t now_ms)
@@ -173,7 +261,7 @@ static void render(struct owm_page *page, const owm_engine *engine, int64_t now_
     put_head(page, out);
     put_summary(out, engine, now_ms);
     put_rounds(page, out);
-    owm_gauge_set(page->owed, (double)put_nodes(out, engine, now_ms));
+    put_nodes(page, out, engine, now_ms);
     if (fclose(out) != 0) {
         free(html);
         return;
@@ -181,6 +269,9 @@ static void render(struct owm_page *page, const owm_engine *engine, int64_t now_
     pthread_mutex_lock(&page->lock);
     char *old = page->html;
     page->html = html;
+    page->html_ms = owm_clock_mono_ms();
+    page->wanted = false;
+    pthread_cond_broadcast(&page->rendered);
     pthread_mutex_unlock(&page->lock);
     free(old);
 }
@@ -196,8 +287,7 @@ void owm_page_round(struct owm_page *page, const struct owm_round_row *round)
     page->round[0] = *round;
 }
 
-void owm_page_update(struct owm_page *page, const owm_engine *engine, int64_t now_ms,
-                     size_t inbox_length)
+void owm_page_update(struct owm_page *page, const owm_engine *engine, size_t inbox_length)
 {
     const struct owm_engine_counters *counters = owm_engine_counters(engine);
     const struct owm_round_row *round = owm_engine_round(engine);
@@ -212,19 +302,61 @@ void owm_page_update(struct owm_page *page, const owm_engine *engine, int64_t no
     owm_gauge_set(page->round_number, round ? round->round : 0);
     owm_gauge_set(page->participants, round ? round->invited : 0);
     owm_gauge_set(page->received, round ? round->received : 0);
+    owm_gauge_set(page->owed, (double)(page->earned_before_msat + (int64_t)counters->paid_msat));
     if (model) owm_gauge_set(page->heldout, (double)model->heldout_bits_per_byte);
-    if (atomic_exchange(&page->wanted, false)) render(page, engine, now_ms);
+    for (size_t i = 0; i < TOTALS; i++) {
+        uint64_t now;
+        memcpy(&now, (const char *)counters + totals[i].at, sizeof(now));
+        owm_counter_add(page->total[i], now - page->told[i]);
+        page->told[i] = now;
+    }
+}
+
+void owm_page_restored(struct owm_page *page, const owm_engine *engine, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < owm_engine_node_count(engine); i++) {
+        struct owm_node_view view;
+        owm_engine_node(engine, i, now_ms, &view);
+        page->earned_before_msat += view.row.earned_msat;
+    }
+    owm_page_update(page, engine, 0);
+    render(page, engine, now_ms);
+}
+
+void owm_page_turn(struct owm_page *page, const owm_engine *engine, int64_t now_ms,
+                   size_t inbox_length)
+{
+    pthread_mutex_lock(&page->lock);
+    bool wanted = page->wanted;
+    pthread_mutex_unlock(&page->lock);
+    if (!wanted) return;
+    owm_page_update(page, engine, inbox_length);
+    render(page, engine, now_ms);
 }
 
 /* ---------------------------------------------------------------------------- HTTP */
+
+/* With the lock held. A late rendering says itself from when it is. */
+static void wait_for_fresh(struct owm_page *page)
+{
+    struct timespec until;
+    if (page->html && owm_clock_mono_ms() - page->html_ms < FRESH_MS) return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    page->wanted = true;
+    while (page->wanted)
+        if (pthread_cond_timedwait(&page->rendered, &page->lock, &until) != 0) return;
+}
 
 static void serve_page(void *ctx, const struct owm_http_request *request,
                        owm_http_response *response)
 {
     (void)request;
     struct owm_page *page = ctx;
-    atomic_store(&page->wanted, true);
     pthread_mutex_lock(&page->lock);
+    wait_for_fresh(page);
     owm_http_reply_text(response, 200, "text/html; charset=utf-8",
                         page->html ? page->html
                                    : "<!doctype html><meta http-equiv=refresh content=1>starting");
@@ -264,8 +396,14 @@ owm_status owm_page_open(const struct owm_coordinator_config *config, struct owm
     if (!page) return OWM_E_NOMEM;
     page->config = config;
     page->metrics = metrics;
-    atomic_store(&page->wanted, true);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&page->rendered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&page->lock, NULL);
+    for (size_t i = 0; i < TOTALS; i++)
+        page->total[i] = owm_metrics_counter(metrics, totals[i].name, totals[i].help, NULL);
     page->registered = gauge(page, "owm_nodes_registered", "Nodes in the registry.");
     page->connected = gauge(page, "owm_nodes_connected", "Nodes with an open task stream.");
     page->pending = gauge(page, "owm_tasks_pending", "Tasks that wait.");
@@ -276,8 +414,9 @@ owm_status owm_page_open(const struct owm_coordinator_config *config, struct owm
     page->received = gauge(page, "owm_round_received", "Packages received in the newest round.");
     page->complete = gauge(page, "owm_rounds_complete", "Rounds complete.");
     page->failed = gauge(page, "owm_rounds_failed", "Rounds failed.");
-    page->heldout = gauge(page, "owm_heldout_bits_per_byte", "Of the current checkpoint.");
-    page->owed = gauge(page, "owm_earned_msat", "Earned by all nodes.");
+    page->heldout = gauge(page, "owm_heldout_bits_per_byte",
+                          "Bits per byte of the current checkpoint on held-out text.");
+    page->owed = gauge(page, "owm_earned_msat", "Earned by all nodes, in millisatoshis.");
     *out = page;
     return OWM_OK;
 }
@@ -305,6 +444,7 @@ void owm_page_close(struct owm_page *page)
 {
     if (!page) return;
     owm_http_server_close(page->server);
+    pthread_cond_destroy(&page->rendered);
     pthread_mutex_destroy(&page->lock);
     free(page->html);
     free(page);

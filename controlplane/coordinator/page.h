@@ -1,7 +1,9 @@
 /* page.h: the status page (plain HTML, works without JavaScript) and the gauges of /metrics.
  *
- * The engine's thread renders at most once a second, and only while somebody looks; the HTTP thread
- * hands out the last rendering. */
+ * The engine's thread renders, and only when somebody looks: the HTTP thread asks, waits up to
+ * 300 ms, and hands out what there is then (each rendering says from when it is). A rendering is
+ * served again for half a second, so that many who look cost no more than two renderings a second.
+ */
 #ifndef OWM_COORDINATOR_PAGE_H
 #define OWM_COORDINATOR_PAGE_H
 
@@ -23,9 +25,13 @@ void owm_page_close(struct owm_page *page);
 OWM_MUST_USE owm_status owm_page_serve(struct owm_page *page, struct owm_error *error);
 unsigned owm_page_port(const struct owm_page *page);
 
-/** Engine's thread: a round changed; a second has passed. */
+/** Engine's thread, or before it starts. _round: a round changed (also those of the past, oldest
+ *  first, at the start). _restored: the engine has its rows. _update: the gauges; once a second.
+ *  _turn: render if somebody waits. */
 void owm_page_round(struct owm_page *page, const struct owm_round_row *round);
-void owm_page_update(struct owm_page *page, const owm_engine *engine, int64_t now_ms,
-                     size_t inbox_length);
+void owm_page_restored(struct owm_page *page, const owm_engine *engine, int64_t now_ms);
+void owm_page_update(struct owm_page *page, const owm_engine *engine, size_t inbox_length);
+void owm_page_turn(struct owm_page *page, const owm_engine *engine, int64_t now_ms,
+                   size_t inbox_length);
 
 #endif

@@ -142,8 +142,9 @@ static owm_status restore_model(owm_engine *engine, const struct owm_pg_rows *ro
     return owm_engine_restore_model(engine, &model);
 }
 
-static const char select_round[] =
-    "SELECT round_number, status, base_version, base_hash, base_bytes, " MS(
+/* The newest rounds, oldest first. */
+static const char select_rounds[] =
+    "SELECT * FROM (SELECT round_number, status, base_version, base_hash, base_bytes, " MS(
         "started_at") ","
                       " " MS("deadline_at") ", " MS(
                           "completed_at") ", invited, received,"
@@ -151,9 +152,10 @@ static const char select_round[] =
                                           "coalesce(model_version, ''),"
                                           " checkpoint_hash, heldout_before, heldout_after, "
                                           "certificate_hash, reason"
-                                          " FROM fl_rounds ORDER BY round_number DESC LIMIT 1";
+                                          " FROM fl_rounds ORDER BY round_number DESC"
+                                          " LIMIT $1::bigint) t ORDER BY 1";
 
-static owm_status restore_round(owm_engine *engine, const struct owm_pg_rows *rows, size_t row)
+static owm_status read_round(const struct owm_pg_rows *rows, size_t row, struct owm_round_row *out)
 {
     struct owm_round_row round = {0};
     round.round = get_u32(rows, row, 0);
@@ -174,7 +176,36 @@ static owm_status restore_round(owm_engine *engine, const struct owm_pg_rows *ro
     round.heldout_after = get_float(rows, row, 15);
     owm_pg_get_hash(rows, row, 16, round.certificate_hash, 32);
     copy_text(rows, row, 17, round.reason, sizeof(round.reason));
+    *out = round;
+    return status;
+}
+
+static owm_status restore_round(owm_engine *engine, const struct owm_pg_rows *rows, size_t row)
+{
+    struct owm_round_row round;
+    owm_status status = read_round(rows, row, &round);
     return status == OWM_OK ? owm_engine_restore_round(engine, &round) : status;
+}
+
+owm_status owm_load_rounds(struct owm_pg *pg, uint32_t count,
+                           void (*each)(void *ctx, const struct owm_round_row *round), void *ctx,
+                           struct owm_error *error)
+{
+    struct owm_pg_rows *rows = NULL;
+    struct owm_pg_args args;
+    owm_pg_begin_args(&args);
+    owm_pg_i64(&args, count);
+    owm_status status = owm_pg_query(pg, select_rounds, &args, &rows, error);
+    for (size_t row = 0; status == OWM_OK && row < owm_pg_rows_count(rows); row++) {
+        struct owm_round_row round;
+        status = read_round(rows, row, &round);
+        if (status == OWM_OK)
+            each(ctx, &round);
+        else
+            status = bad("round", owm_pg_get_text(rows, row, 0), status, error);
+    }
+    owm_pg_rows_free(rows);
+    return status;
 }
 
 static const char select_participants[] =
@@ -292,7 +323,7 @@ owm_status owm_load(struct owm_pg *pg, owm_engine *engine, uint32_t finished_max
         {"node", select_nodes, -1, restore_node},
         {"signal", select_signals, -1, restore_signal},
         {"model version", select_model, -1, restore_model},
-        {"round", select_round, -1, restore_round},
+        {"round", select_rounds, 1, restore_round},
         {"participant", select_participants, -1, restore_participant},
         {"task", select_live_tasks, -1, restore_task},
         {"task", select_finished_tasks, finished_max, restore_task},

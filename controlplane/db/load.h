@@ -14,4 +14,10 @@
 OWM_MUST_USE owm_status owm_load(struct owm_pg *pg, owm_engine *engine, uint32_t finished_max,
                                  struct owm_error *error);
 
+/** owm_load_rounds: the newest `count` rounds, oldest first, one call of each(ctx, round) per row.
+ *  Returns: OWM_OK; OWM_E_DB a row that makes no sense; as owm_pg_query. */
+OWM_MUST_USE owm_status owm_load_rounds(struct owm_pg *pg, uint32_t count,
+                                        void (*each)(void *ctx, const struct owm_round_row *round),
+                                        void *ctx, struct owm_error *error);
+
 #endif

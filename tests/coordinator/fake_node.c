@@ -276,16 +276,17 @@ static uint8_t *make_package(struct fake_node *node, const PB(FlRoundPayload) * 
 {
     enum { K = 600 };
     uint32_t index[K], n = (uint32_t)((order->model_bytes - 4096) / 4);
-    float value[K];
+    float value[K], size = wrong.poison ? 0x1p2f : 0x1p-8f;
     struct owm_rng rng;
     owm_rng_seed(&rng, node->boot_id * 1000 + ++node->packages);
     for (uint32_t i = 0; i < K; i++) {
         index[i] = i * 16 + (uint32_t)owm_rng_below(&rng, 16);
-        value[i] = (owm_rng_u64(&rng) & 1) ? 0x1p-8f : -0x1p-8f;
+        value[i] = (owm_rng_u64(&rng) & 1) ? size : -size;
     }
     const char *count = getenv("OWM_TEST_PARAMETERS");
     if (count) n = (uint32_t)strtoul(count, NULL, 10);
-    struct owm_sparse sparse = {.count = K, .exponent = -14, .index = index, .value = value};
+    struct owm_sparse sparse = {
+        .count = K, .exponent = wrong.poison ? -4 : -14, .index = index, .value = value};
     struct owm_delta_header header = {
         .round = order->round + (wrong.round ? 1u : 0u), .parameter_count = n, .tokens = 1000};
     memcpy(header.base_sha256, order->model_hash.data, 32);
@@ -301,35 +302,37 @@ static uint8_t *make_package(struct fake_node *node, const PB(FlRoundPayload) * 
     return package;
 }
 
-static const char *upload(struct fake_node *node, const PB(Task) * task, const uint8_t *package,
-                          size_t bytes, uint8_t hash[32])
+/* Bytes from..to of the package as one call; what the coordinator has then in *have. */
+static const char *upload_part(struct fake_node *node, const PB(Task) * task,
+                               const uint8_t *package, size_t total, size_t from, size_t to,
+                               size_t *have)
 {
     struct owm_rpc_stream *stream = NULL;
     struct owm_rpc_reply reply = {0};
-    size_t at = 0;
-    owm_sha256(package, bytes, hash);
     assert_ok(owm_rpc_stream_upload(node->client, NODE("UploadBlob"), 20000, &stream));
-    while (at < bytes) {
+    for (size_t at = 0, part = 0; at < to; at += part) {
         PB(BlobChunk) chunk = OWM__COORDINATOR__V1__BLOB_CHUNK__INIT;
-        size_t part = bytes - at < 500 ? bytes - at : 500;
         uint8_t packed[1024];
+        part = to - at < 500 ? to - at : 500;
         if (at == 0) {
-            chunk.hash = (ProtobufCBinaryData){32, hash};
-            chunk.total_bytes = bytes;
+            chunk.hash = (ProtobufCBinaryData){32, node->package_hash};
+            chunk.total_bytes = total;
             chunk.task_id = task->task_id;
             chunk.lease_token = task->lease_token;
+            if (from) part = 0; /* names the upload and brings nothing */
         }
         chunk.offset = at;
         chunk.data = (ProtobufCBinaryData){part, (uint8_t *)package + at};
         size_t length = owm__coordinator__v1__blob_chunk__pack(&chunk, packed);
         if (owm_rpc_stream_write(stream, packed, length, 5000) != OWM_OK) break;
-        at += part;
+        if (at == 0 && from) part = from;
     }
     owm_status status = owm_rpc_stream_finish(stream, 20000, &reply);
     snprintf(last_message, sizeof(last_message), "%s", reply.text);
     if (status == OWM_OK) {
         PB(BlobAck) *ack = owm__coordinator__v1__blob_ack__unpack(NULL, reply.length, reply.bytes);
         snprintf(last_code, sizeof(last_code), "%s", ack->reason);
+        *have = (size_t)ack->bytes;
         owm__coordinator__v1__blob_ack__free_unpacked(ack, NULL);
     } else {
         code_of_failure();
@@ -339,18 +342,34 @@ static const char *upload(struct fake_node *node, const PB(Task) * task, const u
     return last_code;
 }
 
+static const char *upload(struct fake_node *node, const PB(Task) * task, const uint8_t *package,
+                          size_t bytes, struct wrong wrong)
+{
+    size_t have = 0;
+    owm_sha256(package, bytes, node->package_hash);
+    if (wrong.resumed) {
+        assert_string_equal(upload_part(node, task, package, bytes, 0, bytes / 2, &have),
+                            "TRUNCATED");
+        assert_int_equal(have, bytes / 2);
+    }
+    const char *code = upload_part(node, task, package, bytes, have, bytes, &have);
+    if (!code[0]) assert_int_equal(have, bytes);
+    return code;
+}
+
 const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
                             size_t bytes, struct wrong wrong)
 {
     PB(FlRoundPayload) *order = owm__coordinator__v1__fl_round_payload__unpack(NULL, bytes, plain);
     assert_non_null(order);
     size_t package_bytes = 0;
-    uint8_t hash[32], packed[256];
+    uint8_t packed[256];
     uint8_t *package = make_package(node, order, wrong, &package_bytes);
-    const char *code = upload(node, task, package, package_bytes, hash);
+    const char *code = upload(node, task, package, package_bytes, wrong);
+    node->round = order->round;
     if (!code[0]) {
         PB(FlRoundOutput) output = OWM__COORDINATOR__V1__FL_ROUND_OUTPUT__INIT;
-        output.package_hash = (ProtobufCBinaryData){32, hash};
+        output.package_hash = (ProtobufCBinaryData){32, node->package_hash};
         output.package_bytes = package_bytes;
         output.train_loss_first = 3;
         output.train_loss_last = 2;
@@ -361,4 +380,35 @@ const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const
     free(package);
     owm__coordinator__v1__fl_round_payload__free_unpacked(order, NULL);
     return code;
+}
+
+const char *fake_node_receipt(struct fake_node *node, struct owm_receipt *receipt)
+{
+    PB(ReceiptRequest) request = OWM__COORDINATOR__V1__RECEIPT_REQUEST__INIT;
+    request.round = node->round;
+    request.package_hash = (ProtobufCBinaryData){32, node->package_hash};
+    PB(ReceiptResponse) *answer = call(node, NODE("GetReceipt"), &request.base,
+                                       &owm__coordinator__v1__receipt_response__descriptor, NULL);
+    if (!answer) fail_msg("GetReceipt: %s", last_message);
+    memset(receipt, 0, sizeof(*receipt));
+    if (answer->receipt.len) {
+        assert_ok(owm_receipt_read(answer->receipt.data, answer->receipt.len,
+                                   node->coordinator->key, receipt, NULL));
+        assert_int_equal(receipt->round, node->round);
+        assert_memory_equal(receipt->package_sha256, node->package_hash, 32);
+        assert_memory_equal(receipt->node_key, owm_identity_public_key(node->identity), 32);
+    }
+    snprintf(last_code, sizeof(last_code), "%s", answer->verdict);
+    owm__coordinator__v1__receipt_response__free_unpacked(answer, NULL);
+    return last_code;
+}
+
+PB(EarningsResponse) * fake_node_earnings(struct fake_node *node, uint32_t limit)
+{
+    PB(EarningsRequest) request = OWM__COORDINATOR__V1__EARNINGS_REQUEST__INIT;
+    request.limit = limit;
+    PB(EarningsResponse) *answer = call(node, NODE("GetEarnings"), &request.base,
+                                        &owm__coordinator__v1__earnings_response__descriptor, NULL);
+    if (!answer) fail_msg("GetEarnings: %s", last_message);
+    return answer;
 }

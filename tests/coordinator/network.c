@@ -11,6 +11,8 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/http_client.h"
+#include "controlplane/db/pg.h"
 #include "test.h"
 
 #define INTERNAL(name) "/owm.internal.v1.InternalService/" name
@@ -170,6 +172,29 @@ bool coordinator_logged(const struct coordinator *c, const char *text)
     bool found = strstr((char *)log, text) != NULL;
     free(log);
     return found;
+}
+
+int64_t coordinator_count(const struct coordinator *c, const char *sql)
+{
+    struct owm_pg *pg = NULL;
+    struct owm_pg_rows *rows = NULL;
+    struct owm_error error = {""};
+    assert_ok(owm_pg_open(c->url, &pg, NULL));
+    if (owm_pg_query(pg, sql, NULL, &rows, &error) != OWM_OK) fail_msg("%s", error.text);
+    int64_t value = owm_pg_rows_count(rows) ? owm_pg_get_i64(rows, 0, 0) : 0;
+    owm_pg_rows_free(rows);
+    owm_pg_close(pg);
+    return value;
+}
+
+char *coordinator_page(const struct coordinator *c, const char *path)
+{
+    char url[128];
+    struct owm_http_result result;
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", c->http_port, path);
+    assert_ok(owm_http_fetch(&(struct owm_http_call){.url = url}, &result, NULL));
+    assert_int_equal(result.status, 200);
+    return (char *)result.body;
 }
 
 static void *ask(struct coordinator *c, const char *path, const ProtobufCMessageDescriptor *type)

@@ -9,6 +9,7 @@
 
 #include "base/identity.h"
 #include "base/rpc/rpc.h"
+#include "dataplane/fl/receipt.h"
 #include "pg_fixture.h"
 
 #define PB(name)  Owm__Coordinator__V1__##name
@@ -42,6 +43,11 @@ void coordinator_close(struct coordinator *c);
 
 /** coordinator_option: before the first start. */
 void coordinator_option(struct coordinator *c, const char *option);
+/** coordinator_count: the first number that this query gives; 0 if it gives no row. */
+int64_t coordinator_count(const struct coordinator *c, const char *sql);
+
+/** coordinator_page: GET this path of the status server; malloc'ed. */
+char *coordinator_page(const struct coordinator *c, const char *path);
 bool coordinator_logged(const struct coordinator *c, const char *text);
 
 /** Internal service. ask_* free with the generated functions. */
@@ -61,6 +67,8 @@ struct fake_node {
     uint64_t boot_id;
     uint32_t slots;    /* 2; to be changed before it registers */
     unsigned packages; /* made so far; makes each one different */
+    uint32_t round;    /* of the last package, and its hash */
+    uint8_t package_hash[32];
 };
 
 void fake_node_open(struct fake_node *node, struct coordinator *c, const char *alias);
@@ -92,8 +100,9 @@ PB(Task)
 
 /** What is wrong with a result or package. */
 struct wrong {
-    bool hash, signature, lease;             /* of a result */
-    bool truncated, nonce, base, round, key; /* of a package */
+    bool hash, signature, lease;                /* of a result */
+    bool truncated, nonce, base, round, poison; /* of a package */
+    bool resumed; /* nothing wrong: the upload breaks off half way and goes on from there */
 };
 
 /** fake_node_answer: an inference result; returns the refusal's code, "" when accepted. */
@@ -103,5 +112,12 @@ const char *fake_node_answer(struct fake_node *node, const PB(Task) * task, cons
 /** fake_node_train: make, upload and report a delta for this task. As fake_node_answer. */
 const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
                             size_t bytes, struct wrong wrong);
+
+/** fake_node_receipt: what GetReceipt says of the last package: the verdict, and the signed receipt
+ *  where there is one (receipt->verdict 0: none). */
+const char *fake_node_receipt(struct fake_node *node, struct owm_receipt *receipt);
+
+/** fake_node_earnings: GetEarnings, newest first. */
+PB(EarningsResponse) * fake_node_earnings(struct fake_node *node, uint32_t limit);
 
 #endif

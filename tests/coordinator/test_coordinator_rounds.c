@@ -1,89 +1,8 @@
 /* test_coordinator_rounds.c: federated rounds over a real coordinator: packages that are wrong,
  * kill -9 in each state of a round, a database that dies (SRS-COORD-03, SRS-COORD-06, TST-02). */
 #include "base/clock.h"
-#include "controlplane/db/pg.h"
-#include "dataplane/model/config.h"
-#include "network.h"
+#include "round_steps.h"
 #include "test.h"
-
-#define NODES 4
-
-static struct pg_fixture database;
-static struct coordinator network;
-static struct fake_node node[NODES];
-
-static int64_t count(const char *sql)
-{
-    struct owm_pg *pg = NULL;
-    struct owm_pg_rows *rows = NULL;
-    assert_ok(owm_pg_open(network.url, &pg, NULL));
-    assert_ok(owm_pg_query(pg, sql, NULL, &rows, NULL));
-    int64_t value = owm_pg_rows_count(rows) ? owm_pg_get_i64(rows, 0, 0) : 0;
-    owm_pg_rows_free(rows);
-    owm_pg_close(pg);
-    return value;
-}
-
-static int64_t rounds_complete(void)
-{
-    return count("SELECT count(*) FROM fl_rounds WHERE status = 'complete'");
-}
-
-/* A node that says nothing for three periods is not invited. */
-static void beat(void)
-{
-    for (int i = 0; i < NODES; i++) fake_node_heartbeat(&node[i], NULL);
-}
-
-static void fail_no_task(int i)
-{
-    PBI(NetworkStatusResponse) *status = ask_network(&network);
-    for (size_t n = 0; n < status->n_nodes; n++)
-        print_message("%s: %s, %s, running %u: %s\n", status->nodes[n]->alias,
-                      status->nodes[n]->status, status->nodes[n]->connected ? "connected" : "away",
-                      status->nodes[n]->running_tasks, status->nodes[n]->note);
-    owm__internal__v1__network_status_response__free_unpacked(status, NULL);
-    fail_msg("no task for node %d; see %s", i, network.log);
-}
-
-/* Wait for the task of node i and do it; "" when accepted. */
-static const char *work(int i, struct wrong wrong)
-{
-    uint8_t *plain = NULL;
-    size_t bytes = 0;
-    beat();
-    PB(Task) *task = fake_node_task(&node[i], 15000, &plain, &bytes);
-    if (!task) fail_no_task(i);
-    assert_string_equal(task->task_type, "fl_round");
-    const char *code = fake_node_train(&node[i], task, plain, bytes, wrong);
-    free(plain);
-    owm__coordinator__v1__task__free_unpacked(task, NULL);
-    return code;
-}
-
-static void wait_for_rounds(int64_t complete)
-{
-    for (int i = 0; i < 400 && rounds_complete() < complete; i++) owm_clock_sleep_ms(50);
-    assert_true(rounds_complete() >= complete);
-}
-
-static void assert_sound(void)
-{
-    PBI(AuditResponse) *audit = ask_audit(&network);
-    if (!audit->ok) fail_msg("audit: %s", audit->findings[0]);
-    assert_int_equal(audit->double_completions, 0);
-    owm__internal__v1__audit_response__free_unpacked(audit, NULL);
-    /* Each included package is paid once, and nothing else is. */
-    assert_int_equal(count("SELECT count(*) FROM payments"),
-                     count("SELECT count(*) FROM fl_participants WHERE state = 'included'"));
-    assert_int_equal(count("SELECT count(*) FROM model_versions WHERE is_current"), 1);
-    assert_int_equal(count("SELECT count(*) FROM model_versions"), rounds_complete() + 1);
-}
-
-static void reconnect_all(void)
-{
-    for (int i = 0; i < NODES; i++) fake_node_reconnect(&node[i]);
-}
 
 static void test_round(void **state)
 {
@@ -127,7 +46,7 @@ static void test_wrong_packages(void **state)
                  "SELECT count(*) FROM fl_participants WHERE state = 'rejected' AND reason = '%s'"
                  " AND reward_msat = 0",
                  cases[i].reason);
-        assert_int_equal(count(sql), 1);
+        assert_int_equal(coordinator_count(&network, sql), 1);
         assert_sound();
     }
 }
@@ -149,7 +68,8 @@ static void test_killed_in_each_state(void **state)
         wait_for_rounds(before + 1);
         assert_sound();
     }
-    assert_int_equal(count("SELECT count(*) FROM fl_rounds WHERE status = 'failed'"), 0);
+    assert_int_equal(
+        coordinator_count(&network, "SELECT count(*) FROM fl_rounds WHERE status = 'failed'"), 0);
 }
 
 /* PostgreSQL dies in the middle of a round and comes back. */
@@ -166,6 +86,39 @@ static void test_database_dies(void **state)
     assert_sound();
 }
 
+/* The page and the gauges are fresh at the first look, also right after a restart: rounds and
+ * earnings are those of the database. Every metric says what it is. */
+static void test_status_page(void **state)
+{
+    (void)state;
+    char line[64];
+    assert_int_equal(coordinator_stop(&network), 0);
+    coordinator_start(&network);
+    int64_t earned_msat = coordinator_count(&network, "SELECT sum(amount_msat) FROM payments");
+    char *html = coordinator_page(&network, "/"), *metrics = coordinator_page(&network, "/metrics");
+    assert_non_null(strstr(html, "4 registered"));
+    assert_non_null(strstr(html, "<td data-label=\"Round\">1<"));
+    assert_non_null(strstr(html, "<td data-label=\"State\">complete<"));
+    assert_non_null(strstr(html, "Checkpoint<td>owm-v0.1."));
+    snprintf(line, sizeof(line), "Owed to all nodes: %lld.%03lld sats",
+             (long long)(earned_msat / 1000), (long long)(earned_msat % 1000));
+    assert_non_null(strstr(html, line));
+    snprintf(line, sizeof(line), "\nowm_earned_msat %lld\n", (long long)earned_msat);
+    assert_non_null(strstr(metrics, line));
+    assert_non_null(strstr(metrics, "# HELP owm_earned_msat "));
+    assert_non_null(strstr(metrics, "# TYPE owm_engine_leases_expired_total counter"));
+    free(html);
+    free(metrics);
+    reconnect_all();
+    owm_clock_sleep_ms(1100);
+    html = coordinator_page(&network, "/");
+    metrics = coordinator_page(&network, "/metrics");
+    assert_non_null(strstr(html, "4 connected"));
+    assert_non_null(strstr(metrics, "\nowm_nodes_connected 4\n"));
+    free(html);
+    free(metrics);
+}
+
 /* A node that vanishes does not stop the others (TST-03): quorum closes the round. The first of the
  * rounds here may still have its package from before. */
 static void test_node_vanishes(void **state)
@@ -176,60 +129,24 @@ static void test_node_vanishes(void **state)
         for (int i = 0; i < NODES - 1; i++) assert_string_equal(work(i, (struct wrong){0}), "");
         wait_for_rounds(before + 1);
     }
-    assert_true(count("SELECT count(*) FROM fl_participants WHERE state = 'missing'") >= 1);
+    assert_true(
+        coordinator_count(&network, "SELECT count(*) FROM fl_participants WHERE state = 'missing'")
+        >= 1);
     assert_sound();
     assert_int_equal(coordinator_stop(&network), 0);
 }
 
-static int close_all(void **state)
-{
-    (void)state;
-    for (int i = 0; i < NODES; i++) fake_node_close(&node[i]);
-    coordinator_close(&network);
-    pg_fixture_stop(&database);
-    return 0;
-}
-
-static void set_parameters(void)
-{
-    struct owm_model_config config = owm_model_config_default();
-    char text[24];
-    config.dim = 32;
-    config.layers = 1;
-    config.heads = 2;
-    config.kv_heads = 1;
-    config.ffn_dim = 64;
-    config.context = 64;
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)owm_model_config_params(&config));
-    setenv("OWM_TEST_PARAMETERS", text, 1);
-}
-
 int main(void)
 {
-    if (!pg_fixture_start(&database)) return TEST_SKIP;
-    if (!pg_fixture_database(&database, "rounds", network.url)) return 1;
-    static const char *const options[] = {
-        "--policy.network=devnet", "--policy.stake=none",        "--rounds.min_participants=3",
-        "--rounds.pause_ms=0",     "--rounds.deadline_s=12",     "--rounds.deadline_min_s=8",
-        "--rounds.rule=fedavg",    "--heartbeat.period_ms=1000", "--heartbeat.grace_ms=0",
-        "--model.dim=32",          "--model.layers=1",           "--model.heads=2",
-        "--model.kv_heads=1",      "--model.ffn_dim=64",         "--model.context=64"};
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-        coordinator_option(&network, options[i]);
-    set_parameters();
-    coordinator_start(&network);
-    for (int i = 0; i < NODES; i++) {
-        char name[16];
-        snprintf(name, sizeof(name), "node-%d", i);
-        fake_node_open(&node[i], &network, name);
-        fake_node_register(&node[i], FAULT_NONE);
-    }
-    for (int i = 0; i < NODES; i++) fake_node_stream(&node[i]);
+    static const char *const options[] = {"--rounds.deadline_s=12", "--rounds.deadline_min_s=8",
+                                          NULL};
+    if (!open_all("rounds", options)) return TEST_SKIP;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_wrong_packages),
         cmocka_unit_test(test_killed_in_each_state),
         cmocka_unit_test(test_database_dies),
+        cmocka_unit_test(test_status_page),
         cmocka_unit_test(test_node_vanishes),
     };
     return cmocka_run_group_tests_name("rounds", tests, NULL, close_all);

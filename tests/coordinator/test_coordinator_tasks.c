@@ -9,18 +9,6 @@ static struct pg_fixture database;
 static struct coordinator network;
 static struct fake_node node;
 
-static int64_t count(const char *sql)
-{
-    struct owm_pg *pg = NULL;
-    struct owm_pg_rows *rows = NULL;
-    assert_ok(owm_pg_open(network.url, &pg, NULL));
-    assert_ok(owm_pg_query(pg, sql, NULL, &rows, NULL));
-    int64_t value = owm_pg_get_i64(rows, 0, 0);
-    owm_pg_rows_free(rows);
-    owm_pg_close(pg);
-    return value;
-}
-
 /* Submit an inference task with this idempotency key; its id in task_id [40]. */
 static void submit(const char *key, char *task_id)
 {
@@ -115,9 +103,10 @@ static void test_task_is_paid_once(void **state)
     owm_rpc_reply_free(&reply);
     owm_rpc_stream_close(watch);
     assert_string_equal(last, "completed");
-    assert_int_equal(count("SELECT count(*) FROM payments"), 1);
-    assert_int_equal(count("SELECT count(*) FROM payments WHERE state = 'owed'"
-                           " AND length(payment_hash) = 32"),
+    assert_int_equal(coordinator_count(&network, "SELECT count(*) FROM payments"), 1);
+    assert_int_equal(coordinator_count(&network,
+                                       "SELECT count(*) FROM payments WHERE state = 'owed'"
+                                       " AND length(payment_hash) = 32"),
                      1);
     assert_ledger_adds_up();
     free_task(task);
@@ -141,7 +130,7 @@ static void test_refused_results(void **state)
         snprintf(line, sizeof(line), "refused method=SubmitTaskResult reason=%s", codes[i]);
         assert_true(coordinator_logged(&network, line));
     }
-    assert_int_equal(count("SELECT count(*) FROM payments"), 2);
+    assert_int_equal(coordinator_count(&network, "SELECT count(*) FROM payments"), 2);
     free_task(task);
 }
 
@@ -155,10 +144,12 @@ static void test_fake_hash(void **state)
     assert_string_equal(fake_node_answer(&node, task, "x", (struct wrong){.hash = true}),
                         "HASH_MISMATCH");
     free_task(task);
-    assert_int_equal(count("SELECT count(*) FROM misbehavior_signals"
-                           " WHERE signal_type = 'fake_task_proof' AND length(evidence_hash) = 64"),
-                     1);
-    assert_int_equal(count("SELECT count(*) FROM payments"), 2);
+    assert_int_equal(
+        coordinator_count(&network,
+                          "SELECT count(*) FROM misbehavior_signals"
+                          " WHERE signal_type = 'fake_task_proof' AND length(evidence_hash) = 64"),
+        1);
+    assert_int_equal(coordinator_count(&network, "SELECT count(*) FROM payments"), 2);
     /* The task goes on with a new lease. */
     task = next_task();
     assert_string_equal(task->task_id, task_id);
@@ -181,7 +172,7 @@ static void test_database_restart(void **state)
     assert_true(pg_fixture_resume(&database));
     assert_string_equal(fake_node_answer(&node, task, "late but here", (struct wrong){0}), "");
     free_task(task);
-    assert_int_equal(count("SELECT count(*) FROM payments"), 4);
+    assert_int_equal(coordinator_count(&network, "SELECT count(*) FROM payments"), 4);
     assert_ledger_adds_up();
 }
 
@@ -201,7 +192,7 @@ static void test_coordinator_killed(void **state)
     assert_true(task->lease_token == old->lease_token);
     assert_string_equal(fake_node_answer(&node, old, "done before", (struct wrong){0}), "");
     assert_string_equal(fake_node_answer(&node, task, "done before", (struct wrong){0}), "");
-    assert_int_equal(count("SELECT count(*) FROM payments"), 5);
+    assert_int_equal(coordinator_count(&network, "SELECT count(*) FROM payments"), 5);
     free_task(old);
     free_task(task);
     assert_ledger_adds_up();

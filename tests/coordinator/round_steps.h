@@ -1,0 +1,32 @@
+/* round_steps.h: one network of four node doubles, and the steps of a round. */
+#ifndef OWM_TESTS_ROUND_STEPS_H
+#define OWM_TESTS_ROUND_STEPS_H
+
+#include "network.h"
+
+#define NODES 4
+
+extern struct pg_fixture database;
+extern struct coordinator network;
+extern struct fake_node node[NODES];
+
+/** open_all: database, coordinator with these options (NULL-terminated), nodes with their streams.
+ *  false: there is no PostgreSQL here. close_all: a cmocka group teardown. */
+bool open_all(const char *name, const char *const *options);
+int close_all(void **state);
+
+/** work: wait for the task of node i and do it; the code of the refusal, "" when accepted. */
+const char *work(int i, struct wrong wrong);
+
+/** beat: everyone says that it is there: who is silent for three periods is not invited. */
+void beat(void);
+void reconnect_all(void); /* after a restart */
+
+int64_t rounds_complete(void);
+void wait_for_rounds(int64_t complete);
+
+/** assert_sound: the audit finds nothing; each included package is paid once, and nothing else is;
+ *  one checkpoint per complete round, and one before the first. */
+void assert_sound(void);
+
+#endif
