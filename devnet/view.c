@@ -114,7 +114,10 @@ void view_rounds(const struct snapshot *snapshot, size_t newest)
         if (round->heldout_after > 0)
             snprintf(loss, sizeof loss, "%.3f -> %.3f", (double)round->heldout_before,
                      (double)round->heldout_after);
-        snprintf(part, sizeof part, "%u of %zu", included(round), round->n_participants);
+        if (round->completed_ms)
+            snprintf(part, sizeof part, "%u of %zu", included(round), round->n_participants);
+        else
+            snprintf(part, sizeof part, "-");
         printf("%-6u %-12s %-18s %-9s %-34s %8.1f\n", round->round, round->state, loss, part, bytes,
                round_seconds(round));
     }
@@ -146,10 +149,10 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     const network_t *network = snapshot->network;
     struct winsize window = {0};
     size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
-    size_t fixed = 10 + network->n_nodes;
+    size_t fixed = 11 + network->n_nodes;
 
     fputs("\033[H\033[2J", stdout);
-    printf("OWM development network: %s, stake policy \"%s\", provenance: %s\n", network->network,
+    printf("OWM development network: %s, stake policy \"%s\"\nprovenance %s\n", network->network,
            network->stake_policy, network->ots_policy);
     printf("%.2fM parameters, newest checkpoint %s, up %.0f s, page %s\n\n",
            (double)network->model_parameters / 1e6, network->version_id,
