@@ -48,7 +48,7 @@ static int write_all(int fd, const uint8_t *data, size_t bytes)
     return 0;
 }
 
-static owm_status sync_folder_of(const char *path, struct owm_error *error)
+owm_status owm_fs_sync_parent(const char *path, struct owm_error *error)
 {
     char *folder = owm_fs_parent(path);
     if (!folder) return owm_fail(error, OWM_E_NOMEM, "out of memory");
@@ -94,7 +94,7 @@ static owm_status write_file(const char *path, const void *data, size_t bytes, m
     if (status != OWM_OK)
         unlink(temporary);
     else
-        status = sync_folder_of(path, error);
+        status = owm_fs_sync_parent(path, error);
     free(temporary);
     return status;
 }

@@ -24,6 +24,10 @@ OWM_MUST_USE owm_status owm_fs_write_atomic(const char *path, const void *data, 
 OWM_MUST_USE owm_status owm_fs_create_atomic(const char *path, const void *data, size_t bytes,
                                              mode_t mode, struct owm_error *error);
 
+/** owm_fs_sync_parent: make a rename or a new name in the folder of `path` durable.
+ *  Returns: OWM_OK; OWM_E_PERM, OWM_E_NOTFOUND, OWM_E_NOMEM, OWM_E_IO. */
+OWM_MUST_USE owm_status owm_fs_sync_parent(const char *path, struct owm_error *error);
+
 /** owm_fs_sweep: remove the temporary files that writers of `path` left behind when they were
  * killed. For the only process that writes `path`, while it does not. What cannot be removed stays.
  */

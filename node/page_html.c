@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/html.h"
 #include "node/page.h"
 
 static const char head[] =
@@ -41,22 +42,7 @@ static void put(FILE *out, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (const char *c = text; *c; c++) switch (*c) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            if ((unsigned char)*c >= 32) fputc(*c, out);
-        }
+    owm_html_text(out, text);
 }
 
 /** paragraph: one escaped sentence in a class. */

@@ -88,16 +88,11 @@ void owm_rpc_cq_close(struct owm_rpc_cq *cq)
 
 /* ------------------------------------------------------------------------------ clients */
 
-static unsigned or_default(unsigned value, unsigned fallback)
-{
-    return value ? value : fallback;
-}
-
 static grpc_channel *channel_make(const struct owm_rpc_client_config *config)
 {
     struct rpc_args args = {0};
-    rpc_args_common(&args, or_default(config->keepalive_ms, 30000),
-                    or_default(config->keepalive_timeout_ms, 20000),
+    rpc_args_common(&args, rpc_or(config->keepalive_ms, 30000),
+                    rpc_or(config->keepalive_timeout_ms, 20000),
                     config->message_bytes_max ? config->message_bytes_max : (size_t)4 << 20);
     rpc_args_text(&args, GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
                   config->server_name ? config->server_name : SERVER_NAME);
@@ -105,10 +100,10 @@ static grpc_channel *channel_make(const struct owm_rpc_client_config *config)
     rpc_args_int(&args, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     rpc_args_int(&args, GRPC_ARG_ENABLE_RETRIES, 0);
     rpc_args_int(&args, GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-    int backoff_ms = (int)or_default(config->reconnect_min_ms, 1000);
+    int backoff_ms = (int)rpc_or(config->reconnect_min_ms, 1000);
     rpc_args_int(&args, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, backoff_ms);
     rpc_args_int(&args, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
-                 (int)or_default(config->reconnect_max_ms, 30000));
+                 (int)rpc_or(config->reconnect_max_ms, 30000));
     grpc_ssl_pem_key_cert_pair pair = {.private_key = config->key_pem,
                                        .cert_chain = config->certificate_pem};
     grpc_channel_credentials *credentials = grpc_ssl_credentials_create(

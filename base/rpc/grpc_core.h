@@ -53,6 +53,12 @@ struct rpc_message {
 OWM_MUST_USE owm_status rpc_message_read(grpc_byte_buffer *buffer, bool copy,
                                          struct rpc_message *message);
 
+/** rpc_or: a setting, where 0 stands for the default. */
+static inline unsigned rpc_or(unsigned value, unsigned fallback)
+{
+    return value ? value : fallback;
+}
+
 grpc_byte_buffer *rpc_buffer_copy(const uint8_t *bytes, size_t length);
 
 /** rpc_mutex_untracked: see absl_mutex.cpp. */

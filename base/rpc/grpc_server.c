@@ -169,11 +169,6 @@ static void *lane_run(void *arg)
 
 /* -------------------------------------------------------------------------------- opening */
 
-static unsigned or_default(unsigned value, unsigned fallback)
-{
-    return value ? value : fallback;
-}
-
 static owm_status check(const struct owm_rpc_server_config *config, struct owm_error *error)
 {
     if (config->address_count == 0 || config->address_count > OWM_RPC_ADDRESSES_MAX)
@@ -208,21 +203,21 @@ static struct owm_rpc_server *server_make(const struct owm_rpc_server_config *co
     server->methods = config->methods;
     server->method_count = config->method_count;
     server->app = config->app;
-    server->calls_max = or_default(config->calls_max, 65536);
-    server->send_queue_max = or_default(config->send_queue_max, 8);
+    server->calls_max = rpc_or(config->calls_max, 65536);
+    server->send_queue_max = rpc_or(config->send_queue_max, 8);
     return server;
 }
 
 static void core_make(struct owm_rpc_server *server, const struct owm_rpc_server_config *config)
 {
     struct rpc_args args = {0};
-    rpc_args_common(&args, or_default(config->keepalive_ms, 60000),
-                    or_default(config->keepalive_timeout_ms, 20000),
+    rpc_args_common(&args, rpc_or(config->keepalive_ms, 60000),
+                    rpc_or(config->keepalive_timeout_ms, 20000),
                     config->message_bytes_max ? config->message_bytes_max : (size_t)4 << 20);
     rpc_args_int(&args, GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                 (int)or_default(config->streams_per_peer_max, 64));
+                 (int)rpc_or(config->streams_per_peer_max, 64));
     rpc_args_int(&args, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                 (int)or_default(config->ping_interval_min_ms, 10000));
+                 (int)rpc_or(config->ping_interval_min_ms, 10000));
     rpc_args_int(&args, GRPC_ARG_HTTP2_MAX_PING_STRIKES, PING_STRIKES_MAX);
     rpc_args_int(&args, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
     rpc_args_int(&args, GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES_MAX);
@@ -321,7 +316,7 @@ owm_status owm_rpc_server_open(struct owm_rpc_server **out,
     struct owm_rpc_server *server = server_make(config);
     if (!server) return owm_fail(error, OWM_E_NOMEM, "rpc server: out of memory");
     core_make(server, config);
-    status = lanes_make(server, or_default(config->threads, 2));
+    status = lanes_make(server, rpc_or(config->threads, 2));
     if (status == OWM_OK) status = methods_register(server, error);
     if (status == OWM_OK) status = bind_all(server, config, error);
     if (status == OWM_OK) status = lanes_start(server, error);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/html.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "controlplane/rpc/services.h"
@@ -66,28 +67,6 @@ struct owm_page {
 
 /* ---------------------------------------------------------------------------- rendering */
 
-static void put_escaped(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc((unsigned char)*text < 0x20 ? ' ' : *text, out);
-        }
-    }
-}
-
 /* One cell; on a narrow screen the label stands before it. The text is ours, never a peer's. */
 __attribute__((format(printf, 3, 4))) static void put_cell(FILE *out, const char *label,
                                                            const char *format, ...)
@@ -102,7 +81,7 @@ __attribute__((format(printf, 3, 4))) static void put_cell(FILE *out, const char
 static void put_text_cell(FILE *out, const char *label, const char *text)
 {
     put_cell(out, label, "%s", "");
-    put_escaped(out, text);
+    owm_html_text(out, text);
 }
 
 static void put_bits(FILE *out, const char *label, float bits)
@@ -142,7 +121,7 @@ static void put_head(const struct owm_page *page, FILE *out)
             "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
             "<title>owm-coordinator</title><style>%s</style><h1>OWM coordinator: ",
             REFRESH_S, style);
-    put_escaped(out, page->config->network);
+    owm_html_text(out, page->config->network);
     fputs("</h1>", out);
     if (page->config->stake == OWM_STAKE_NONE)
         fputs("<p class=warn><b>Development network.</b> Stake policy \"none\": nodes take part "
@@ -167,7 +146,7 @@ static void put_summary(FILE *out, const owm_engine *engine, int64_t now_ms)
                 owm_engine_rounds_finished(engine) ? " (rounds.stop_after is reached)" : "");
     if (model) {
         fprintf(out, "<tr><th>Checkpoint<td>");
-        put_escaped(out, model->version);
+        owm_html_text(out, model->version);
         if (isfinite(model->heldout_bits_per_byte))
             fprintf(out, ", %.3f bits per byte on held-out text",
                     (double)model->heldout_bits_per_byte);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/json.h"
 
 struct owm_safetensors {
@@ -23,13 +24,6 @@ struct owm_safetensors {
     struct owm_metadata *metadata;
     size_t metadata_count;
 };
-
-static uint64_t read_u64_le(const uint8_t *p)
-{
-    uint64_t value = 0;
-    for (int i = 7; i >= 0; i--) value = value << 8 | p[i];
-    return value;
-}
 
 static size_t dtype_bytes(owm_dtype dtype)
 {
@@ -195,7 +189,9 @@ static owm_status parse(owm_safetensors *f, struct owm_error *error)
     if (f->count < 8)
         return owm_fail(error, OWM_E_PROTO, "safetensors: %zu bytes are too few for a header",
                         f->count);
-    uint64_t header = read_u64_le(f->bytes);
+    struct owm_reader r;
+    owm_reader_init(&r, f->bytes, f->count);
+    uint64_t header = owm_read_u64_le(&r);
     if (header > OWM_SAFETENSORS_HEADER_BYTES_MAX)
         return owm_fail(error, OWM_E_LIMIT,
                         "safetensors: a header of %" PRIu64 " bytes; at most %u", header,

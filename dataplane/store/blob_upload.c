@@ -137,16 +137,6 @@ owm_status owm_blob_append(struct owm_blob_upload *upload, const void *data, siz
     return OWM_OK;
 }
 
-static owm_status sync_folder(const char *file)
-{
-    char *folder = owm_fs_parent(file);
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    owm_status status = fd >= 0 && fsync(fd) == 0 ? OWM_OK : OWM_E_IO;
-    if (fd >= 0) (void)close(fd);
-    free(folder);
-    return status;
-}
-
 static owm_status move_into_place(struct owm_blob_upload *upload, const uint8_t sha256[32],
                                   struct owm_error *error)
 {
@@ -156,12 +146,12 @@ static owm_status move_into_place(struct owm_blob_upload *upload, const uint8_t 
     char *folder = owm_fs_parent(path);
     status = folder ? owm_fs_mkdirs(folder, 0700, error) : OWM_E_NOMEM;
     /* A new folder's own name must be on disk before the blob counts as stored. */
-    if (status == OWM_OK) status = sync_folder(folder);
+    if (status == OWM_OK) status = owm_fs_sync_parent(folder, error);
     free(folder);
     if (status != OWM_OK) return status;
-    if (fsync(upload->fd) != 0 || rename(upload->path, path) != 0 || sync_folder(path) != OWM_OK)
+    if (fsync(upload->fd) != 0 || rename(upload->path, path) != 0)
         return owm_fail(error, OWM_E_IO, "%s: %s", path, strerror(errno));
-    return OWM_OK;
+    return owm_fs_sync_parent(path, error) == OWM_OK ? OWM_OK : OWM_E_IO;
 }
 
 owm_status owm_blob_finish(struct owm_blob_upload *upload, uint8_t *sha256, struct owm_error *error)

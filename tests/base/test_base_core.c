@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/html.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "test.h"
@@ -222,9 +223,23 @@ static void files_are_whole_or_absent(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* What a peer says is text in a page, not a part of it. */
+static void html_is_escaped(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    owm_html_text(out, "<a href=\"x\">&\n\xc3\xa4");
+    fclose(out);
+    assert_string_equal(text, "&lt;a href=&quot;x&quot;&gt;&amp; \xc3\xa4");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(html_is_escaped),
         cmocka_unit_test(log_text_cannot_forge_a_line),
         cmocka_unit_test(log_long_line_is_cut),
         cmocka_unit_test(clock_goes_forward),

@@ -72,6 +72,21 @@ struct coordinator_double {
     size_t upload_bytes, uploads;
 };
 
+/** SEEN, SET: one field of w->d, whose threads run meanwhile. */
+#define SEEN(w, field)                                                                             \
+    ({                                                                                             \
+        pthread_mutex_lock(&(w)->d.lock);                                                          \
+        __auto_type seen_value = (w)->d.field;                                                     \
+        pthread_mutex_unlock(&(w)->d.lock);                                                        \
+        seen_value;                                                                                \
+    })
+#define SET(w, field, value)                                                                       \
+    do {                                                                                           \
+        pthread_mutex_lock(&(w)->d.lock);                                                          \
+        (w)->d.field = (value);                                                                    \
+        pthread_mutex_unlock(&(w)->d.lock);                                                        \
+    } while (0)
+
 void double_open(struct coordinator_double *d);
 void double_close(struct coordinator_double *d);
 

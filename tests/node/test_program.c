@@ -108,9 +108,9 @@ static void test_start_and_stop(void **state)
     assert_true(double_wait(&w->d, &w->d.progresses, 1, WAIT));
     kill(pid, SIGTERM);
     assert_int_equal(finish(w, pid), 0);
-    assert_int_equal(w->d.result_count, 1);
+    assert_int_equal(SEEN(w, result_count), 1);
     assert_string_equal(w->d.result[0].error, "");
-    assert_true(w->d.draining);
+    assert_true(SEEN(w, draining));
     has(w, "stopping running_tasks=1");
     has(w, "stopped");
     char path[192];
