@@ -173,15 +173,19 @@ void *node_courier_main(void *ctx)
 {
     struct node *node = ctx;
     uint64_t next_earnings_ms = 0;
+    uint32_t paid_round = 0; /* the newest finished one when earnings were fetched */
     while (!atomic_load(&node->stop)) {
         pthread_mutex_lock(&node->lock);
         if (!node->deliver_now) node_wait(node, node->timing.resend);
         node->deliver_now = false;
         bool ready = node->view.link == NODE_REGISTERED;
+        uint32_t round = node->view.round;
         pthread_mutex_unlock(&node->lock);
         if (ready) deliver(node);
-        if (ready && owm_clock_mono_ms() >= next_earnings_ms) {
+        /* A round that has just finished is what people look at the page for. */
+        if (ready && (round != paid_round || owm_clock_mono_ms() >= next_earnings_ms)) {
             fetch_earnings(node);
+            paid_round = round;
             next_earnings_ms = owm_clock_mono_ms() + node->timing.earnings;
         }
         note_totals(node);

@@ -24,8 +24,9 @@ static const char head[] =
     "var(--line);border-radius:.5rem;padding:.8rem 1rem;margin:.8rem 0}p{margin:.25rem 0}"
     ".big{font-size:1.6rem}.dim,small{color:var(--dim)}.good{color:var(--good)}"
     ".warn{color:var(--warn)}.bad{color:var(--bad)}"
-    ".three{display:grid;gap:0 .8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),"
-    "1fr))}code{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}"
+    ".three{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),"
+    "1fr))}.three>section{margin:0}.big "
+    "small{font-size:1rem}code{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .5rem .25rem 0;border-bottom:1px solid var(--line);"
     "vertical-align:top;overflow-wrap:anywhere}"
     "@media(max-width:600px){thead{display:none}tr,td{display:block;border:0;padding:0}"
@@ -127,7 +128,7 @@ static void earning(FILE *out, const struct shown *s)
     if (t->failed_msat)
         PARAGRAPH(out, "bad", "Payments that failed: %s; see the table.", sats(t->failed_msat, a));
     PARAGRAPH(out, "dim", "From the coordinator's ledger, fetched %s. Oldest unpaid: %s.",
-              age(s->earnings_ms, b), age(t->owed_since_ms, c));
+              age(s->earnings_ms, b), t->owed_since_ms ? age(t->owed_since_ms, c) : "none");
     PARAGRAPH(out, "",
               "Tasks: %" PRId64 " accepted, %" PRId64 " refused, of %" PRId64
               " taken; last accepted %s.",
@@ -171,7 +172,7 @@ static void next(FILE *out, const struct shown *s)
         const struct node_slot *slot = &node->slots[i];
         if (!slot->busy) continue;
         busy++;
-        PARAGRAPH(out, "", "Now: %s, since %s (%s).", slot->doing, age(slot->started_ms, a),
+        PARAGRAPH(out, "", "Now: %s; begun %s (%s).", slot->doing, age(slot->started_ms, a),
                   task_type_name(slot->task.type));
     }
     bool draining = node->draining;

@@ -131,6 +131,7 @@ static void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *by
     d->free_slots = request->free_slots;
     if (request->manifest) note_manifest(d, request->manifest);
     r.next_heartbeat_ms = d->heartbeat_ms;
+    r.round = d->round;
     if (d->lost_lease && request->n_leases > 0) {
         snprintf(lost, sizeof lost, "%s", d->lost_lease);
         r.lost_leases = list;
@@ -335,6 +336,7 @@ static void on_earnings(void *app, struct owm_rpc_call *call, const uint8_t *byt
     PB(Earning) empty = OWM__COORDINATOR__V1__EARNING__INIT;
     char purpose[] = "inference", state[24];
     pthread_mutex_lock(&d->lock);
+    d->earnings++;
     snprintf(state, sizeof state, "%s", d->payment_state);
     for (size_t i = 0; i < d->result_count && i < DOUBLE_RESULTS_MAX; i++) {
         if (d->result[i].error[0]) continue;

@@ -45,6 +45,7 @@ struct coordinator_double {
     const char *lost_lease;      /* in the answer of each heartbeat with leases */
     bool swap_lease;             /* … and before that answer a new lease of that task arrives */
     const char *status, *notice; /* of heartbeats: "active", "" */
+    uint32_t round;              /* of heartbeats */
     int64_t server_time_ms;      /* of Hello and heartbeats; 0: now */
     unsigned heartbeat_ms, manifest_ms;
     const uint8_t *blob; /* the checkpoint it serves */
@@ -54,7 +55,8 @@ struct coordinator_double {
     const char *payment_state; /* of GetEarnings for each accepted result */
 
     /* seen */
-    unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts, downloads;
+    unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts, downloads,
+        earnings;
     unsigned bad_signatures;
     bool draining;
     uint64_t boot_id, download_offset;

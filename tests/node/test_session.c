@@ -490,6 +490,21 @@ static void test_nonsense(void **state)
     assert_string_equal(w->d.result[0].error, "");
 }
 
+/* SRS-NODE-08: what a finished round earned is on the page at once, not at the next regular look.
+ */
+static void test_earnings_of_a_round(void **state)
+{
+    struct world *w = *state;
+    struct owm_error error = {""};
+    assert_ok(open_node(w, "", &error));
+    w->node->timing.earnings = 600000;
+    assert_ok(node_start(w->node, &error));
+    assert_true(double_wait(&w->d, &w->d.earnings, 1, WAIT));
+    SET(w, round, 7);
+    assert_true(double_wait(&w->d, &w->d.earnings, 2, WAIT));
+    assert_false(double_wait(&w->d, &w->d.earnings, 3, 600));
+}
+
 /* SRS-NODE-05: the worker is killed in the middle of a task: the task is reported failed with the
  * reason, and the next one runs in a new worker. */
 static void test_worker_killed(void **state)
@@ -637,6 +652,7 @@ int main(int argc, char **argv)
         IN_WORLD(test_lost_and_leased_again),
         IN_WORLD(test_clock_set_back),
         IN_WORLD(test_nonsense),
+        IN_WORLD(test_earnings_of_a_round),
         IN_WORLD(test_worker_killed),
         IN_WORLD(test_drain),
         IN_WORLD(test_page),
