@@ -80,13 +80,18 @@ struct receipt_question {
     uint8_t package_hash[32], node_key[32], node_id[16];
 };
 
-/* Signed on demand from the row: Ed25519 is deterministic, so each time the same receipt. */
+/* A participant that is missing from a finished round delivered nothing that counts, so whatever
+ * package it asks about came too late: after the next round had begun nobody wrote it down, and the
+ * node still needs to know that its mass was not counted.
+ *
+ * Signed on demand from the row: Ed25519 is deterministic, so each time the same receipt. */
 static void fill_receipt(struct owm_services *services, const struct receipt_question *question,
                          const struct owm_pg_rows *rows, PB(ReceiptResponse) * response,
                          uint8_t signed_bytes[OWM_RECEIPT_BYTES])
 {
     const char *state = owm_pg_get_text(rows, 0, 0), *reason = owm_pg_get_text(rows, 0, 1);
-    bool included = strcmp(state, "included") == 0, late = strcmp(state, "late") == 0;
+    bool included = strcmp(state, "included") == 0;
+    bool late = strcmp(state, "late") == 0 || strcmp(state, "missing") == 0;
     response->reason = (char *)reason;
     response->verdict = (char *)"pending";
     if (!included && !late && strcmp(state, "rejected") != 0) return;
@@ -122,8 +127,9 @@ static void read_receipt(struct owm_services *services, struct owm_ask *ask, str
     if (owm_pg_query(pg,
                      "SELECT p.state, p.reason, p.weight FROM fl_participants p"
                      " JOIN fl_rounds r USING (round_id) WHERE r.round_number = $1"
-                     " AND p.node_id = $2 AND p.gradient_hash = $3"
-                     " AND (r.status IN ('complete', 'failed') OR p.state <> 'included')",
+                     " AND p.node_id = $2 AND ((p.gradient_hash = $3 AND (p.state <> 'included'"
+                     " OR r.status IN ('complete', 'failed')))"
+                     " OR (p.state = 'missing' AND r.status IN ('complete', 'failed')))",
                      &args, &rows, NULL)
         != OWM_OK) {
         away(services, ask->call, "GetReceipt");

@@ -270,23 +270,28 @@ const char *fake_node_answer(struct fake_node *node, const PB(Task) * task, cons
 
 /* ---------------------------------------------------------------------------- rounds */
 
-/* A well-formed update of 600 small values of random sign, or one with the fault asked for. */
+const float *fake_node_gradient;
+
+/* A well-formed update of 600 values of one size, or one with the fault asked for. Which values,
+ * each node draws anew, so that no two updates are alike. */
 static uint8_t *make_package(struct fake_node *node, const PB(FlRoundPayload) * order,
                              struct wrong wrong, size_t *bytes)
 {
     enum { K = 600 };
     uint32_t index[K], n = (uint32_t)((order->model_bytes - 4096) / 4);
-    float value[K], size = wrong.poison ? 0x1p2f : 0x1p-8f;
+    float value[K], size = fake_node_gradient ? 0x1p-5f : 0x1p-8f;
     struct owm_rng rng;
+    if (wrong.flipped) size *= 4; /* not so much that the norm alone gives it away */
     owm_rng_seed(&rng, node->boot_id * 1000 + ++node->packages);
     for (uint32_t i = 0; i < K; i++) {
         index[i] = i * 16 + (uint32_t)owm_rng_below(&rng, 16);
-        value[i] = (owm_rng_u64(&rng) & 1) ? size : -size;
+        bool up = owm_rng_u64(&rng) & 1;
+        if (fake_node_gradient) up = (fake_node_gradient[index[i]] < 0) != wrong.flipped;
+        value[i] = wrong.zero ? 0 : up ? size : -size;
     }
     const char *count = getenv("OWM_TEST_PARAMETERS");
     if (count) n = (uint32_t)strtoul(count, NULL, 10);
-    struct owm_sparse sparse = {
-        .count = K, .exponent = wrong.poison ? -4 : -14, .index = index, .value = value};
+    struct owm_sparse sparse = {.count = K, .exponent = -11, .index = index, .value = value};
     struct owm_delta_header header = {
         .round = order->round + (wrong.round ? 1u : 0u), .parameter_count = n, .tokens = 1000};
     memcpy(header.base_sha256, order->model_hash.data, 32);
@@ -357,29 +362,37 @@ static const char *upload(struct fake_node *node, const PB(Task) * task, const u
     return code;
 }
 
-const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
-                            size_t bytes, struct wrong wrong)
+const char *fake_node_upload(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
+                             size_t bytes, struct wrong wrong)
 {
     PB(FlRoundPayload) *order = owm__coordinator__v1__fl_round_payload__unpack(NULL, bytes, plain);
     assert_non_null(order);
-    size_t package_bytes = 0;
-    uint8_t packed[256];
-    uint8_t *package = make_package(node, order, wrong, &package_bytes);
-    const char *code = upload(node, task, package, package_bytes, wrong);
+    uint8_t *package = make_package(node, order, wrong, &node->package_bytes);
+    const char *code = upload(node, task, package, node->package_bytes, wrong);
     node->round = order->round;
-    if (!code[0]) {
-        PB(FlRoundOutput) output = OWM__COORDINATOR__V1__FL_ROUND_OUTPUT__INIT;
-        output.package_hash = (ProtobufCBinaryData){32, node->package_hash};
-        output.package_bytes = package_bytes;
-        output.train_loss_first = 3;
-        output.train_loss_last = 2;
-        output.tokens = 1000;
-        size_t length = owm__coordinator__v1__fl_round_output__pack(&output, packed);
-        code = submit(node, task, packed, length, wrong);
-    }
     free(package);
     owm__coordinator__v1__fl_round_payload__free_unpacked(order, NULL);
     return code;
+}
+
+const char *fake_node_report(struct fake_node *node, const PB(Task) * task, struct wrong wrong)
+{
+    PB(FlRoundOutput) output = OWM__COORDINATOR__V1__FL_ROUND_OUTPUT__INIT;
+    uint8_t packed[256];
+    output.package_hash = (ProtobufCBinaryData){32, node->package_hash};
+    output.package_bytes = node->package_bytes;
+    output.train_loss_first = 3;
+    output.train_loss_last = 2;
+    output.tokens = 1000;
+    size_t length = owm__coordinator__v1__fl_round_output__pack(&output, packed);
+    return submit(node, task, packed, length, wrong);
+}
+
+const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
+                            size_t bytes, struct wrong wrong)
+{
+    const char *code = fake_node_upload(node, task, plain, bytes, wrong);
+    return code[0] ? code : fake_node_report(node, task, wrong);
 }
 
 const char *fake_node_receipt(struct fake_node *node, struct owm_receipt *receipt)

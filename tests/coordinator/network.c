@@ -19,7 +19,7 @@
 
 void coordinator_option(struct coordinator *c, const char *option)
 {
-    assert_true(c->option_count < 16);
+    assert_true(c->option_count < 20);
     snprintf(c->options[c->option_count++], sizeof(c->options[0]), "%s", option);
 }
 

@@ -18,7 +18,7 @@
 /** coordinator: one child process. */
 struct coordinator {
     char folder[64], url[256], log[96];
-    char options[16][96]; /* "--section.key=value" */
+    char options[20][96]; /* "--section.key=value" */
     int option_count;
     int nodes_port, internal_port, http_port; /* 0 before the first start */
     pid_t pid;
@@ -69,6 +69,7 @@ struct fake_node {
     unsigned packages; /* made so far; makes each one different */
     uint32_t round;    /* of the last package, and its hash */
     uint8_t package_hash[32];
+    size_t package_bytes;
 };
 
 void fake_node_open(struct fake_node *node, struct coordinator *c, const char *alias);
@@ -100,8 +101,9 @@ PB(Task)
 
 /** What is wrong with a result or package. */
 struct wrong {
-    bool hash, signature, lease;                /* of a result */
-    bool truncated, nonce, base, round, poison; /* of a package */
+    bool hash, signature, lease;        /* of a result */
+    bool truncated, nonce, base, round; /* of a package */
+    bool zero, flipped;                 /* of an update: nothing in it; against the gradient */
     bool resumed; /* nothing wrong: the upload breaks off half way and goes on from there */
 };
 
@@ -109,9 +111,19 @@ struct wrong {
 const char *fake_node_answer(struct fake_node *node, const PB(Task) * task, const char *text,
                              struct wrong wrong);
 
+/** fake_node_gradient: [parameters], set by a test whose honest updates shall lower the held-out
+ *  loss; NULL: their signs are random. */
+extern const float *fake_node_gradient;
+
 /** fake_node_train: make, upload and report a delta for this task. As fake_node_answer. */
 const char *fake_node_train(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
                             size_t bytes, struct wrong wrong);
+
+/** fake_node_upload: only the first half of fake_node_train; fake_node_report: the second, for the
+ *  last package. */
+const char *fake_node_upload(struct fake_node *node, const PB(Task) * task, const uint8_t *plain,
+                             size_t bytes, struct wrong wrong);
+const char *fake_node_report(struct fake_node *node, const PB(Task) * task, struct wrong wrong);
 
 /** fake_node_receipt: what GetReceipt says of the last package: the verdict, and the signed receipt
  *  where there is one (receipt->verdict 0: none). */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "dataplane/model/config.h"
 #include "test.h"
 
 struct pg_fixture database;
@@ -34,15 +33,20 @@ static void fail_no_task(int i)
     fail_msg("no task for node %d; see %s", i, network.log);
 }
 
-/* Wait for the task of node i and do it; "" when accepted. */
+PB(Task) * next_task(int i, uint8_t **plain, size_t *bytes)
+{
+    beat();
+    PB(Task) *task = fake_node_task(&node[i], 15000, plain, bytes);
+    if (!task) fail_no_task(i);
+    assert_string_equal(task->task_type, "fl_round");
+    return task;
+}
+
 const char *work(int i, struct wrong wrong)
 {
     uint8_t *plain = NULL;
     size_t bytes = 0;
-    beat();
-    PB(Task) *task = fake_node_task(&node[i], 15000, &plain, &bytes);
-    if (!task) fail_no_task(i);
-    assert_string_equal(task->task_type, "fl_round");
+    PB(Task) *task = next_task(i, &plain, &bytes);
     const char *code = fake_node_train(&node[i], task, plain, bytes, wrong);
     free(plain);
     owm__coordinator__v1__task__free_unpacked(task, NULL);
@@ -77,16 +81,22 @@ void reconnect_all(void)
     for (int i = 0; i < NODES; i++) fake_node_reconnect(&node[i]);
 }
 
-static void set_parameters(void)
+struct owm_model_config model_shape(void)
 {
     struct owm_model_config config = owm_model_config_default();
-    char text[24];
     config.dim = 32;
     config.layers = 1;
     config.heads = 2;
     config.kv_heads = 1;
     config.ffn_dim = 64;
     config.context = 64;
+    return config;
+}
+
+static void set_parameters(void)
+{
+    char text[24];
+    struct owm_model_config config = model_shape();
     snprintf(text, sizeof(text), "%llu", (unsigned long long)owm_model_config_params(&config));
     setenv("OWM_TEST_PARAMETERS", text, 1);
 }

@@ -2,6 +2,7 @@
 #ifndef OWM_TESTS_ROUND_STEPS_H
 #define OWM_TESTS_ROUND_STEPS_H
 
+#include "dataplane/model/config.h"
 #include "network.h"
 
 #define NODES 4
@@ -17,6 +18,12 @@ int close_all(void **state);
 
 /** work: wait for the task of node i and do it; the code of the refusal, "" when accepted. */
 const char *work(int i, struct wrong wrong);
+
+/** model_shape: of this network's model. */
+struct owm_model_config model_shape(void);
+
+/** next_task: the next task of node i; the caller frees both. Fails the test if none comes. */
+PB(Task) * next_task(int i, uint8_t **plain, size_t *bytes);
 
 /** beat: everyone says that it is there: who is silent for three periods is not invited. */
 void beat(void);
