@@ -1,5 +1,5 @@
 /* test_reward.c: SRS 4.4.2 against rational arithmetic, and the rolling window of SRS-SCHED-04. */
-#include "../test.h"
+#include "test.h"
 
 #include "controlplane/engine/reliability.h"
 #include "controlplane/engine/reward.h"

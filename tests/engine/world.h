@@ -2,7 +2,7 @@
 #ifndef OWM_TEST_WORLD_H
 #define OWM_TEST_WORLD_H
 
-#include "../test.h"
+#include "test.h"
 #include "store.h"
 
 #define WORLD_OUTPUTS_MAX 4096
