@@ -176,7 +176,7 @@ static void fill_request(const struct round_run *run, struct owm_worker_train *t
     t->lr = p->lr;
     t->weight_decay = p->weight_decay;
     t->topk_permille = p->topk_permille;
-    t->values = value_type(p);
+    t->values = (uint8_t)value_type(p);
     t->seed = p->seed;
     t->package_bytes_max = p->package_bytes_max;
 }
