@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS(column) "coalesce((extract(epoch FROM " column ") * 1000)::bigint, 0)"
-
 static void copy_text(const struct owm_pg_rows *rows, size_t row, int column, char *out,
                       size_t bytes)
 {
@@ -58,9 +56,9 @@ static owm_status restore_all(struct owm_pg *pg, owm_engine *engine, const char 
 static const char select_nodes[] =
     "SELECT node_id, public_key, ln_node_uri, onion_address, alias, tier, tier_overridden,"
     " vram_gb, ram_gb, bandwidth_mbps, task_types, slots, device, backend, manifest_sequence,"
-    " " MS("manifest_at") ", status, status_reason, stake_sats, signals, " MS(
+    " " OWM_PG_MS("manifest_at") ", status, status_reason, stake_sats, signals, " OWM_PG_MS(
         "cooldown_until") ","
-                          " total_tasks, earned_msat, " MS("registered_at") ", " MS(
+                          " total_tasks, earned_msat, " OWM_PG_MS("registered_at") ", " OWM_PG_MS(
                               "last_heartbeat") ","
                                                 " reliability_ppm, reliability_window FROM nodes "
                                                 "ORDER BY registered_at, node_id";
@@ -108,10 +106,11 @@ static owm_status restore_node(owm_engine *engine, const struct owm_pg_rows *row
 
 static const char select_signals[] =
     "SELECT signal_id, node_id, signal_type, evidence_hash, coalesce(round_number, 0), task_id,"
-    " " MS("detected_at") " FROM (SELECT *, row_number() OVER (PARTITION BY node_id"
-                          " ORDER BY detected_at DESC) AS nth FROM misbehavior_signals) s WHERE "
-                          "nth <= 8"
-                          " ORDER BY detected_at, signal_id";
+    " " OWM_PG_MS(
+        "detected_at") " FROM (SELECT *, row_number() OVER (PARTITION BY node_id"
+                       " ORDER BY detected_at DESC) AS nth FROM misbehavior_signals) s WHERE "
+                       "nth <= 8"
+                       " ORDER BY detected_at, signal_id";
 
 static owm_status restore_signal(owm_engine *engine, const struct owm_pg_rows *rows, size_t row)
 {
@@ -126,7 +125,7 @@ static owm_status restore_signal(owm_engine *engine, const struct owm_pg_rows *r
     return status == OWM_OK ? owm_engine_restore_signal(engine, &signal) : status;
 }
 
-static const char select_model[] = "SELECT version_id, coalesce(round_number, 0), " MS(
+static const char select_model[] = "SELECT version_id, coalesce(round_number, 0), " OWM_PG_MS(
     "created_at") ", model_hash, model_bytes,"
                   " heldout FROM model_versions WHERE is_current";
 
@@ -144,9 +143,9 @@ static owm_status restore_model(owm_engine *engine, const struct owm_pg_rows *ro
 
 /* The newest rounds, oldest first. */
 static const char select_rounds[] =
-    "SELECT * FROM (SELECT round_number, status, base_version, base_hash, base_bytes, " MS(
+    "SELECT * FROM (SELECT round_number, status, base_version, base_hash, base_bytes, " OWM_PG_MS(
         "started_at") ","
-                      " " MS("deadline_at") ", " MS(
+                      " " OWM_PG_MS("deadline_at") ", " OWM_PG_MS(
                           "completed_at") ", invited, received,"
                                           " coalesce(participant_count, 0), aggregate_attempts, "
                                           "coalesce(model_version, ''),"
@@ -210,7 +209,7 @@ owm_status owm_load_rounds(struct owm_pg *pg, uint32_t count,
 
 static const char select_participants[] =
     "SELECT node_id, round_id, public_key, task_id, nonce, tier, state, reason, gradient_hash,"
-    " package_bytes, train_loss_first, train_loss_last, tokens, " MS(
+    " package_bytes, train_loss_first, train_loss_last, tokens, " OWM_PG_MS(
         "arrived_at") ", weight,"
                       " anomaly_flagged, reward_msat FROM fl_participants"
                       " WHERE round_id = (SELECT max(round_number) FROM fl_rounds) ORDER BY "
@@ -242,10 +241,10 @@ static owm_status restore_participant(owm_engine *engine, const struct owm_pg_ro
 
 #define SELECT_TASKS                                                                               \
     "SELECT task_id, task_type, status, min_tier, coalesce(round_number, 0), assigned_node,"       \
-    " lease_token, attempt, timeout_ms, " MS("submitted_at") ", " MS(                              \
+    " lease_token, attempt, timeout_ms, " OWM_PG_MS("submitted_at") ", " OWM_PG_MS(                \
         "started_at") ","                                                                          \
-                      " " MS("completed_at") ", reward_msat, input_hash, output_hash,"             \
-                                             " coalesce(idempotency_key, ''), reason"
+                      " " OWM_PG_MS("completed_at") ", reward_msat, input_hash, output_hash,"      \
+                                                    " coalesce(idempotency_key, ''), reason"
 
 /* Live ones, and the deltas that the running round already has. */
 static const char select_live_tasks[] = SELECT_TASKS
@@ -289,7 +288,7 @@ static owm_status restore_task(owm_engine *engine, const struct owm_pg_rows *row
 }
 
 static const char select_arrivals[] =
-    "SELECT * FROM (SELECT p.node_id, " MS("p.arrived_at") " - " MS(
+    "SELECT * FROM (SELECT p.node_id, " OWM_PG_MS("p.arrived_at") " - " OWM_PG_MS(
         "r.started_at") " AS offset_ms,"
                         " p.arrived_at FROM fl_participants p JOIN fl_rounds r USING (round_id)"
                         " WHERE p.arrived_at IS NOT NULL ORDER BY p.arrived_at DESC LIMIT 256) a "

@@ -19,6 +19,9 @@
 #define OWM_PG_STATEMENT_S                                                                         \
     30 /* statement_timeout: a lock that never comes is an error, not a hang */
 
+/* A time column as milliseconds since 1970; 0 where it is NULL. */
+#define OWM_PG_MS(column) "coalesce((extract(epoch FROM " column ") * 1000)::bigint, 0)"
+
 struct owm_pg;
 struct owm_pg_rows; /* a result */
 

@@ -170,13 +170,10 @@ static void first_chunk(struct owm_services *services, struct owm_rpc_call *call
 void on_upload(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
     struct owm_services *services = app;
-    PB(BlobChunk) *chunk = owm__coordinator__v1__blob_chunk__unpack(NULL, length, bytes);
+    PB(BlobChunk) *chunk = wire_unpack(
+        services, call, "UploadBlob", &owm__coordinator__v1__blob_chunk__descriptor, bytes, length);
     struct upload *upload = owm_rpc_call_user(call);
-    if (!chunk) {
-        wire_fail(services, call, "UploadBlob", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+    if (!chunk) return;
     if (!upload) {
         first_chunk(services, call, chunk);
     } else {
@@ -327,12 +324,9 @@ static void start_download(struct owm_services *services, struct owm_rpc_call *c
 
 void on_download(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
-    PB(BlobRequest) *request = owm__coordinator__v1__blob_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(app, call, "DownloadBlob", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+    PB(BlobRequest) *request = wire_unpack(
+        app, call, "DownloadBlob", &owm__coordinator__v1__blob_request__descriptor, bytes, length);
+    if (!request) return;
     start_download(app, call, request);
     owm__coordinator__v1__blob_request__free_unpacked(request, NULL);
 }

@@ -5,23 +5,16 @@
 
 #include "services_internal.h"
 
-#define MS(column)    "coalesce((extract(epoch FROM " column ") * 1000)::bigint, 0)"
 #define ROUNDS_MAX    200
 #define FINDING_BYTES 160
-
-static void away(struct owm_services *services, struct owm_rpc_call *call, const char *method)
-{
-    wire_fail(services, call, method, OWM_RPC_UNAVAILABLE, "DATABASE_AWAY",
-              "the coordinator's database is away; try again in a moment");
-}
 
 /* ---------------------------------------------------------------------------- ListRounds */
 
 static const char select_rounds[] =
     "SELECT round_number, status, coalesce(model_version, ''), checkpoint_hash,"
-    " coalesce(heldout_before, 0), coalesce(heldout_after, 0), " MS(
+    " coalesce(heldout_before, 0), coalesce(heldout_after, 0), " OWM_PG_MS(
         "started_at") ","
-                      " " MS(
+                      " " OWM_PG_MS(
                           "completed_at") ", bytes_down, base_bytes, reason FROM fl_rounds"
                                           " WHERE round_number > $1 ORDER BY round_number LIMIT $2";
 
@@ -126,7 +119,7 @@ static void read_rounds(struct owm_services *services, struct owm_ask *ask, stru
     if (status == OWM_OK)
         reply_rounds(ask->call, rounds, parts);
     else
-        away(services, ask->call, "ListRounds");
+        wire_away(services, ask->call, "ListRounds");
     owm_pg_rows_free(rounds);
     owm_pg_rows_free(parts);
 }
@@ -134,12 +127,9 @@ static void read_rounds(struct owm_services *services, struct owm_ask *ask, stru
 void on_rounds(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
     PBI(ListRoundsRequest) *request =
-        owm__internal__v1__list_rounds_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(app, call, "ListRounds", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+        wire_unpack(app, call, "ListRounds", &owm__internal__v1__list_rounds_request__descriptor,
+                    bytes, length);
+    if (!request) return;
     uint32_t question[2] = {request->since, request->limit};
     if (question[1] == 0 || question[1] > ROUNDS_MAX) question[1] = ROUNDS_MAX;
     wire_read(app, call, "ListRounds", read_rounds, question, sizeof(question));
@@ -237,7 +227,7 @@ static void read_audit(struct owm_services *services, struct owm_ask *ask, struc
     if (status == OWM_OK)
         wire_reply(ask->call, &audit.response.base);
     else
-        away(services, ask->call, "AuditLedger");
+        wire_away(services, ask->call, "AuditLedger");
 }
 
 void on_audit(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)

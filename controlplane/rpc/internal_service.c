@@ -175,8 +175,7 @@ static void read_submitted(struct owm_services *services, struct owm_ask *ask, s
     owm_pg_uuid(&args, task_id);
     if (owm_pg_query(pg, "SELECT task_id FROM tasks WHERE task_id = $1", &args, &rows, NULL)
         != OWM_OK) {
-        wire_fail(services, ask->call, "SubmitTask", OWM_RPC_UNAVAILABLE, "DATABASE_AWAY",
-                  "the coordinator's database is away; try again in a moment");
+        wire_away(services, ask->call, "SubmitTask");
     } else if (owm_pg_rows_count(rows)) {
         PBI(SubmitTaskResponse) response = OWM__INTERNAL__V1__SUBMIT_TASK_RESPONSE__INIT;
         response.task_id = (char *)owm_pg_get_text(rows, 0, 0);

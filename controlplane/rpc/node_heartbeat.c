@@ -163,12 +163,9 @@ void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *bytes, si
 {
     struct owm_services *services = app;
     PB(HeartbeatRequest) *request =
-        owm__coordinator__v1__heartbeat_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(services, call, "Heartbeat", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+        wire_unpack(services, call, "Heartbeat",
+                    &owm__coordinator__v1__heartbeat_request__descriptor, bytes, length);
+    if (!request) return;
     struct owm_peer *peer = wire_peer(services, call, "Heartbeat", request->node_id);
     if (peer && !is_news(peer, request)) {
         atomic_store_explicit(&peer->seen, true, memory_order_relaxed);
@@ -211,12 +208,9 @@ void on_stream(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_
 {
     struct owm_services *services = app;
     PB(HeartbeatRequest) *request =
-        owm__coordinator__v1__heartbeat_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(services, call, "StreamTasks", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+        wire_unpack(services, call, "StreamTasks",
+                    &owm__coordinator__v1__heartbeat_request__descriptor, bytes, length);
+    if (!request) return;
     struct owm_peer *peer = wire_peer(services, call, "StreamTasks", request->node_id);
     struct stream_user *user = peer ? calloc(1, sizeof(*user)) : NULL;
     struct owm_post *post = user ? heartbeat_post(OWM_EVENT_STREAM_OPENED, peer, request) : NULL;

@@ -19,12 +19,9 @@
 void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
     struct owm_services *services = app;
-    PB(HelloRequest) *request = owm__coordinator__v1__hello_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(services, call, "Hello", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+    PB(HelloRequest) *request = wire_unpack(
+        services, call, "Hello", &owm__coordinator__v1__hello_request__descriptor, bytes, length);
+    if (!request) return;
     PB(HelloResponse) response = OWM__COORDINATOR__V1__HELLO_RESPONSE__INIT;
     uint8_t key[32], challenge[OWM_CHALLENGE_BYTES];
     char message[160] = "";
@@ -217,12 +214,9 @@ void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, siz
 {
     struct owm_services *services = app;
     PB(RegisterNodeRequest) *request =
-        owm__coordinator__v1__register_node_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(services, call, "RegisterNode", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+        wire_unpack(services, call, "RegisterNode",
+                    &owm__coordinator__v1__register_node_request__descriptor, bytes, length);
+    if (!request) return;
     uint8_t key[32];
     struct owm_capabilities capabilities;
     struct owm_error error = {""};

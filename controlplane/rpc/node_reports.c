@@ -8,15 +8,8 @@
 #include "dataplane/fl/screen.h"
 #include "services_internal.h"
 
-#define MS(column)        "coalesce((extract(epoch FROM " column ") * 1000)::bigint, 0)"
 #define EARNINGS_MAX      1000
 #define VERSION_BYTES_MAX 64
-
-static void away(struct owm_services *services, struct owm_rpc_call *call, const char *method)
-{
-    wire_fail(services, call, method, OWM_RPC_UNAVAILABLE, "DATABASE_AWAY",
-              "the coordinator's database is away; try again in a moment");
-}
 
 /* ---------------------------------------------------------------------------- GetModelVersion */
 
@@ -29,14 +22,15 @@ static void read_model(struct owm_services *services, struct owm_ask *ask, struc
     if (owm_pg_query(
             pg,
             "SELECT version_id, coalesce(round_number, 0), model_hash, model_bytes,"
-            " " MS("created_at") ", coalesce(manifest, ''), coalesce(heldout, 0),"
-                                 " coalesce(btc_block, 0) FROM model_versions WHERE version_id = $1"
-                                 " OR encode(model_hash, 'hex') = lower($1)"
-                                 " OR ($1 = '' AND is_current) ORDER BY round_number DESC NULLS "
-                                 "LAST LIMIT 1",
+            " " OWM_PG_MS(
+                "created_at") ", coalesce(manifest, ''), coalesce(heldout, 0),"
+                              " coalesce(btc_block, 0) FROM model_versions WHERE version_id = $1"
+                              " OR encode(model_hash, 'hex') = lower($1)"
+                              " OR ($1 = '' AND is_current) ORDER BY round_number DESC NULLS "
+                              "LAST LIMIT 1",
             &args, &rows, NULL)
         != OWM_OK) {
-        away(services, ask->call, "GetModelVersion");
+        wire_away(services, ask->call, "GetModelVersion");
         return;
     }
     if (owm_pg_rows_count(rows) == 0) {
@@ -132,7 +126,7 @@ static void read_receipt(struct owm_services *services, struct owm_ask *ask, str
                      " OR (p.state = 'missing' AND r.status IN ('complete', 'failed')))",
                      &args, &rows, NULL)
         != OWM_OK) {
-        away(services, ask->call, "GetReceipt");
+        wire_away(services, ask->call, "GetReceipt");
         return;
     }
     PB(ReceiptResponse) response = OWM__COORDINATOR__V1__RECEIPT_RESPONSE__INIT;
@@ -222,14 +216,15 @@ static void read_earnings(struct owm_services *services, struct owm_ask *ask, st
         status = owm_pg_query(
             pg,
             "SELECT source_id, purpose, amount_msat, state, reason,"
-            " " MS("created_at") ", coalesce(round_number, 0) FROM payments"
-                                 " WHERE node_id = $1 AND created_at >= to_timestamp($2 / 1000.0)"
-                                 " ORDER BY created_at DESC LIMIT $3",
+            " " OWM_PG_MS(
+                "created_at") ", coalesce(round_number, 0) FROM payments"
+                              " WHERE node_id = $1 AND created_at >= to_timestamp($2 / 1000.0)"
+                              " ORDER BY created_at DESC LIMIT $3",
             &args, &list, NULL);
     if (status == OWM_OK)
         reply_earnings(ask->call, list, sums);
     else
-        away(services, ask->call, "GetEarnings");
+        wire_away(services, ask->call, "GetEarnings");
     owm_pg_rows_free(list);
     owm_pg_rows_free(sums);
 }
@@ -237,12 +232,9 @@ static void read_earnings(struct owm_services *services, struct owm_ask *ask, st
 void on_get_earnings(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
     PB(EarningsRequest) *request =
-        owm__coordinator__v1__earnings_request__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(app, call, "GetEarnings", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+        wire_unpack(app, call, "GetEarnings", &owm__coordinator__v1__earnings_request__descriptor,
+                    bytes, length);
+    if (!request) return;
     struct owm_peer *peer = wire_peer(app, call, "GetEarnings", NULL);
     struct earnings_question question = {
         request->since_ms > 0 ? request->since_ms : 0, request->limit, {0}};

@@ -200,12 +200,10 @@ static void take_result(struct owm_services *services, struct owm_rpc_call *call
 
 void on_result(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
-    PB(TaskResult) *result = owm__coordinator__v1__task_result__unpack(NULL, length, bytes);
-    if (!result) {
-        wire_fail(app, call, "SubmitTaskResult", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+    PB(TaskResult) *result =
+        wire_unpack(app, call, "SubmitTaskResult", &owm__coordinator__v1__task_result__descriptor,
+                    bytes, length);
+    if (!result) return;
     take_result(app, call, result);
     owm__coordinator__v1__task_result__free_unpacked(result, NULL);
 }
@@ -275,12 +273,10 @@ static void take_progress(struct owm_services *services, struct owm_rpc_call *ca
 
 void on_progress(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
 {
-    PB(TaskProgress) *request = owm__coordinator__v1__task_progress__unpack(NULL, length, bytes);
-    if (!request) {
-        wire_fail(app, call, "ReportProgress", OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
-                  "the message does not parse");
-        return;
-    }
+    PB(TaskProgress) *request =
+        wire_unpack(app, call, "ReportProgress", &owm__coordinator__v1__task_progress__descriptor,
+                    bytes, length);
+    if (!request) return;
     take_progress(app, call, request);
     owm__coordinator__v1__task_progress__free_unpacked(request, NULL);
 }

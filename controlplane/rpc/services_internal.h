@@ -63,6 +63,14 @@ void wire_post(struct owm_services *services, struct owm_rpc_call *call, const c
 /** wire_busy: end the call: out of memory or a full queue; the peer may try again. */
 void wire_busy(struct owm_services *services, struct owm_rpc_call *call, const char *method);
 
+/** wire_away: end the call: the database does not answer. */
+void wire_away(struct owm_services *services, struct owm_rpc_call *call, const char *method);
+
+/** wire_unpack: the message, to be freed with its own function; NULL: the call was failed with
+ *  MALFORMED. */
+void *wire_unpack(struct owm_services *services, struct owm_rpc_call *call, const char *method,
+                  const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t length);
+
 bool wire_is_tor(const struct owm_services *services, const struct owm_rpc_call *call);
 
 /** wire_capabilities: from the wire. Returns: OWM_OK; OWM_E_PROTO with the field. */

@@ -97,8 +97,7 @@ static void read_task(struct owm_services *services, struct owm_ask *ask, struct
                      " WHERE task_id = $1",
                      &args, &rows, NULL)
         != OWM_OK) {
-        wire_fail(services, ask->call, "WatchTask", OWM_RPC_UNAVAILABLE, "DATABASE_AWAY",
-                  "the coordinator's database is away; try again in a moment");
+        wire_away(services, ask->call, "WatchTask");
         return;
     }
     if (owm_pg_rows_count(rows) == 0) {

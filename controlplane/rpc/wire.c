@@ -36,6 +36,22 @@ void wire_busy(struct owm_services *services, struct owm_rpc_call *call, const c
               "the coordinator has too much to do or is stopping; try again in a moment");
 }
 
+void wire_away(struct owm_services *services, struct owm_rpc_call *call, const char *method)
+{
+    wire_fail(services, call, method, OWM_RPC_UNAVAILABLE, "DATABASE_AWAY",
+              "the coordinator's database is away; try again in a moment");
+}
+
+void *wire_unpack(struct owm_services *services, struct owm_rpc_call *call, const char *method,
+                  const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t length)
+{
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, length, bytes);
+    if (!message)
+        wire_fail(services, call, method, OWM_RPC_INVALID_ARGUMENT, "MALFORMED",
+                  "the message does not parse");
+    return message;
+}
+
 static uint8_t *pack(const ProtobufCMessage *message, uint8_t *space, size_t *bytes)
 {
     *bytes = protobuf_c_message_get_packed_size(message);
@@ -177,8 +193,7 @@ static void read_now(void *ctx, void *arg)
     if (status == OWM_OK)
         reading->fn(services, reading->ask, services->reader);
     else
-        wire_fail(services, reading->ask->call, reading->method, OWM_RPC_UNAVAILABLE,
-                  "DATABASE_AWAY", "the coordinator's database is away; try again in a moment");
+        wire_away(services, reading->ask->call, reading->method);
     pthread_mutex_unlock(&services->reader_lock);
     owm_ask_free(reading->ask);
     free(reading);

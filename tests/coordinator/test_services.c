@@ -1,7 +1,12 @@
-/* test_services.c: challenges, registration rates and the table of peers, without a network. */
+/* test_services.c: challenges, registration rates, the table of peers, the inbox and the workers,
+ * without a network; with threads, for ThreadSanitizer. */
+#include <pthread.h>
+
 #include "controlplane/rpc/challenge.h"
+#include "controlplane/rpc/inbox.h"
 #include "controlplane/rpc/peers.h"
 #include "controlplane/rpc/rate.h"
+#include "controlplane/rpc/workers.h"
 #include "test.h"
 
 /* SRS-SEC-03: good once, for one key, for a minute. */
@@ -93,12 +98,110 @@ static void test_peers(void **state)
     owm_peers_close(peers);
 }
 
+/* --- threads ---------------------------------------------------------------------------------- */
+
+enum { PRODUCERS = 4, POSTS = 2000 };
+
+struct shared {
+    struct owm_inbox *inbox;
+    struct owm_peers *peers;
+    struct owm_challenges *challenges;
+    atomic_uint refused, jobs;
+};
+
+/* An RPC thread: finds the peer, leaves its flag, reads the view, spends a challenge, posts. */
+static void *produce(void *ctx)
+{
+    struct shared *shared = ctx;
+    for (uint32_t i = 0; i < POSTS; i++) {
+        uint8_t key[32] = {0}, challenge[32];
+        uint32_t number = i % 64;
+        int64_t expires_ms = 0;
+        struct owm_network_view view;
+        memcpy(key, &number, 4);
+        struct owm_peer *peer = owm_peers_find(shared->peers, key);
+        if (peer) atomic_store(&peer->seen, true);
+        owm_peers_view(shared->peers, &view);
+        assert_int_equal(view.round, view.pending_tasks); /* never half of two views */
+        if (i % 100 == 0) {
+            owm_challenge_issue(shared->challenges, key, 1000, challenge, &expires_ms);
+            assert_ok(owm_challenge_use(shared->challenges, key, 1000, challenge, 32));
+        }
+        struct owm_post *post = owm_post_new(OWM_EVENT_TICK);
+        if (owm_inbox_put(shared->inbox, post) != OWM_OK) atomic_fetch_add(&shared->refused, 1);
+    }
+    return NULL;
+}
+
+/* Each post is taken once or was refused; the engine's thread adds peers all the while. */
+static void test_threads(void **state)
+{
+    (void)state;
+    struct shared shared = {0};
+    pthread_t thread[PRODUCERS];
+    uint32_t taken = 0, peers = 0;
+    int collected = 0;
+    assert_ok(owm_inbox_open(256, &shared.inbox));
+    assert_ok(owm_peers_open(64, &shared.peers));
+    assert_ok(owm_challenges_open(1024, &shared.challenges));
+    for (int i = 0; i < PRODUCERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, produce, &shared), 0);
+    while (taken + atomic_load(&shared.refused) < PRODUCERS * POSTS) {
+        struct owm_post *post = owm_inbox_take(shared.inbox, 64, 5);
+        while (post) {
+            struct owm_post *next = post->next;
+            owm_post_free(post);
+            post = next;
+            taken++;
+        }
+        if (peers < 64) {
+            uint8_t key[32] = {0}, id[16] = {0};
+            memcpy(key, &peers, 4);
+            memcpy(id, &peers, 4);
+            id[15] = 1;
+            assert_ok(owm_peers_update(shared.peers, key, id, OWM_NODE_ACTIVE));
+            peers++;
+        }
+        owm_peers_set_view(shared.peers,
+                           &(struct owm_network_view){.round = taken, .pending_tasks = taken});
+        owm_peers_collect(shared.peers, count_peer, &collected);
+    }
+    for (int i = 0; i < PRODUCERS; i++) pthread_join(thread[i], NULL);
+    assert_int_equal(owm_inbox_length(shared.inbox), 0);
+    owm_inbox_stop(shared.inbox);
+    assert_int_equal(owm_inbox_put(shared.inbox, owm_post_new(OWM_EVENT_TICK)), OWM_E_STATE);
+    owm_inbox_close(shared.inbox);
+    owm_peers_close(shared.peers);
+    owm_challenges_close(shared.challenges);
+}
+
+static void count_job(void *ctx, void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&((struct shared *)ctx)->jobs, 1);
+}
+
+/* What was accepted runs before close returns. */
+static void test_workers(void **state)
+{
+    (void)state;
+    struct shared shared = {0};
+    struct owm_workers *workers = NULL;
+    unsigned accepted = 0;
+    assert_ok(owm_workers_open(3, 64, &workers));
+    for (int i = 0; i < 1000; i++)
+        accepted += owm_workers_run(workers, count_job, &shared, NULL) == OWM_OK;
+    owm_workers_close(workers);
+    assert_true(accepted > 0);
+    assert_int_equal(atomic_load(&shared.jobs), accepted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_challenge),
-        cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_peers),
+        cmocka_unit_test(test_challenge), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_peers),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_workers),
     };
     return cmocka_run_group_tests_name("services", tests, NULL, NULL);
 }
