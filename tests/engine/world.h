@@ -2,8 +2,8 @@
 #ifndef OWM_TEST_WORLD_H
 #define OWM_TEST_WORLD_H
 
-#include "test.h"
 #include "store.h"
+#include "test.h"
 
 #define WORLD_OUTPUTS_MAX 4096
 
