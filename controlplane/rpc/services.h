@@ -27,7 +27,8 @@
 #define OWM_INTERNAL_KEYS_MAX 16
 #define OWM_WATCHERS_MAX      4096
 #define OWM_PUBLIC_BLOBS_MAX  1024 /* newest checkpoints, certificates, evidence served */
-#define OWM_OTS_POLICY        "none: checkpoints are accepted without an OpenTimestamps proof"
+
+#define OWM_OTS_POLICY "none: checkpoints are accepted without an OpenTimestamps proof"
 
 /** owm_round_orders: what a participant is told (FlRoundPayload). */
 struct owm_round_orders {
