@@ -53,7 +53,7 @@ static void test_registration_and_replay(void **state)
     PBI(NetworkStatusResponse) *status = ask_network(&open_network);
     assert_int_equal(status->n_nodes, 2);
     assert_string_equal(status->stake_policy, "none");
-    assert_non_null(strstr(status->ots_policy, "OpenTimestamps is not configured"));
+    assert_non_null(strstr(status->ots_policy, "without an OpenTimestamps proof"));
     owm__internal__v1__network_status_response__free_unpacked(status, NULL);
     fake_node_close(&other);
     fake_node_close(&node);
