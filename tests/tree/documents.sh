@@ -7,7 +7,8 @@ found=0
 
 bad() { echo "$*"; found=1; }
 
-for name in LICENSE SECURITY.md CONTRIBUTING.md CHANGELOG.md docs/requirements.md; do
+for name in README.md ARCHITECTURE.md LICENSE SECURITY.md CONTRIBUTING.md CHANGELOG.md docs/requirements.md \
+    docs/node-setup.md docs/fl-protocol.md; do
     [ -s "$name" ] || bad "$name is missing or empty"
 done
 # A disclosure policy says where to report, by when we answer, and what is supported.
