@@ -29,11 +29,12 @@ static unsigned port_if_free(unsigned wanted)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     unsigned port = 0;
     int on = 1;
+    if (fd < 0) return 0;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, bytes) == 0
+    if (bind(fd, (struct sockaddr *)&address, bytes) == 0
         && getsockname(fd, (struct sockaddr *)&address, &bytes) == 0)
         port = ntohs(address.sin_port);
-    if (fd >= 0) close(fd);
+    close(fd);
     return port;
 }
 
