@@ -456,10 +456,13 @@ static void test_clock_set_back(void **state)
     start_node(w, "");
     wait_stream(w, 1);
     assert_true(double_wait(&w->d, &w->d.manifests, 1, WAIT));
-    pthread_mutex_lock(&w->node->lock);
-    w->node->view.manifest_sequence = future;
-    pthread_mutex_unlock(&w->node->lock);
-    assert_true(double_wait(&w->d, &w->d.manifests, SEEN(w, manifests) + 3, WAIT));
+    /* A manifest under way may write its own number over ours: then ours is written again. */
+    for (int i = 0; i < WAIT / 20 && SEEN(w, last_sequence) <= future; i++) {
+        pthread_mutex_lock(&w->node->lock);
+        if (w->node->view.manifest_sequence < future) w->node->view.manifest_sequence = future;
+        pthread_mutex_unlock(&w->node->lock);
+        owm_clock_sleep_ms(20);
+    }
     assert_true(SEEN(w, last_sequence) > future);
     assert_int_equal(SEEN(w, bad_signatures), 0);
 }
