@@ -154,7 +154,7 @@ owm_status link_next(struct owm_rpc_stream *stream, unsigned timeout_ms, PB(Task
 static bool given_up(const struct link_transfer *t, owm_status *status, struct owm_error *error)
 {
     if (t->cancel != NULL && atomic_load(t->cancel))
-        *status = owm_fail(error, OWM_E_CANCELLED, "the transfer was called off");
+        *status = owm_fail(error, OWM_E_CANCELLED, "the coordinator took the task back");
     else if (t->deadline_ms && owm_clock_mono_ms() > t->deadline_ms)
         *status = owm_fail(error, OWM_E_TIMEOUT, "the task's deadline passed during the transfer");
     else
