@@ -169,8 +169,9 @@ struct owm_adamw {
 
 /** add: out = a + b, element by element; out may be a or b. [N] each. (No struct: four arguments.)
  *
- *  sum_squares: *sum_host = sum of x[i]^2 in double, blocks of fixed size in order, so that the
- *  bits do not depend on the threads. Synchronous.
+ *  sum_squares: *sum_host = sum of x[i]^2 in f64, in the order of gram (agg.h: chunks, lanes,
+ * halving), but with sum = fma((double)x, (double)x, sum) in f64 lanes. Same bits on every backend.
+ *  Synchronous.
  */
 
 /** owm_rope_table: fill a host table [positions][2][head_dim/2] for rope. */
