@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/pool.h"
 #include "base/status.h"
@@ -22,7 +23,10 @@ struct bench_options {
     int device;
     unsigned threads;  /* Of the cpu backend; 0: all cores. */
     uint64_t size;     /* Coordinates of topk and agg; 0: the benchmark's own sizes. */
-    const char *rival; /* A command that prints a figure; see --help. */
+    const char *op;    /* Only rows whose op contains this; NULL: all. */
+    const char *rival; /* A command that prints a figure; bench_rival. */
+    double rival_value;
+    const char *rival_unit;
     /* control: */
     unsigned nodes;   /* Simulated nodes. */
     unsigned seconds; /* Of each timed phase. */
@@ -42,7 +46,29 @@ struct bench_row {
     bool lower_is_better;
 };
 
+/** bench_print: one row, if options->op wants it. The rival's figure of the options is put into the
+ *  row if the units agree and the row has none of its own. */
 void bench_print(const struct bench_options *options, const struct bench_row *row);
+
+/** bench_wants: whether options->op lets rows with this op through: no need to measure others. */
+bool bench_wants(const struct bench_options *options, const char *op);
+
+/* rival.c */
+
+/** bench_rival: run options->rival by the shell and take the last number with a unit of this kind
+ *  from what it prints ("36.1 MH/s", "9400 kH/s" → 36.1, 9.4 "MH/s"; GB/s, GFLOP/s, ms, tok/s).
+ *  Fills rival_value and rival_unit. Returns: OWM_OK, also without a rival; OWM_E_IO if it fails or
+ *  prints no such number, with a sentence. */
+OWM_MUST_USE owm_status bench_rival(struct bench_options *options, struct owm_error *error);
+
+/** bench_rival_read: the parser alone: false where the text has no number with a known unit. */
+bool bench_rival_read(const char *text, double *value, const char **unit);
+
+/* chart.c */
+
+/** bench_chart: read rows as --json printed them, write an SVG: one bar per row that has a limit or
+ * a rival. Returns: OWM_E_IO; OWM_E_PROTO for a line that is no row, with its number. */
+OWM_MUST_USE owm_status bench_chart(FILE *rows, FILE *svg, struct owm_error *error);
 
 /** bench_percentile: p in 0..1 of `count` values, which it sorts in place; 0 of none. */
 double bench_percentile(double *values, size_t count, double p);

@@ -1,8 +1,11 @@
-/* print.c: rows for people and for programs. */
+/* print.c: rows for people, for documents and for programs. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench.h"
+
+const char *bench_commit(void); /* From git, at build time. */
 
 static int ascending(const void *a, const void *b)
 {
@@ -18,22 +21,98 @@ double bench_percentile(double *values, size_t count, double p)
     return values[index < count ? index : count - 1];
 }
 
-void bench_print(const struct bench_options *options, const struct bench_row *row)
+static double over(double value, double other, bool lower_is_better)
 {
-    double ratio = 0;
-    if (row->limit > 0 && row->value > 0)
-        ratio = row->lower_is_better ? row->limit / row->value : row->value / row->limit;
-    if (options->json) {
-        printf("{\"bench\":\"%s\",\"op\":\"%s\",\"shape\":\"%s\",\"value\":%.6g,\"unit\":\"%s\","
-               "\"low\":%.6g,\"high\":%.6g,\"limit\":%.6g,\"limit_name\":\"%s\",\"ratio\":%.4g}\n",
-               row->bench, row->op, row->shape, row->value, row->unit, row->low, row->high,
-               row->limit, row->limit_name ? row->limit_name : "", ratio);
-    } else {
-        printf("%-10s %-26s %-22s %12.2f %-14s", row->bench, row->op, row->shape, row->value,
-               row->unit);
-        if (row->high > 0) printf("  (%.2f to %.2f)", row->low, row->high);
-        if (ratio > 0) printf("  %.2fx of %s (%g)", ratio, row->limit_name, row->limit);
-        putchar('\n');
+    if (other <= 0 || value <= 0) return 0;
+    return lower_is_better ? other / value : value / other;
+}
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return text ? text : otherwise;
+}
+
+/* The names come from drivers and command lines: whatever JSON forbids in a string is left out. */
+static void json_text(const char *key, const char *text)
+{
+    printf("\"%s\":\"", key);
+    for (const char *c = text_or(text, ""); *c; c++)
+        if (*c != '"' && *c != '\\' && (unsigned char)*c >= ' ') putchar(*c);
+    printf("\",");
+}
+
+static void print_json(const struct bench_row *row, double ratio, double rival_ratio)
+{
+    putchar('{');
+    json_text("bench", row->bench);
+    json_text("op", row->op);
+    json_text("backend", row->backend);
+    json_text("device", row->device);
+    json_text("shape", row->shape);
+    printf("\"value\":%.6g,", row->value);
+    json_text("unit", row->unit);
+    printf("\"low\":%.6g,\"high\":%.6g,\"limit\":%.6g,", row->low, row->high, row->limit);
+    json_text("limit_name", row->limit_name);
+    printf("\"ratio\":%.4g,\"rival\":%.6g,", ratio, row->rival);
+    json_text("rival_name", row->rival_name);
+    printf("\"rival_ratio\":%.4g,", rival_ratio);
+    printf("\"commit\":\"%s\"}\n", bench_commit());
+}
+
+static void print_markdown(const struct bench_row *row, double ratio, double rival_ratio)
+{
+    static bool headed;
+    if (!headed)
+        puts("| bench | op | on | shape | value | spread | limit | ratio | rival | ratio |\n"
+             "|---|---|---|---|---|---|---|---|---|---|");
+    headed = true;
+    printf("| %s | %s | %s | %s | %.4g %s |", row->bench, row->op, text_or(row->device, ""),
+           row->shape, row->value, row->unit);
+    if (row->high > 0)
+        printf(" %.4g to %.4g |", row->low, row->high);
+    else
+        printf(" |");
+    if (ratio > 0)
+        printf(" %.4g (%s) | %.2f |", row->limit, row->limit_name, ratio);
+    else
+        printf(" | |");
+    if (rival_ratio > 0)
+        printf(" %.4g (%s) | %.2f |\n", row->rival, row->rival_name, rival_ratio);
+    else
+        puts(" | |");
+}
+
+static void print_text(const struct bench_row *row, double ratio, double rival_ratio)
+{
+    printf("%-8s %-24s %-8s %-24s %10.4g %-12s", row->bench, row->op, text_or(row->device, ""),
+           row->shape, row->value, row->unit);
+    if (row->high > 0) printf("  (%.4g to %.4g)", row->low, row->high);
+    if (ratio > 0) printf("  %.2fx of %s (%.4g)", ratio, row->limit_name, row->limit);
+    if (rival_ratio > 0) printf("  %.2fx %s (%.4g)", rival_ratio, row->rival_name, row->rival);
+    putchar('\n');
+}
+
+bool bench_wants(const struct bench_options *options, const char *op)
+{
+    return !options->op || strstr(op, options->op);
+}
+
+void bench_print(const struct bench_options *options, const struct bench_row *measured)
+{
+    if (!bench_wants(options, measured->op)) return;
+    struct bench_row row = *measured;
+    if (row.rival <= 0 && options->rival_value > 0
+        && strncmp(row.unit, options->rival_unit, strlen(options->rival_unit)) == 0) {
+        row.rival = options->rival_value;
+        row.rival_name = options->rival;
     }
+    double ratio = over(row.value, row.limit, row.lower_is_better);
+    double rival_ratio = over(row.value, row.rival, row.lower_is_better);
+    if (options->json)
+        print_json(&row, ratio, rival_ratio);
+    else if (options->markdown)
+        print_markdown(&row, ratio, rival_ratio);
+    else
+        print_text(&row, ratio, rival_ratio);
     fflush(stdout);
 }

@@ -32,15 +32,6 @@ static double cpu_seconds(void)
 #if defined(__x86_64__)
 #define FOUR(x) x x x x
 
-/* Dependent multiplications, three cycles each. */
-static double clock_hz(void)
-{
-    unsigned long x = 3;
-    double start = cpu_seconds();
-    for (int i = 0; i < PEAK_LOOPS * 10; i++) __asm__ volatile(FOUR("imul $3, %0, %0\n") : "+r"(x));
-    return 12.0 * PEAK_LOOPS * 10 / (cpu_seconds() - start);
-}
-
 /* The registers are private: VEX and EVEX forms are assembled whatever the file is compiled for. */
 #define VECTORS                                                                                    \
     "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
@@ -181,11 +172,11 @@ static owm_status bench_scan(const struct bench_options *options, const struct s
         limit[i] = peak_hashes(peak, midstates > 1) / 1e6;
         rate[i] = hashes / time_scan(path, work) / 1e6;
     }
-    char op[32];
-    (void)snprintf(op, sizeof op, "scan %s", path->name);
     bench_print(options,
                 &(struct bench_row){.bench = "sha256d",
-                                    .op = op,
+                                    .op = "scan",
+                                    .backend = "cpu",
+                                    .device = path->name,
                                     .shape = midstates > 1 ? "64 midstates" : "1 midstate",
                                     .unit = "MH/s per core",
                                     .value = bench_percentile(rate, RUNS, 0.5),
@@ -220,11 +211,11 @@ static owm_status bench_rows(const struct bench_options *options, const struct s
         (void)!run_rows(path, merkle, hashes[0]);
         rate[i] = ROWS / (cpu_seconds() - start) / 1e6;
     }
-    char op[32];
-    (void)snprintf(op, sizeof op, "%s %s", merkle ? "merkle" : "batch", path->name);
     bench_print(options,
                 &(struct bench_row){.bench = "sha256d",
-                                    .op = op,
+                                    .op = merkle ? "merkle" : "batch",
+                                    .backend = "cpu",
+                                    .device = path->name,
                                     .shape = merkle ? "240 B, 12 branches" : "80 B headers",
                                     .unit = merkle ? "M roots/s per core" : "MH/s per core",
                                     .value = bench_percentile(rate, RUNS, 0.5),
@@ -250,13 +241,11 @@ owm_status bench_sha256d(const struct bench_options *options, struct owm_error *
     owm_status status = prepare(&work);
     for (size_t i = 0; i < ROWS; i++)
         for (size_t b = 0; b < COINBASE; b++) rows[i][b] = (uint8_t)(i * 31 + b * 7 + (i >> 8));
-#if defined(__x86_64__)
     bench_print(options, &(struct bench_row){.bench = "sha256d",
                                              .op = "clock",
                                              .shape = "imul chain",
                                              .unit = "GHz",
-                                             .value = clock_hz() / 1e9});
-#endif
+                                             .value = bench_clock_hz() / 1e9});
     for (size_t i = 0; !status && sha256d_path_at(i); i++)
         if (sha256d_path_at(i)->here())
             status = bench_path(options, sha256d_path_at(i), &work, error);
