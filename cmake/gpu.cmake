@@ -78,6 +78,7 @@ function(owm_cuda_plugin)
     set(werror -Werror=all-warnings)
   endif()
   owm_gpu_plugin(cuda)
+  target_sources(owm-cuda PRIVATE ${CMAKE_SOURCE_DIR}/kernels/cuda/vendor_cuda.c)
   target_include_directories(owm-cuda SYSTEM PRIVATE ${cuda_root}/include)
   owm_gpu_sources(cuda
     COMPILE ${OWM_NVCC} -std=c++17 -O3 ${gencode} ${werror} -Xptxas=-v
