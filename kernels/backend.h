@@ -158,8 +158,10 @@ struct owm_backend {
 
     /* Federated learning: contracts in sparse.h. */
     owm_status (*topk)(struct owm_device *, const struct owm_topk *);
-    owm_status (*quantise_i8)(struct owm_device *, const struct owm_quantise_i8 *);
-    owm_status (*quantise_bf16)(struct owm_device *, const struct owm_quantise_bf16 *);
+    owm_status (*threshold)(struct owm_device *, const struct owm_threshold *);
+    owm_status (*feedback)(struct owm_device *, const struct owm_feedback_step *);
+    owm_status (*quantise)(struct owm_device *, const struct owm_quantise *);
+    owm_status (*scatter_add)(struct owm_device *, const struct owm_scatter_add *);
     owm_status (*sparse_sum)(struct owm_device *, const struct owm_sparse_sum *);
     owm_status (*sparse_gram)(struct owm_device *, const struct owm_sparse_gram *);
     owm_status (*apply_update)(struct owm_device *, const struct owm_apply_update *);

@@ -1,6 +1,8 @@
 /* check.c: the argument checks of every op. Strides, sizes and host indices; memory is trusted. */
 #include "check.h"
 
+#include <math.h>
+
 static owm_status ok_if(bool good)
 {
     return good ? OWM_OK : OWM_E_ARG;
@@ -95,6 +97,74 @@ owm_status owm_check_cross_entropy(const struct owm_cross_entropy *a)
 owm_status owm_check_adamw(const struct owm_adamw *a)
 {
     return ok_if(a->params && a->m && a->v && a->grad && a->count && a->step);
+}
+
+owm_status owm_check_topk(const struct owm_topk *a)
+{
+    return ok_if(a->x && a->index && a->count && a->n && a->k && a->k <= a->n);
+}
+
+owm_status owm_check_threshold(const struct owm_threshold *a)
+{
+    return ok_if(a->x && a->count && a->n && a->bound > 0 && (a->index || a->index_max == 0));
+}
+
+static bool known_quant(enum owm_quant quant)
+{
+    return quant == OWM_QUANT_I8 || quant == OWM_QUANT_BF16;
+}
+
+owm_status owm_check_feedback(const struct owm_feedback_step *a)
+{
+    return ok_if(a->residual && a->gradient && a->residual != a->gradient && a->index && a->value
+                 && a->code && a->count && a->floor_exponent && a->n && a->k && a->k <= a->n
+                 && isfinite(a->decay) && known_quant(a->quant)
+                 && (a->exponent || a->quant == OWM_QUANT_BF16));
+}
+
+owm_status owm_check_quantise(const struct owm_quantise *a)
+{
+    return ok_if(a->value && a->index && a->code && a->n && a->count && a->count <= a->n
+                 && a->floor_exponent <= OWM_QUANT_EXPONENT_MAX && known_quant(a->quant)
+                 && (a->exponent || a->quant == OWM_QUANT_BF16));
+}
+
+static bool has_arrays(const struct owm_sparse *package)
+{
+    return (package->index && package->value) || package->count == 0;
+}
+
+static bool all_have_arrays(const struct owm_sparse *package, uint32_t count)
+{
+    for (uint32_t p = 0; p < count; p++)
+        if (!has_arrays(&package[p])) return false;
+    return true;
+}
+
+owm_status owm_check_scatter_add(const struct owm_scatter_add *a)
+{
+    return ok_if(a->x && a->n && isfinite(a->alpha) && a->package && has_arrays(a->package)
+                 && a->package->count <= a->n);
+}
+
+owm_status owm_check_sparse_sum(const struct owm_sparse_sum *a)
+{
+    if (!a->out || !a->package || !a->alpha || a->first >= a->last) return OWM_E_ARG;
+    if (a->count > OWM_SPARSE_PACKAGES_MAX) return OWM_E_ARG;
+    for (uint32_t p = 0; p < a->count; p++)
+        if (!isfinite(a->alpha[p])) return OWM_E_ARG;
+    return ok_if(all_have_arrays(a->package, a->count));
+}
+
+owm_status owm_check_sparse_gram(const struct owm_sparse_gram *a)
+{
+    return ok_if(a->gram && a->package && a->count && a->count <= OWM_SPARSE_PACKAGES_MAX
+                 && all_have_arrays(a->package, a->count));
+}
+
+owm_status owm_check_apply_update(const struct owm_apply_update *a)
+{
+    return ok_if(a->w && a->u && a->n && isfinite(a->lr) && isfinite(a->momentum));
 }
 
 owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a)

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "kernels/ops.h"
 #include "kernels/sha256d.h"
+#include "kernels/sparse.h"
 
 OWM_MUST_USE owm_status owm_check_gemm(const struct owm_gemm *g);
 OWM_MUST_USE owm_status owm_check_rmsnorm(const struct owm_rmsnorm *a);
@@ -20,6 +21,14 @@ OWM_MUST_USE owm_status owm_check_embedding(const struct owm_embedding *a);
 OWM_MUST_USE owm_status owm_check_embedding_bwd(const struct owm_embedding_bwd *a);
 OWM_MUST_USE owm_status owm_check_cross_entropy(const struct owm_cross_entropy *a);
 OWM_MUST_USE owm_status owm_check_adamw(const struct owm_adamw *a);
+OWM_MUST_USE owm_status owm_check_topk(const struct owm_topk *a);
+OWM_MUST_USE owm_status owm_check_threshold(const struct owm_threshold *a);
+OWM_MUST_USE owm_status owm_check_feedback(const struct owm_feedback_step *a);
+OWM_MUST_USE owm_status owm_check_quantise(const struct owm_quantise *a);
+OWM_MUST_USE owm_status owm_check_scatter_add(const struct owm_scatter_add *a);
+OWM_MUST_USE owm_status owm_check_sparse_sum(const struct owm_sparse_sum *a);
+OWM_MUST_USE owm_status owm_check_sparse_gram(const struct owm_sparse_gram *a);
+OWM_MUST_USE owm_status owm_check_apply_update(const struct owm_apply_update *a);
 OWM_MUST_USE owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a);
 OWM_MUST_USE owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a);
 OWM_MUST_USE owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a);

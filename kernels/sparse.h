@@ -11,8 +11,10 @@
 
 #include "base/status.h"
 
-/** Values that share one power-of-two scale. */
-#define OWM_QUANT_GROUP 256
+/** Coordinates i with the same i / OWM_QUANT_GROUP share one power-of-two scale. A group belongs to
+ *  coordinates, not to places in the list of kept values, so that one pass can select and quantise.
+ */
+#define OWM_QUANT_GROUP 2048
 /** Scales of one vector differ by at most this power of two, so that every value is an integer of
  *  at most 40 bits times 2^exponent and dot products are exact in 128 bits. */
 #define OWM_QUANT_SPAN 31
@@ -29,56 +31,109 @@ struct owm_sparse {
     const float *value;    /* [K] finite */
 };
 
-/** topk: add a gradient to the residual and name the K largest (error feedback).
+/** topk: name the K largest magnitudes.
  *
- *  residual  [N] f32; read and written: residual = fma(residual, decay, gradient). The caller
- *                 subtracts what it really sends.
- *  gradient  [N] f32; read.
- *  index     [K] u32; written: ascending indices of the K largest |residual|, ties to the lowest
- *                 index, zeros never (then fewer than K are written).
- *  count     1 u32, host; written: how many.
- *  Returns: OWM_OK; OWM_E_ARG if n or k is 0, k > n, or a sum is NaN or infinite (nothing written).
+ *  x       [N] f32; read.
+ *  index   [K] u32; written: ascending indices of the K largest |x|, ties to the lowest index,
+ * zeros never (then fewer than K are written). count   1 u32, host; written: how many. Synchronous.
+ *  Returns: OWM_OK; OWM_E_ARG if n or k is 0, k > n, or an x is NaN or infinite.
  *  Exact:   same bits on every backend. */
 struct owm_topk {
-    float *residual;
-    const float *gradient;
+    const float *x;
     uint32_t *index, *count;
     uint32_t n, k;
-    float decay;
 };
 
-/** quantise_i8: round values to int8 codes times a power of two per group of OWM_QUANT_GROUP.
+/** threshold: name all coordinates whose magnitude is at least a bound.
  *
- *  value     [count] f32; read and written: becomes code * 2^exponent (nearest, ties to even).
- *  code      [count] i8, in -127..127; written.
- *  exponent  [(count + 255) / 256] i8; written: the smallest that fits the group's largest value,
- *                 but not below floor_exponent (owm_quant_floor).
- *  Returns: OWM_OK; OWM_E_ARG if count is 0, or a value is not finite or beyond 127 * 2^119.
- *  Exact:   same bits on every backend; a second call with the same floor changes nothing. */
-struct owm_quantise_i8 {
-    float *value;
-    int8_t *code, *exponent;
-    uint32_t count;
-    int floor_exponent;
+ *  x       [N] f32, not NaN; read.   index  [index_max] u32; written: ascending.
+ *  count   1 u32, host; written: how many there are, also when the buffer is too small.
+ * Synchronous. bound   above 0. Returns: OWM_OK; OWM_E_ARG; OWM_E_LIMIT if *count > index_max
+ * (index then holds the lowest). Exact:   same bits on every backend. */
+struct owm_threshold {
+    const float *x;
+    uint32_t *index, *count;
+    uint32_t n, index_max;
+    float bound;
 };
 
-/** quantise_bf16: round values to bfloat16 (nearest even); those below 2^(floor_exponent + 7),
- * whose last bit would lie below the floor, become 0. As quantise_i8; code [count] u16: upper half
- * of the f32. */
-struct owm_quantise_bf16 {
+/** What a quantised value is made of. */
+enum owm_quant {
+    OWM_QUANT_I8,   /* code i8, -127..127: value = code * 2^exponent of its group; nearest, ties to
+                       even; the exponent is the smallest that fits the group's largest value, but
+                       not below floor_exponent */
+    OWM_QUANT_BF16, /* code u16, upper half of the f32 (nearest, ties to even); values below
+                       2^(floor_exponent + 7), whose last bit would lie below the floor, become 0 */
+};
+
+/** feedback: one step of error feedback (Seide et al., 2014; Stich et al., 2018), fused: add,
+ * select the K largest exactly, quantise them, keep what is not sent.
+ *
+ *  residual  [N] f32; read and written: s = fma(residual, decay, gradient); where nothing is sent
+ * it becomes s, elsewhere s - value (exact, no rounding). gradient  [N] f32; read; not residual.
+ *  index     [K] u32; written: the coordinates sent, ascending, chosen among s as topk does.
+ *  value     [K] f32; written: what is sent, quantised.
+ *  code      [K] i8 or u16; written.
+ *  exponent  [(N + OWM_QUANT_GROUP - 1) / OWM_QUANT_GROUP] i8; written for I8: per group of
+ *                 coordinates; OWM_QUANT_EXPONENT_MIN where nothing of it is sent. BF16: may be
+ * NULL. count     1 u32, host; written: how many are sent. floor_exponent  1 int, host; written:
+ * owm_quant_floor of the largest |s|; it is the exponent for struct owm_sparse. Synchronous.
+ *  Returns: OWM_OK; OWM_E_ARG if n or k is 0, k > n or decay is not finite (nothing written), or
+ *           if an s is not finite or beyond 127 * 2^119. Then nothing is sent: residual is s
+ *           wherever s is good, as it was where s is not, and the rest undefined: one pass cannot
+ *           know of a bad s at the end before it has written at the begin, and this loses nothing.
+ *  Exact:   same bits on every backend and any number of threads. */
+struct owm_feedback_step {
+    float *residual;
+    const float *gradient;
+    uint32_t *index;
     float *value;
-    uint16_t *code;
-    uint32_t count;
+    void *code;
+    int8_t *exponent;
+    uint32_t *count;
+    int *floor_exponent;
+    uint32_t n, k;
+    float decay;
+    enum owm_quant quant;
+};
+
+/** quantise: round the values of a sparse vector, as feedback does with what it sends.
+ *
+ *  value     [count] f32; read and written: rounded.
+ *  index     [count] u32; read: ascending, below n.
+ *  code, exponent  as in feedback (n coordinates); written.
+ *  Returns: OWM_OK; OWM_E_ARG if count or n is 0, floor_exponent > OWM_QUANT_EXPONENT_MAX, or a
+ *           value is not finite or beyond 127 * 2^119.
+ *  Exact:   same bits on every backend; a second call with the same floor changes nothing. */
+struct owm_quantise {
+    float *value;
+    const uint32_t *index;
+    void *code;
+    int8_t *exponent;
+    uint32_t count, n;
     int floor_exponent;
+    enum owm_quant quant;
+};
+
+/** scatter_add: add one sparse vector to a dense one: x = fma(alpha, value, x) where it has values.
+ *
+ *  x  [N] f32; read and written.   package: host; its arrays: device; indices below n.
+ *  Returns: OWM_OK; OWM_E_ARG if n is 0 or alpha is not finite.
+ *  Exact:   same bits on every backend. */
+struct owm_scatter_add {
+    float *x;
+    const struct owm_sparse *package;
+    float alpha;
+    uint32_t n;
 };
 
 /** sparse_sum: the weighted sum of P sparse vectors over the coordinates first..last-1.
  *
  *  out      [last - first] f32; written: fma(alpha[P-1], x, ... fma(alpha[0], x, 0)), packages in
- * the order given; those without the coordinate, or with alpha 0, are skipped. package  [P], alpha
- * [P] f32, finite: host; the arrays of the packages: device. Returns: OWM_OK; OWM_E_ARG if first >=
- * last or count > OWM_SPARSE_PACKAGES_MAX. Exact:   same bits on every backend, for every split
- * into ranges and number of threads. */
+ *                 the order given; those without the coordinate, or with alpha 0, are skipped.
+ *  package  [P], alpha  [P] f32, finite: host; the arrays of the packages: device.
+ *  Returns: OWM_OK; OWM_E_ARG if first >= last or count > OWM_SPARSE_PACKAGES_MAX.
+ *  Exact:   same bits on every backend, for every split into ranges and number of threads. */
 struct owm_sparse_sum {
     float *out;
     const struct owm_sparse *package;

@@ -20,7 +20,7 @@
 #include "base/status.h"
 #include "kernels/sparse.h"
 
-#define OWM_DELTA_VERSION        1
+#define OWM_DELTA_VERSION        2
 #define OWM_DELTA_BLOCK          65536u
 #define OWM_DELTA_HEADER_BYTES   120
 #define OWM_DELTA_PARAMETERS_MAX 2000000000u

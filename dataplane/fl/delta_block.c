@@ -5,8 +5,9 @@
  *
  * Index: gaps: u8 distance to the index before, minus one (the first: to the block's begin); 255
  * adds 255 and goes on. Bitmap: one bit per coordinate, lowest first.
- * Values: int8: a scale exponent (i8) per group of 256, then the codes (i8). bf16: all upper bytes,
- * then all lower bytes. Each part is zstd where its flag says so, which is where that is smaller.
+ * Values: int8: a scale exponent (i8) per group of 2048 coordinates, -126 where nothing of it is
+ * sent, then the codes (i8). bf16: all upper bytes, then all lower bytes. Each part is zstd where
+ * its flag says so, which is where that is smaller.
  */
 #include <math.h>
 #include <string.h>
@@ -22,22 +23,28 @@ uint32_t delta_block_end(const struct owm_sparse *sparse, uint32_t at, uint32_t 
     return at;
 }
 
-owm_status delta_quantise_block(struct delta_scratch *s, uint32_t count,
-                                enum owm_delta_values values, int floor_exponent)
+/* Fill s->values with the raw bytes of a block's values, which must be quantised already. */
+static owm_status encode_values(struct delta_scratch *s, const struct owm_sparse *part,
+                                uint32_t first, uint32_t coordinates, enum owm_delta_values values,
+                                int floor_exponent)
 {
+    uint32_t count = part->count, groups = delta_groups(coordinates);
+    bool int8 = values == OWM_DELTA_INT8;
+    memcpy(s->value, part->value, count * sizeof *s->value);
+    for (uint32_t i = 0; i < count; i++) s->place[i] = part->index[i] - first;
     /* Exact by contract on every backend, so the reference serves. */
-    if (values == OWM_DELTA_INT8) {
-        owm_status status = owm_backend_reference.quantise_i8(
-            NULL, &(struct owm_quantise_i8){s->value, s->code, s->exponent, count, floor_exponent});
-        if (status != OWM_OK) return status;
-        memcpy(s->values, s->exponent, delta_groups(count));
-        memcpy(s->values + delta_groups(count), s->code, count);
-        return OWM_OK;
-    }
-    owm_status status = owm_backend_reference.quantise_bf16(
-        NULL, &(struct owm_quantise_bf16){s->value, s->half, count, floor_exponent});
+    owm_status status = owm_backend_reference.quantise(
+        NULL, &(struct owm_quantise){s->value, s->place, int8 ? (void *)s->code : s->half,
+                                     s->exponent, count, coordinates, floor_exponent,
+                                     int8 ? OWM_QUANT_I8 : OWM_QUANT_BF16});
     if (status != OWM_OK) return status;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
+        if (s->value[i] != part->value[i]) return OWM_E_ARG; /* was not quantised */
+    if (int8) {
+        memcpy(s->values, s->exponent, groups);
+        memcpy(s->values + groups, s->code, count);
+    }
+    for (uint32_t i = 0; i < count && !int8; i++) {
         s->values[i] = (uint8_t)(s->half[i] >> 8);
         s->values[count + i] = (uint8_t)s->half[i];
     }
@@ -83,20 +90,16 @@ owm_status delta_block_encode(struct delta_scratch *s, const struct owm_sparse *
                               uint32_t first, uint32_t coordinates, enum owm_delta_values values,
                               int floor_exponent, uint8_t *out, uint32_t *bytes)
 {
-    size_t value_bytes = part->count * sizeof *part->value;
-    memcpy(s->value, part->value, value_bytes);
-    owm_status status = delta_quantise_block(s, part->count, values, floor_exponent);
+    owm_status status = encode_values(s, part, first, coordinates, values, floor_exponent);
     if (status != OWM_OK) return status;
-    for (uint32_t i = 0; i < part->count; i++)
-        if (s->value[i] != part->value[i]) return OWM_E_ARG; /* was not quantised */
-
     bool dense = part->count > coordinates / 8;
     uint32_t raw = dense ? encode_bitmap(part, first, coordinates, s->index)
                          : encode_gaps(part, first, s->index);
     bool index_zstd, values_zstd;
     uint32_t stored = store(s, s->index, raw, out + BLOCK_HEAD, &index_zstd);
     uint32_t end = BLOCK_HEAD + stored;
-    end += store(s, s->values, delta_values_bytes(values, part->count), out + end, &values_zstd);
+    end += store(s, s->values, delta_values_bytes(values, part->count, coordinates), out + end,
+                 &values_zstd);
 
     struct owm_writer head;
     owm_writer_init(&head, out, BLOCK_HEAD);
@@ -156,20 +159,25 @@ static enum owm_delta_reason decode_bitmap(const uint8_t *raw, uint32_t bytes, u
     return found == count ? OWM_DELTA_NONE : OWM_DELTA_INDEX_CODE;
 }
 
-static enum owm_delta_reason decode_int8(struct delta_scratch *s, uint32_t count, float *value)
+static enum owm_delta_reason decode_int8(struct delta_scratch *s, const uint32_t *index,
+                                         uint32_t first, uint32_t coordinates, uint32_t count,
+                                         float *value)
 {
     const int8_t *exponent = (const int8_t *)s->values;
-    const int8_t *code = exponent + delta_groups(count);
-    for (uint32_t at = 0; at < count; at += OWM_QUANT_GROUP) {
-        int e = exponent[at / OWM_QUANT_GROUP];
+    uint32_t groups = delta_groups(coordinates), i = 0;
+    const int8_t *code = exponent + groups;
+    for (uint32_t group = 0; group < groups; group++) {
+        int e = exponent[group];
         if (e < OWM_QUANT_EXPONENT_MIN || e > OWM_QUANT_EXPONENT_MAX) return OWM_DELTA_SCALE;
-        if (e < s->lowest_exponent) s->lowest_exponent = e;
         float scale = ldexpf(1.0f, e);
-        uint32_t end = count - at < OWM_QUANT_GROUP ? count : at + OWM_QUANT_GROUP;
-        for (uint32_t i = at; i < end; i++) {
+        uint32_t begin = i;
+        for (; i < count && (index[i] - first) / OWM_QUANT_GROUP == group; i++) {
             if (code[i] == INT8_MIN) return OWM_DELTA_SCALE;
             value[i] = (float)code[i] * scale;
         }
+        /* One way to write it: the scale of an empty group says nothing. */
+        if (i == begin && e != OWM_QUANT_EXPONENT_MIN) return OWM_DELTA_SCALE;
+        if (i > begin && e < s->lowest_exponent) s->lowest_exponent = e;
     }
     return OWM_DELTA_NONE;
 }
@@ -209,12 +217,13 @@ enum owm_delta_reason delta_block_decode(struct delta_scratch *s, const uint8_t 
     if (count > coordinates || raw > INDEX_RAW_MAX) return OWM_DELTA_INDEX_CODE;
     if (!load(s, index_bytes, stored, flags & BLOCK_INDEX_ZSTD, s->index, raw)
         || !load(s, value_bytes, (uint32_t)values_stored, flags & BLOCK_VALUES_ZSTD, s->values,
-                 delta_values_bytes(values, count)))
+                 delta_values_bytes(values, count, coordinates)))
         return OWM_DELTA_BLOCK_COMPRESSION;
     enum owm_delta_reason reason =
         code == INDEX_GAPS ? decode_gaps(s->index, raw, first, coordinates, count, index)
                            : decode_bitmap(s->index, raw, first, coordinates, count, index);
     if (reason != OWM_DELTA_NONE) return reason;
     *found = count;
-    return values == OWM_DELTA_INT8 ? decode_int8(s, count, value) : decode_bf16(s, count, value);
+    return values == OWM_DELTA_INT8 ? decode_int8(s, index, first, coordinates, count, value)
+                                    : decode_bf16(s, count, value);
 }

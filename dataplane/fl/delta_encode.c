@@ -12,7 +12,7 @@ size_t owm_delta_bytes_max(uint32_t n, uint32_t k, enum owm_delta_values values)
     size_t blocks = delta_blocks(n);
     size_t escapes = n / GAP_ESCAPE + blocks;
     size_t value_bytes =
-        values == OWM_DELTA_INT8 ? (size_t)k + k / OWM_QUANT_GROUP + blocks : 2 * (size_t)k;
+        values == OWM_DELTA_INT8 ? k + blocks * delta_groups(OWM_DELTA_BLOCK) : 2 * (size_t)k;
     return DIRECTORY_AT + blocks * (ENTRY_BYTES + BLOCK_HEAD) + k + escapes + value_bytes;
 }
 

@@ -31,6 +31,7 @@ struct delta_scratch {
     uint8_t index[INDEX_RAW_MAX];
     uint8_t values[VALUES_RAW_MAX];
     float value[OWM_DELTA_BLOCK];
+    uint32_t place[OWM_DELTA_BLOCK]; /* encoding: coordinates counted from the block's first */
     int8_t code[OWM_DELTA_BLOCK];
     uint16_t half[OWM_DELTA_BLOCK];
     int8_t exponent[OWM_DELTA_BLOCK / OWM_QUANT_GROUP];
@@ -39,9 +40,12 @@ struct delta_scratch {
     ZSTD_DCtx *decompress;
 };
 
-static inline uint32_t delta_groups(uint32_t count)
+_Static_assert(OWM_DELTA_BLOCK % OWM_QUANT_GROUP == 0, "a group lies in one block");
+
+/* Scale groups of a block with that many coordinates. */
+static inline uint32_t delta_groups(uint32_t coordinates)
 {
-    return (count + OWM_QUANT_GROUP - 1) / OWM_QUANT_GROUP;
+    return (coordinates + OWM_QUANT_GROUP - 1) / OWM_QUANT_GROUP;
 }
 
 static inline uint32_t delta_blocks(uint32_t parameter_count)
@@ -49,9 +53,10 @@ static inline uint32_t delta_blocks(uint32_t parameter_count)
     return (uint32_t)(((uint64_t)parameter_count + OWM_DELTA_BLOCK - 1) / OWM_DELTA_BLOCK);
 }
 
-static inline uint32_t delta_values_bytes(enum owm_delta_values values, uint32_t count)
+static inline uint32_t delta_values_bytes(enum owm_delta_values values, uint32_t count,
+                                          uint32_t coordinates)
 {
-    return values == OWM_DELTA_INT8 ? delta_groups(count) + count : 2 * count;
+    return values == OWM_DELTA_INT8 ? delta_groups(coordinates) + count : 2 * count;
 }
 
 /* Coordinates of block b: 65,536, fewer in the last. */
@@ -63,10 +68,6 @@ static inline uint32_t delta_block_coordinates(uint32_t parameter_count, uint32_
 
 /* Position after the last index of this block, from position `at`. */
 uint32_t delta_block_end(const struct owm_sparse *sparse, uint32_t at, uint32_t block);
-
-/* Quantise scratch->value[count] in place and fill scratch->values with the raw bytes. */
-owm_status delta_quantise_block(struct delta_scratch *scratch, uint32_t count,
-                                enum owm_delta_values values, int floor_exponent);
 
 /* Encode `count` indices and values that lie in one block into out [BLOCK_BYTES_MAX]. */
 owm_status delta_block_encode(struct delta_scratch *scratch, const struct owm_sparse *part,

@@ -1,11 +1,8 @@
 /* feedback.c: error feedback on arrays: pick what is sent, keep the rest, restore what was not
  * used. */
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "dataplane/fl/feedback.h"
-#include "delta_format.h"
 
 struct owm_feedback_config owm_feedback_defaults(void)
 {
@@ -19,48 +16,36 @@ uint32_t owm_feedback_k(const struct owm_feedback_config *config, uint32_t n)
     return k == 0 ? 1 : k > n ? n : (uint32_t)k;
 }
 
-/* Gather, quantise and take out of the residual, block by block as the package stores them. */
-static owm_status quantise_picked(const struct owm_feedback_config *config, float *residual,
-                                  struct owm_sparse *sparse, float *value)
-{
-    float largest = 0;
-    for (uint32_t i = 0; i < sparse->count; i++) {
-        value[i] = residual[sparse->index[i]];
-        largest = fmaxf(largest, fabsf(value[i]));
-    }
-    if (largest > ldexpf(127, OWM_QUANT_EXPONENT_MAX)) return OWM_E_ARG;
-    struct delta_scratch *scratch = malloc(sizeof *scratch);
-    if (!scratch) return OWM_E_NOMEM;
-    sparse->exponent = owm_quant_floor(largest);
-    owm_status status = OWM_OK;
-    for (uint32_t at = 0, next; at < sparse->count && status == OWM_OK; at = next) {
-        next = delta_block_end(sparse, at, sparse->index[at] / OWM_DELTA_BLOCK);
-        memcpy(scratch->value, value + at, (next - at) * sizeof *value);
-        status = delta_quantise_block(scratch, next - at, config->values, sparse->exponent);
-        memcpy(value + at, scratch->value, (next - at) * sizeof *value);
-    }
-    free(scratch);
-    if (status != OWM_OK) return status;
-    for (uint32_t i = 0; i < sparse->count; i++) residual[sparse->index[i]] -= value[i];
-    return OWM_OK;
-}
-
 owm_status owm_feedback_pick(struct owm_device *device, const struct owm_feedback_config *config,
                              float *residual, const float *delta, uint32_t n, uint32_t *index,
                              float *value, struct owm_sparse *sparse)
 {
-    float *before = malloc(n * sizeof *before); /* so that a failure leaves no trace */
-    if (!before) return OWM_E_NOMEM;
-    memcpy(before, residual, n * sizeof *before);
+    uint32_t k = owm_feedback_k(config, n);
+    bool int8 = config->values == OWM_DELTA_INT8;
+    /* Codes and scales are worked out again by the encoder; nobody keeps these. */
+    void *code = malloc(k * (int8 ? sizeof(int8_t) : sizeof(uint16_t)));
+    int8_t *exponent = malloc((size_t)n / OWM_QUANT_GROUP + 1);
+    int floor_exponent = 0;
+    owm_status status = OWM_E_NOMEM;
     *sparse = (struct owm_sparse){.index = index, .value = value};
-    owm_status status =
-        device->backend->topk(device, &(struct owm_topk){residual, delta, index, &sparse->count, n,
-                                                         owm_feedback_k(config, n), config->decay});
-    if (status == OWM_OK && sparse->count == 0) status = OWM_E_ARG;
-    if (status == OWM_OK) status = quantise_picked(config, residual, sparse, value);
-    if (status != OWM_OK) memcpy(residual, before, n * sizeof *before);
-    free(before);
-    return status;
+    if (code && exponent)
+        status = device->backend->feedback(
+            device, &(struct owm_feedback_step){.residual = residual,
+                                                .gradient = delta,
+                                                .index = index,
+                                                .value = value,
+                                                .code = code,
+                                                .exponent = exponent,
+                                                .count = &sparse->count,
+                                                .floor_exponent = &floor_exponent,
+                                                .n = n,
+                                                .k = k,
+                                                .decay = config->decay,
+                                                .quant = int8 ? OWM_QUANT_I8 : OWM_QUANT_BF16});
+    free(code);
+    free(exponent);
+    sparse->exponent = floor_exponent;
+    return status == OWM_OK && sparse->count == 0 ? OWM_E_ARG : status;
 }
 
 owm_status owm_feedback_restore(float *residual, uint32_t n, const struct owm_sparse *sparse)

@@ -36,8 +36,9 @@ uint32_t owm_feedback_k(const struct owm_feedback_config *config, uint32_t n);
  *  delta    [n] f32; read: local weights minus base weights.
  *  index    [k], value [k] with k = owm_feedback_k(); written.
  *  sparse   written: view over index and value.
- *  Returns: OWM_OK; OWM_E_ARG if a sum is NaN or infinite, or everything is 0 (nothing written);
- *           OWM_E_NOMEM. */
+ *  Returns: OWM_OK; OWM_E_ARG if a sum is NaN, infinite or too large to be sent, or everything is
+ *           0: then nothing is sent, and the residual holds every sum that is a number and what it
+ *           held before where the sum is none; OWM_E_NOMEM (nothing written). */
 OWM_MUST_USE owm_status owm_feedback_pick(struct owm_device *device,
                                           const struct owm_feedback_config *config, float *residual,
                                           const float *delta, uint32_t n, uint32_t *index,

@@ -1,37 +1,18 @@
-/* topk.c: residual += gradient, and the exact K largest magnitudes by radix selection.
+/* topk.c: the exact K largest magnitudes by radix selection, and all those above a bound.
  *
- * Finite floats compare like their bits without the sign. Three histograms of 11, 10 and 10 bits
- * narrow down the K-th largest pattern; one more pass writes the indices in order.
+ * Three histograms of 11, 10 and 10 bits narrow down the K-th largest pattern; one more pass writes
+ * the indices in order.
  */
-#include <math.h>
-#include <string.h>
-
+#include "kernels/check.h"
 #include "sparse_ref.h"
 
-#define MAGNITUDE_MASK UINT32_C(0x7fffffff)
-#define INFINITY_BITS  UINT32_C(0x7f800000)
-#define BINS_MAX       2048
+#define BINS_MAX 2048
 
-static uint32_t magnitude_bits(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits & MAGNITUDE_MASK;
-}
-
-static float decayed_sum(float residual, float decay, float gradient)
-{
-    /* fma(r, 1, g) is r + g; the compiler can vectorise the latter everywhere. */
-    return decay == 1.0f ? residual + gradient : fmaf(residual, decay, gradient);
-}
-
-static bool sums_are_finite(const struct owm_topk *op)
+static bool all_finite(const float *x, uint32_t n)
 {
     uint32_t largest = 0;
-    for (uint32_t i = 0; i < op->n; i++) {
-        uint32_t bits = magnitude_bits(decayed_sum(op->residual[i], op->decay, op->gradient[i]));
-        largest = bits > largest ? bits : largest;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
     return largest < INFINITY_BITS;
 }
 
@@ -43,7 +24,7 @@ static uint32_t narrow(const struct owm_topk *op, uint32_t prefix_mask, uint32_t
     uint32_t bins[BINS_MAX] = {0};
     uint32_t bin_mask = (1u << bits) - 1;
     for (uint32_t i = 0; i < op->n; i++) {
-        uint32_t x = magnitude_bits(op->residual[i]);
+        uint32_t x = magnitude_bits(op->x[i]);
         if ((x & prefix_mask) == prefix) bins[(x >> shift) & bin_mask]++;
     }
     uint32_t bin = bin_mask;
@@ -56,7 +37,7 @@ static uint32_t collect(const struct owm_topk *op, uint32_t threshold, uint32_t 
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < op->n; i++) {
-        uint32_t x = magnitude_bits(op->residual[i]);
+        uint32_t x = magnitude_bits(op->x[i]);
         if (x < threshold || x == 0) continue;
         if (x == threshold) {
             if (ties == 0) continue;
@@ -70,14 +51,28 @@ static uint32_t collect(const struct owm_topk *op, uint32_t threshold, uint32_t 
 owm_status ref_topk(struct owm_device *device, const struct owm_topk *op)
 {
     (void)device;
-    if (!op->residual || !op->gradient || !op->index || !op->count) return OWM_E_ARG;
-    if (op->n == 0 || op->k == 0 || op->k > op->n || !sums_are_finite(op)) return OWM_E_ARG;
-    for (uint32_t i = 0; i < op->n; i++)
-        op->residual[i] = decayed_sum(op->residual[i], op->decay, op->gradient[i]);
+    owm_status status = owm_check_topk(op);
+    if (status != OWM_OK) return status;
+    if (!all_finite(op->x, op->n)) return OWM_E_ARG;
     uint32_t wanted = op->k;
     uint32_t prefix = narrow(op, 0, 0, 20, 11, &wanted);
     prefix = narrow(op, 0x7ff00000u, prefix, 10, 10, &wanted);
     prefix = narrow(op, 0x7ffffc00u, prefix, 0, 10, &wanted);
     *op->count = collect(op, prefix, wanted);
     return OWM_OK;
+}
+
+owm_status ref_threshold(struct owm_device *device, const struct owm_threshold *op)
+{
+    (void)device;
+    owm_status status = owm_check_threshold(op);
+    if (status != OWM_OK) return status;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < op->n; i++) {
+        if (!(fabsf(op->x[i]) >= op->bound)) continue;
+        if (count < op->index_max) op->index[count] = i;
+        count++;
+    }
+    *op->count = count;
+    return count > op->index_max ? OWM_E_LIMIT : OWM_OK;
 }

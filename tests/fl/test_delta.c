@@ -165,7 +165,7 @@ static void a_wrong_header_field_has_its_own_reason(void **state)
         enum owm_delta_reason reason;
     } cases[] = {
         {0, 'X', OWM_DELTA_MAGIC},
-        {8, 2, OWM_DELTA_WRONG_VERSION},
+        {8, 1, OWM_DELTA_WRONG_VERSION},
         {10, 2, OWM_DELTA_VALUE_TYPE},
         {11, 1, OWM_DELTA_RESERVED},
         {13, 0, OWM_DELTA_BLOCK_SIZE},
@@ -284,6 +284,11 @@ static void a_signed_but_wrong_block_has_its_own_reason(void **state)
     check_raw(9, 2, 1, "\x07\0", 2, "\0\1\2", 3, OWM_DELTA_INT8, OWM_DELTA_INDEX_CODE);
     check_raw(9, 2, 1, "\x01\0", 2, "\0\1\2", 3, OWM_DELTA_INT8, OWM_DELTA_INDEX_CODE);
     check_raw(9, 2, 1, "\x03", 1, "\0\1\2", 3, OWM_DELTA_INT8, OWM_DELTA_INDEX_CODE);
+    /* 4100 coordinates are three groups; the middle one is empty and says -126 (0x82). */
+    check_raw(4100, 2, 0, "\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x10",
+              18, "\0\x82\0\1\2", 5, OWM_DELTA_INT8, OWM_DELTA_NONE);
+    check_raw(4100, 2, 0, "\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x10",
+              18, "\0\x81\0\1\2", 5, OWM_DELTA_INT8, OWM_DELTA_SCALE);
     /* bf16, high bytes first: NaN, infinity, denormal, and two values 2^60 apart. */
     check_raw(9, 1, 0, "\0", 1, "\x7f\xc0", 2, OWM_DELTA_BF16, OWM_DELTA_SCALE);
     check_raw(9, 1, 0, "\0", 1, "\x7f\x80", 2, OWM_DELTA_BF16, OWM_DELTA_SCALE);

@@ -1,12 +1,11 @@
-/* agg_gram.c: exact dot products of sparse vectors.
+/* sparse_gram.c: exact dot products of sparse vectors.
  *
  * Every value is an integer below 2^40 times the package's 2^exponent, so a product is below 2^80
  * and a sum over 2^32 coordinates fits 128 bits: no rounding until the last conversion, hence the
  * same result in any order.
  */
-#include <math.h>
-
 #include "base/pool.h"
+#include "kernels/check.h"
 #include "sparse_ref.h"
 
 static int64_t as_integer(float value, double inverse_scale)
@@ -48,8 +47,8 @@ static void gram_pairs(void *ctx, size_t begin, size_t end, unsigned worker)
 
 owm_status ref_sparse_gram(struct owm_device *device, const struct owm_sparse_gram *op)
 {
-    if (!op->gram || !op->package) return OWM_E_ARG;
-    if (op->count == 0 || op->count > OWM_SPARSE_PACKAGES_MAX) return OWM_E_ARG;
+    owm_status status = owm_check_sparse_gram(op);
+    if (status != OWM_OK) return status;
     size_t pairs = (size_t)op->count * (op->count + 1) / 2;
     owm_pool_for(device->pool, pairs, 1, gram_pairs, (void *)op);
     return OWM_OK;

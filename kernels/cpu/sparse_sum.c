@@ -1,12 +1,10 @@
-/* agg_sum.c: weighted sum of sparse vectors, and the server's step.
+/* sparse_sum.c: weighted sum of sparse vectors, one of them added, and the server's step.
  *
  * A coordinate belongs to one tile and sees the packages in the caller's order, so neither tiles
  * nor threads change a bit.
  */
-#include <math.h>
-#include <string.h>
-
 #include "base/pool.h"
+#include "kernels/check.h"
 #include "sparse_ref.h"
 
 #define TILE 65536 /* coordinates; 256 KiB of f32 stays in a core's cache */
@@ -42,9 +40,20 @@ static void sum_tile(void *ctx, size_t begin, size_t end, unsigned worker)
 
 owm_status ref_sparse_sum(struct owm_device *device, const struct owm_sparse_sum *op)
 {
-    if (!op->out || !op->package || !op->alpha) return OWM_E_ARG;
-    if (op->first >= op->last || op->count > OWM_SPARSE_PACKAGES_MAX) return OWM_E_ARG;
+    owm_status status = owm_check_sparse_sum(op);
+    if (status != OWM_OK) return status;
     owm_pool_for(device->pool, op->last - op->first, TILE, sum_tile, (void *)op);
+    return OWM_OK;
+}
+
+owm_status ref_scatter_add(struct owm_device *device, const struct owm_scatter_add *op)
+{
+    (void)device;
+    owm_status status = owm_check_scatter_add(op);
+    if (status != OWM_OK) return status;
+    const struct owm_sparse *x = op->package;
+    for (uint32_t i = 0; i < x->count; i++)
+        op->x[x->index[i]] = fmaf(op->alpha, x->value[i], op->x[x->index[i]]);
     return OWM_OK;
 }
 
@@ -64,8 +73,8 @@ static void apply_tile(void *ctx, size_t begin, size_t end, unsigned worker)
 
 owm_status ref_apply_update(struct owm_device *device, const struct owm_apply_update *op)
 {
-    if (!op->w || !op->u || op->n == 0) return OWM_E_ARG;
-    if (!isfinite(op->lr) || !isfinite(op->momentum)) return OWM_E_ARG;
+    owm_status status = owm_check_apply_update(op);
+    if (status != OWM_OK) return status;
     owm_pool_for(device->pool, op->n, TILE, apply_tile, (void *)op);
     return OWM_OK;
 }
