@@ -6,6 +6,10 @@
 #include "base/status.h"
 #include "kernels/ops.h"
 #include "kernels/sha256d.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 #include "kernels/sparse.h"
 
 OWM_MUST_USE owm_status owm_check_gemm(const struct owm_gemm *g);
@@ -33,4 +37,7 @@ OWM_MUST_USE owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a)
 OWM_MUST_USE owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a);
 OWM_MUST_USE owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

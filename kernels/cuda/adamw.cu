@@ -2,6 +2,7 @@
  * bias corrections are the same for all and come from the host, in double. */
 #include <math.h>
 
+#include "ops_cuda.h"
 #include "quad.cuh"
 
 #define THREADS 256
@@ -46,8 +47,8 @@ extern "C" owm_status gpu_adamw(struct owm_device *device, const struct owm_adam
     f.keep = (float)(1 - lr * (double)a->weight_decay);
     f.step = (float)(lr / (1 - pow(beta1, (double)a->step)));
     f.inverse_c = (float)(1 / sqrt(1 - pow(beta2, (double)a->step)));
-    bool wide = gpu_wide(a->params, 0) && gpu_wide(a->m, 0) && gpu_wide(a->v, 0)
-                && gpu_wide(a->grad, 0);
+    bool wide =
+        gpu_wide(a->params, 0) && gpu_wide(a->m, 0) && gpu_wide(a->v, 0) && gpu_wide(a->grad, 0);
     OWM_LAUNCH(adamw_kernel, gpu_flat_blocks(device, a->count, THREADS), THREADS, 0,
                gpu_stream(device), a->params, a->m, a->v, a->grad, a->count, wide, f);
     return gpu_launched();

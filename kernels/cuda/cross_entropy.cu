@@ -1,5 +1,6 @@
 /* cross_entropy.cu: softmax cross-entropy and its gradient. One block per row: one pass for the
  * maximum and the sum, one for the gradient, which may replace the logits. */
+#include "ops_cuda.h"
 #include "softmax_row.cuh"
 
 static __global__ void __launch_bounds__(1024)

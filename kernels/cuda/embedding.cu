@@ -3,6 +3,7 @@
  * Lookup: one block per row. Gradient: rows of the same token form a chain in the order of rows; a
  * warp per row looks for the next row of its token, 32 at a time; then the first of each chain
  * walks it with a block, each thread its columns. No atomics: the same bits on every run. */
+#include "ops_cuda.h"
 #include "quad.cuh"
 
 #define LINK_THREADS 256
@@ -31,8 +32,7 @@ extern "C" owm_status gpu_embedding(struct owm_device *device, const struct owm_
     return gpu_launched();
 }
 
-static __global__ void __launch_bounds__(LINK_THREADS)
-    clear_chains(uint8_t *follows, uint32_t rows)
+static __global__ void __launch_bounds__(LINK_THREADS) clear_chains(uint8_t *follows, uint32_t rows)
 {
     uint32_t r = blockIdx.x * LINK_THREADS + threadIdx.x;
     if (r < rows) follows[r] = 0;

@@ -1,6 +1,7 @@
 /* gemm.cu: matrix product in f32: tiles (gemm_tile.cuh), and for a few rows against the rows of b a
  * warp per column, since reading b once is then all the work there is. */
 #include "gemm_tile.cuh"
+#include "ops_cuda.h"
 
 #define FEW_THREADS  128
 #define FEW_ROWS_MAX 8
@@ -39,8 +40,8 @@ static void launch_few(struct owm_device *device, const gemm_out &out, const vie
                a, b);
 }
 
-static void few_rows(struct owm_device *device, const gemm_out &out, const view_deep &a,
-                     const view_deep &b)
+static owm_status few_rows(struct owm_device *device, const gemm_out &out, const view_deep &a,
+                           const view_deep &b)
 {
     if (out.m == 1)
         launch_few<1>(device, out, a, b);
@@ -50,6 +51,7 @@ static void few_rows(struct owm_device *device, const gemm_out &out, const view_
         launch_few<4>(device, out, a, b);
     else
         launch_few<FEW_ROWS_MAX>(device, out, a, b);
+    return gpu_launched();
 }
 
 extern "C" owm_status gpu_gemm(struct owm_device *device, const struct owm_gemm *g)
@@ -62,14 +64,12 @@ extern "C" owm_status gpu_gemm(struct owm_device *device, const struct owm_gemm 
     view_flat a_flat = {g->a, g->lda, g->m, a_deep.wide};
     view_flat b_flat = {g->b, g->ldb, g->n, b_deep.wide};
     if (!g->trans_a && g->trans_b && g->m <= FEW_ROWS_MAX)
-        few_rows(device, out, a_deep, b_deep);
-    else if (!g->trans_a && g->trans_b)
-        gemm_pick(device, out, a_deep, b_deep);
-    else if (!g->trans_a)
-        gemm_pick(device, out, a_deep, b_flat);
-    else if (g->trans_b)
-        gemm_pick(device, out, a_flat, b_deep);
-    else
-        gemm_pick(device, out, a_flat, b_flat);
-    return gpu_launched();
+        return few_rows(device, out, a_deep, b_deep);
+    status = gpu_blas_gemm(device, g);
+    if (status != OWM_E_UNSUPPORTED) return status;
+    if (!g->trans_a)
+        return g->trans_b ? gemm_pick(device, out, a_deep, b_deep)
+                          : gemm_pick(device, out, a_deep, b_flat);
+    return g->trans_b ? gemm_pick(device, out, a_flat, b_deep)
+                      : gemm_pick(device, out, a_flat, b_flat);
 }

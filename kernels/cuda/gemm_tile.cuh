@@ -2,11 +2,12 @@
  *
  * 256 threads own a tile of EDGE x EDGE results, EDGE = 64 * HALVES; each has 4 * HALVES rows and
  * as many columns of it, in 4 x 4 pieces 64 apart, so that the lanes of a warp read neighbouring
- * 16 bytes of shared memory. The depth goes by in slices of GEMM_DEPTH: while one slice is used, the
- * next is on its way into registers and then into the other of two buffers; one barrier per slice.
+ * 16 bytes of shared memory. The depth goes by in slices of GEMM_DEPTH: while one slice is used,
+ * the next is on its way into registers and then into the other of two buffers; one barrier per
+ * slice.
  *
- * Where the numbers come from is a view: rows whose depth lies side by side (view_deep), rows of the
- * depth (view_flat), or whatever else has `deep` and `quad`. */
+ * Where the numbers come from is a view: rows whose depth lies side by side (view_deep), rows of
+ * the depth (view_flat), or whatever else has `deep` and `quad`. */
 #ifndef OWM_KERNELS_CUDA_GEMM_TILE_CUH
 #define OWM_KERNELS_CUDA_GEMM_TILE_CUH
 
@@ -16,7 +17,10 @@
 #define GEMM_DEPTH   16
 #define GEMM_PAD     4 /* Floats after each row of a slice: rows begin in other banks. */
 
-/** A slice's buffer, in floats, and both of an operand's. */
+/** What the parts of a product whose depth is shared by blocks may take of the scratch memory. */
+#define GEMM_PARTS_BYTES ((uint64_t)16 << 20)
+
+/** A slice's buffer, in floats. */
 #define GEMM_SLICE(halves) (GEMM_DEPTH * (64 * (halves) + GEMM_PAD))
 
 static __device__ __forceinline__ gpu_quad gemm_nothing()
@@ -51,7 +55,8 @@ struct view_flat {
     }
 };
 
-/** gemm_fetch: this thread's part of a slice, items first .., depths from `depth` to below `end`. */
+/** gemm_fetch: this thread's part of a slice, items first .., depths from `depth` to below `end`.
+ */
 template <int HALVES, typename View>
 static __device__ __forceinline__ void gemm_fetch(gpu_quad (&held)[HALVES], const View &view,
                                                   uint32_t first, uint32_t depth, uint32_t end)
@@ -75,8 +80,8 @@ static __device__ __forceinline__ void gemm_keep(Shared &slice, unsigned base,
 #pragma unroll
     for (int l = 0; l < HALVES; l++) {
         unsigned i = threadIdx.x + l * GEMM_THREADS;
-        unsigned at = View::deep ? i % 4 * 4 * row + i / 4
-                                 : i / (16 * HALVES) * row + i % (16 * HALVES) * 4;
+        unsigned at =
+            View::deep ? i % 4 * 4 * row + i / 4 : i / (16 * HALVES) * row + i % (16 * HALVES) * 4;
         if (View::deep)
             for (int j = 0; j < 4; j++) slice[base + at + j * row] = held[l].v[j];
         else
@@ -177,8 +182,7 @@ static __device__ __forceinline__ void gemm_write(const float (&sum)[4 * HALVES]
 
 /** Block (x, y, z): columns, rows, part of the depth. */
 template <int HALVES, typename A, typename B>
-static __global__ void __launch_bounds__(GEMM_THREADS, HALVES == 2 ? 1 : 2)
-    gemm_kernel(gemm_out out, A a, B b)
+static __global__ void __launch_bounds__(GEMM_THREADS) gemm_kernel(gemm_out out, A a, B b)
 {
     float sum[4 * HALVES][4 * HALVES];
     uint32_t row = blockIdx.y * 64 * HALVES, col = blockIdx.x * 64 * HALVES;
@@ -201,50 +205,49 @@ static __global__ void __launch_bounds__(GEMM_THREADS)
     *to = accumulate ? *to + sum : sum;
 }
 
-/** gemm_splits: into how many parts to cut the depth so that the device is full; 1 if the tiles
- *  fill it, or there is no room for the parts. */
-static inline uint32_t gemm_splits(struct owm_device *device, uint64_t tiles, const gemm_out *out)
+/** gemm_splits: into how many parts to cut the depth so that the device is full: 1 if the tiles
+ *  fill it. It depends on nothing that may differ between two runs on one device. */
+static inline uint32_t gemm_splits(struct owm_device *device, uint64_t tiles, const gemm_out &out)
 {
     uint64_t splits = (uint64_t)gpu_of(device)->processors * 2 / tiles;
-    uint64_t most = out->k / (4 * GEMM_DEPTH), one = (uint64_t)out->m * out->n * sizeof(float);
+    uint64_t most = out.k / (4 * GEMM_DEPTH), one = (uint64_t)out.m * out.n * sizeof(float);
     if (splits > most) splits = most;
-    if (splits > 64) splits = 64;
-    if (splits > gpu_of(device)->scratch_bytes / one) splits = gpu_of(device)->scratch_bytes / one;
+    if (splits > GEMM_PARTS_BYTES / one) splits = GEMM_PARTS_BYTES / one;
     return splits > 1 ? (uint32_t)splits : 1;
 }
 
-/** gemm_launch: the whole product. */
+/** gemm_launch: the whole product. Returns: OWM_OK; OWM_E_LIMIT; OWM_E_DEVICE. */
 template <int HALVES, typename A, typename B>
-static void gemm_launch(struct owm_device *device, gemm_out out, const A &a, const B &b)
+static owm_status gemm_launch(struct owm_device *device, gemm_out out, const A &a, const B &b)
 {
-    cudaStream_t stream = gpu_stream(device);
     gemm_out direct = out;
     dim3 grid(gpu_blocks(out.n, 64 * HALVES), gpu_blocks(out.m, 64 * HALVES));
-    uint32_t splits = gemm_splits(device, (uint64_t)grid.x * grid.y, &out);
+    uint32_t splits = gemm_splits(device, (uint64_t)grid.x * grid.y, out);
     uint32_t slices = (out.k + GEMM_DEPTH - 1) / GEMM_DEPTH;
     out.split_depth = (slices + splits - 1) / splits * GEMM_DEPTH;
     grid.z = splits = gpu_blocks(out.k, out.split_depth);
     if (splits > 1) {
         out.c = (float *)gpu_scratch(device, (size_t)splits * out.m * out.n * sizeof(float));
+        if (!out.c) return OWM_E_LIMIT;
         out.stride = out.n;
         out.accumulate = false;
         out.wide = gpu_wide(out.c, out.n);
     }
+    cudaStream_t stream = gpu_stream(device);
     OWM_LAUNCH((gemm_kernel<HALVES, A, B>), grid, GEMM_THREADS, 0, stream, out, a, b);
     if (splits > 1)
         OWM_LAUNCH(gemm_join, gpu_blocks((uint64_t)out.m * out.n, GEMM_THREADS), GEMM_THREADS, 0,
                    stream, direct.c, out.c, splits, out.m, out.n, direct.stride, direct.accumulate);
+    return gpu_launched();
 }
 
 /** gemm_pick: tiles of 128 where they fill the device, of 64 where they would leave it idle. */
 template <typename A, typename B>
-static void gemm_pick(struct owm_device *device, const gemm_out &out, const A &a, const B &b)
+static owm_status gemm_pick(struct owm_device *device, const gemm_out &out, const A &a, const B &b)
 {
     uint64_t tiles = (uint64_t)gpu_blocks(out.m, 128) * gpu_blocks(out.n, 128);
-    if (tiles >= (uint64_t)gpu_of(device)->processors)
-        gemm_launch<2>(device, out, a, b);
-    else
-        gemm_launch<1>(device, out, a, b);
+    if (tiles >= (uint64_t)gpu_of(device)->processors) return gemm_launch<2>(device, out, a, b);
+    return gemm_launch<1>(device, out, a, b);
 }
 
 #endif

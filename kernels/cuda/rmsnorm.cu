@@ -3,6 +3,7 @@
  * One block per row; a row is read twice, the second time from the cache. The gradient of the
  * weight is a sum over rows: blocks of PART_COLS columns sum PARTS_MAX parts of the rows apart, and
  * the parts are added in order, so that the bits do not depend on who was first. */
+#include "ops_cuda.h"
 #include "quad.cuh"
 
 #define PARTS_MAX 64

@@ -1,5 +1,6 @@
 /* rope.cu: rotary positions in place. One block per row; a thread takes pairs. */
 #include "gpu.cuh"
+#include "ops_cuda.h"
 
 #define THREADS 256
 

@@ -1,4 +1,5 @@
 /* softmax.cu: softmax of rows. One block per row. */
+#include "ops_cuda.h"
 #include "softmax_row.cuh"
 
 static __global__ void __launch_bounds__(1024)

@@ -7,4 +7,5 @@
 set(gpu_host_sources
   backend_cuda.c gpu_device.c gpu_memory.c gpu_blas.c gpu_sum.c)
 set(gpu_exact_sources)
-set(gpu_fast_sources)
+set(gpu_fast_sources
+  adamw.cu cross_entropy.cu embedding.cu gemm.cu rmsnorm.cu rope.cu swiglu.cu vector.cu)

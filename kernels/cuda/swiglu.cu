@@ -1,6 +1,7 @@
 /* swiglu.cu: gated unit and its gradient. A block takes 4 * THREADS columns of one row; a thread
  * reads the gate and up of its quad before it writes, so that the gradient may replace its input.
  */
+#include "ops_cuda.h"
 #include "quad.cuh"
 
 #define THREADS 128

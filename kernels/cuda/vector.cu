@@ -3,6 +3,7 @@
  * sum_squares: OWM_AGG_LANES threads take one chunk, a lane each; they meet in halves by shuffles.
  * The chunks' sums, in scratch, are added in order by one thread: a chain of additions cannot be
  * shared, but it is one addition per 4096 numbers. */
+#include "ops_cuda.h"
 #include "quad.cuh"
 
 #define THREADS     256
