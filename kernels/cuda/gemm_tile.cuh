@@ -182,7 +182,8 @@ static __device__ __forceinline__ void gemm_write(const float (&sum)[4 * HALVES]
 
 /** Block (x, y, z): columns, rows, part of the depth. */
 template <int HALVES, typename A, typename B>
-static __global__ void __launch_bounds__(GEMM_THREADS) gemm_kernel(gemm_out out, A a, B b)
+static __global__ void __launch_bounds__(GEMM_THREADS, HALVES == 2 ? 1 : 2)
+    gemm_kernel(gemm_out out, A a, B b)
 {
     float sum[4 * HALVES][4 * HALVES];
     uint32_t row = blockIdx.y * 64 * HALVES, col = blockIdx.x * 64 * HALVES;
