@@ -167,6 +167,39 @@ owm_status owm_check_apply_update(const struct owm_apply_update *a)
     return ok_if(a->w && a->u && a->n && isfinite(a->lr) && isfinite(a->momentum));
 }
 
+static bool vectors_given(const float *const *x, uint32_t count)
+{
+    if (!x || !count || count > OWM_AGG_VECTORS_MAX) return false;
+    for (uint32_t p = 0; p < count; p++)
+        if (!x[p]) return false;
+    return true;
+}
+
+owm_status owm_check_weighted_sum(const struct owm_weighted_sum *a)
+{
+    if (!a->out || !a->alpha || !a->n || !vectors_given(a->x, a->count)) return OWM_E_ARG;
+    for (uint32_t p = 0; p < a->count; p++)
+        if (!isfinite(a->alpha[p])) return OWM_E_ARG;
+    return OWM_OK;
+}
+
+owm_status owm_check_trimmed_mean(const struct owm_trimmed_mean *a)
+{
+    bool good = a->out && a->n && vectors_given(a->x, a->count) && (uint64_t)2 * a->trim < a->count;
+    for (uint32_t p = 0; good && p < a->count; p++) good = a->x[p] != a->out;
+    return ok_if(good);
+}
+
+owm_status owm_check_gram(const struct owm_gram *a)
+{
+    return ok_if(a->gram && a->n && vectors_given(a->x, a->count));
+}
+
+owm_status owm_check_clip(const struct owm_clip *a)
+{
+    return ok_if(a->x && a->norm && a->n && a->max_norm > 0);
+}
+
 owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a)
 {
     return ok_if(a->hit && a->hit_max && a->found && a->midstate && a->midstates

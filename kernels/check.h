@@ -4,6 +4,7 @@
 #define OWM_KERNELS_CHECK_H
 
 #include "base/status.h"
+#include "kernels/agg.h"
 #include "kernels/ops.h"
 #include "kernels/sha256d.h"
 
@@ -33,6 +34,10 @@ OWM_MUST_USE owm_status owm_check_scatter_add(const struct owm_scatter_add *a);
 OWM_MUST_USE owm_status owm_check_sparse_sum(const struct owm_sparse_sum *a);
 OWM_MUST_USE owm_status owm_check_sparse_gram(const struct owm_sparse_gram *a);
 OWM_MUST_USE owm_status owm_check_apply_update(const struct owm_apply_update *a);
+OWM_MUST_USE owm_status owm_check_weighted_sum(const struct owm_weighted_sum *a);
+OWM_MUST_USE owm_status owm_check_trimmed_mean(const struct owm_trimmed_mean *a);
+OWM_MUST_USE owm_status owm_check_gram(const struct owm_gram *a);
+OWM_MUST_USE owm_status owm_check_clip(const struct owm_clip *a);
 OWM_MUST_USE owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a);
 OWM_MUST_USE owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a);
 OWM_MUST_USE owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a);

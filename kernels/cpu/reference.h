@@ -20,5 +20,9 @@ owm_status ref_cross_entropy(struct owm_device *, const struct owm_cross_entropy
 owm_status ref_adamw(struct owm_device *, const struct owm_adamw *);
 owm_status ref_add(struct owm_device *, float *out, const float *a, const float *b, size_t count);
 owm_status ref_sum_squares(struct owm_device *, double *sum, const float *x, size_t count);
+owm_status ref_weighted_sum(struct owm_device *, const struct owm_weighted_sum *);
+owm_status ref_trimmed_mean(struct owm_device *, const struct owm_trimmed_mean *);
+owm_status ref_gram(struct owm_device *, const struct owm_gram *);
+owm_status ref_clip(struct owm_device *, const struct owm_clip *);
 
 #endif

@@ -1,4 +1,5 @@
 /* table.c: what the cpu backend does with this instruction set. */
+#include "kernels/cpu/reference.h"
 #include "kernels/cpu/sha256d_path.h"
 #include "kernels/cpu/sparse_ref.h"
 #include "simd.h"
@@ -28,7 +29,11 @@ const struct owm_backend SIMD(cpu_table) = {
     .cross_entropy = SIMD(cross_entropy),
     .adamw = SIMD(adamw),
     .add = SIMD(add),
-    .sum_squares = SIMD(sum_squares),
+    .sum_squares = ref_sum_squares,
+    .weighted_sum = ref_weighted_sum,
+    .trimmed_mean = ref_trimmed_mean,
+    .gram = ref_gram,
+    .clip = ref_clip,
     .topk = ref_topk,
     .threshold = ref_threshold,
     .feedback = ref_feedback,
