@@ -21,6 +21,33 @@ owm_status owm_check_gemm(const struct owm_gemm *g)
                  && g->lda >= (g->trans_a ? g->m : g->k) && g->ldb >= (g->trans_b ? g->k : g->n));
 }
 
+size_t owm_source_row_bytes(enum owm_format format, uint32_t cols)
+{
+    if (!cols || cols > OWM_LINEAR_COLS_MAX) return 0;
+    if (format == OWM_FORMAT_BF16) return (size_t)cols * 2;
+    if (cols % OWM_BLOCK_WEIGHTS) return 0;
+    size_t blocks = cols / OWM_BLOCK_WEIGHTS;
+    if (format == OWM_FORMAT_Q8_0) return blocks * OWM_BLOCK_BYTES_Q8_0;
+    return format == OWM_FORMAT_Q4_0 ? blocks * OWM_BLOCK_BYTES_Q4_0 : 0;
+}
+
+owm_status owm_check_pack(const struct owm_pack *a)
+{
+    return ok_if(a->packed && a->source && a->rows && owm_source_row_bytes(a->format, a->cols));
+}
+
+owm_status owm_check_linear(const struct owm_linear *a)
+{
+    return ok_if(a->y && a->x && a->weights && a->m && a->n && a->ldy >= a->n && a->ldx >= a->k
+                 && owm_source_row_bytes(a->format, a->k));
+}
+
+owm_status owm_check_linear_bwd(const struct owm_linear_bwd *a)
+{
+    return ok_if(a->dx && a->dy && a->weights && a->m && a->n && a->lddx >= a->k && a->lddy >= a->n
+                 && owm_source_row_bytes(a->format, a->k));
+}
+
 owm_status owm_check_rmsnorm(const struct owm_rmsnorm *a)
 {
     return ok_if(a->out && a->x && a->weight && a->rows && a->cols && a->eps >= 0);

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "kernels/agg.h"
+#include "kernels/linear.h"
 #include "kernels/ops.h"
 #include "kernels/sha256d.h"
 
@@ -13,7 +14,14 @@ extern "C" {
 #endif
 #include "kernels/sparse.h"
 
+/** owm_source_row_bytes: bytes of one row of `cols` weights as files have it; 0 where no backend
+ *  packs such a row (packed_bytes in linear.h). */
+size_t owm_source_row_bytes(enum owm_format format, uint32_t cols);
+
 OWM_MUST_USE owm_status owm_check_gemm(const struct owm_gemm *g);
+OWM_MUST_USE owm_status owm_check_pack(const struct owm_pack *a);
+OWM_MUST_USE owm_status owm_check_linear(const struct owm_linear *a);
+OWM_MUST_USE owm_status owm_check_linear_bwd(const struct owm_linear_bwd *a);
 OWM_MUST_USE owm_status owm_check_rmsnorm(const struct owm_rmsnorm *a);
 OWM_MUST_USE owm_status owm_check_rmsnorm_bwd(const struct owm_rmsnorm_bwd *a);
 OWM_MUST_USE owm_status owm_check_rope(const struct owm_rope *a);

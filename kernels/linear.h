@@ -21,8 +21,12 @@ enum owm_format { OWM_FORMAT_BF16, OWM_FORMAT_Q8_0, OWM_FORMAT_Q4_0, OWM_FORMATS
 #define OWM_BLOCK_BYTES_Q8_0 34
 #define OWM_BLOCK_BYTES_Q4_0 18
 
+/** Most columns of a packed matrix: what bounds the work space for activations. */
+#define OWM_LINEAR_COLS_MAX 65536
+
 /** packed_bytes (no struct): bytes of device memory that pack() fills for N rows of K; 0 for an
- *  unknown format, a zero size, or K that is no multiple of 32 in Q8_0 and Q4_0. */
+ *  unknown format, a zero size, K above OWM_LINEAR_COLS_MAX, or K that is no multiple of 32 in Q8_0
+ *  and Q4_0. */
 
 /** pack: bring a weight matrix into the backend's own layout. Synchronous; not for the hot path.
  *
@@ -38,12 +42,15 @@ struct owm_pack {
 
 /** linear: y = x W^T, plus what y held when `accumulate`.
  *
- *  y  [M][N] f32, stride ldy; written (read too when accumulate).   x  [M][K] f32, stride ldx.
+ *  y  [M][N] f32, stride ldy; written (read too when accumulate).
+ *  x  [M][K] f32, stride ldx, finite; does not overlap y.
  *  weights  as pack() left them, with the same format, N and K.
- *  BF16: x is rounded to bfloat16 (nearest even) first; products and sums are f32.
+ *  BF16: x is rounded to bfloat16 (nearest even) first; products and sums are f32. Subnormal values
+ *     may count as 0 (processors' dot products do that).
  *  Q8_0, Q4_0: each group of 32 of x is rounded to q = rint(x * (127 / max|x|)) with the scale
  *     max|x| / 127 first (both f32; q = 0 where the group is 0, or so small that 127 / max|x| is
  *     infinite); sums inside a group are exact integers, across groups f32.
+ *  Returns: OWM_OK; OWM_E_ARG also where packed_bytes is 0; OWM_E_DEVICE.
  *  Exact: the same bits on every run of one backend; within 1e-5 of the reference, which rounds x
  *     alike, relative to the sum of magnitudes. */
 struct owm_linear {
@@ -58,9 +65,10 @@ struct owm_linear {
 /** linear_bwd: the gradient of the input: dx = dy W, plus what dx held when `accumulate`. The
  *  weights stay as they are (LoRA on a quantised base): there is no gradient for them.
  *
- *  dx  [M][K] f32, stride lddx; written.   dy  [M][N] f32, stride lddy.   weights: as in linear;
- *  they are widened to f32 exactly (BF16, Q8_0, Q4_0), dy may be rounded to bfloat16.
- *  Exact: as linear, within 1e-2 of the reference (which does not round dy). */
+ *  dx  [M][K] f32, stride lddx; written.   dy  [M][N] f32, stride lddy; does not overlap dx.
+ *  weights  as in linear. Both dy and the widened weights may be rounded to bfloat16.
+ *  Returns: as linear.
+ *  Exact: as linear, within 1e-2 of the reference, which rounds neither. */
 struct owm_linear_bwd {
     float *dx;
     const float *dy;

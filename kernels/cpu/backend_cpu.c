@@ -5,6 +5,7 @@
 
 #include "base/pool.h"
 #include "cpu.h"
+#include "linear_path.h"
 #include "reference.h"
 #include "sha256d_path.h"
 #include "sparse_ref.h"
@@ -60,13 +61,15 @@ static owm_status map_work_space(struct cpu_device *cpu)
 {
     size_t pack = (size_t)CPU_PACK_DEPTH * CPU_PACK_COLS;
     size_t partials = (size_t)CPU_PARTS * OWM_NORM_COLS_MAX;
-    cpu->mapped_bytes = (pack + partials + cpu->workers * CPU_SCRATCH_FLOATS) * sizeof(float);
+    cpu->mapped_bytes =
+        (pack + partials + cpu->workers * CPU_SCRATCH_FLOATS) * sizeof(float) + LINEAR_X_BYTES;
     void *mem = mmap(NULL, cpu->mapped_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED) return OWM_E_NOMEM;
     cpu->pack = mem;
     cpu->partials = cpu->pack + pack;
     cpu->scratch = cpu->partials + partials;
+    cpu->linear_x = (uint8_t *)(cpu->scratch + cpu->workers * CPU_SCRATCH_FLOATS);
     return OWM_OK;
 }
 
@@ -80,6 +83,7 @@ static owm_status open_table(struct owm_device **device, const struct owm_device
     if (!cpu) return owm_fail(error, OWM_E_NOMEM, "no memory for a %s device", table->name);
     cpu->base = (struct owm_device){.backend = table, .pool = config->pool};
     cpu->sha256d = sha256d_path_best(config->isa);
+    cpu->linear = linear_path_best(config->isa);
     cpu->workers = config->pool ? owm_pool_threads(config->pool) : 1;
     if (map_work_space(cpu) != OWM_OK) {
         (void)owm_fail(error, OWM_E_NOMEM, "no memory for the work space of %u threads (%zu bytes)",
@@ -174,6 +178,10 @@ const struct owm_backend owm_backend_reference = {
     .mem_zero = cpu_mem_zero,
     .sync = cpu_sync,
     .gemm = ref_gemm,
+    .packed_bytes = ref_packed_bytes,
+    .pack = ref_pack,
+    .linear = ref_linear,
+    .linear_bwd = ref_linear_bwd,
     .rmsnorm = ref_rmsnorm,
     .rmsnorm_bwd = ref_rmsnorm_bwd,
     .rope = ref_rope,

@@ -16,12 +16,15 @@
 #define CPU_SCRATCH_FLOATS                                                                         \
     ((size_t)4 * (OWM_ATTENTION_TIME_MAX + 64) * (OWM_ATTENTION_DIM_MAX + 32))
 
+struct linear_path;
 struct sha256d_path;
 
 struct cpu_device {
     struct owm_device base;
     unsigned workers;
     const struct sha256d_path *sha256d; /* The fastest that the instruction set allows. */
+    const struct linear_path *linear;   /* As sha256d. */
+    uint8_t *linear_x;                  /* LINEAR_X_BYTES (linear_path.h): prepared activations. */
     float *pack;     /* [CPU_PACK_DEPTH][CPU_PACK_COLS], shared by the workers. */
     float *partials; /* [CPU_PARTS][OWM_NORM_COLS_MAX] */
     float *scratch;  /* [workers][CPU_SCRATCH_FLOATS] */

@@ -1,5 +1,6 @@
 /* table.c: what the cpu backend does with this instruction set. */
 #include "kernels/cpu/reference.h"
+#include "kernels/cpu/linear_path.h"
 #include "kernels/cpu/sha256d_path.h"
 #include "kernels/cpu/sparse_ref.h"
 #include "simd.h"
@@ -16,6 +17,9 @@ const struct owm_backend SIMD(cpu_table) = {
     .mem_zero = cpu_mem_zero,
     .sync = cpu_sync,
     .gemm = SIMD(gemm),
+    .packed_bytes = cpu_packed_bytes,
+    .pack = cpu_pack,
+    .linear = cpu_linear,
     .rmsnorm = SIMD(rmsnorm),
     .rmsnorm_bwd = SIMD(rmsnorm_bwd),
     .rope = SIMD(rope),
