@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include <math.h>
+
 static owm_status ok_if(bool good)
 {
     return good ? OWM_OK : OWM_E_ARG;
@@ -225,6 +227,60 @@ owm_status owm_check_gram(const struct owm_gram *a)
 owm_status owm_check_clip(const struct owm_clip *a)
 {
     return ok_if(a->x && a->norm && a->n && a->max_norm > 0);
+}
+
+static bool good_cache(const struct owm_kv_cache *c)
+{
+    return c->k && c->v && c->pages && c->kv_heads && c->head_dim;
+}
+
+owm_status owm_check_kv_put(const struct owm_kv_put *a)
+{
+    bool good = good_cache(&a->cache) && a->k && a->v && a->slot && a->rows
+                && a->stride >= (uint64_t)a->cache.kv_heads * a->cache.head_dim;
+    for (uint32_t r = 0; good && r < a->rows; r++)
+        good = a->slot[r] / OWM_PAGE_TOKENS < a->cache.pages;
+    return ok_if(good);
+}
+
+/* Rows of one sequence mostly follow each other: what one has looked at, the next does not. */
+static bool good_rows(const struct owm_attention_paged *a)
+{
+    uint32_t checked = 0;
+    for (uint32_t r = 0; r < a->rows; r++) {
+        uint32_t sequence = a->sequence[r], last = a->position[r] / OWM_PAGE_TOKENS;
+        if (sequence >= a->sequences || last >= a->pages_each) return false;
+        if (r == 0 || sequence != a->sequence[r - 1]) checked = 0;
+        const uint32_t *page = a->page + (size_t)sequence * a->pages_each;
+        for (; checked <= last; checked++)
+            if (page[checked] >= a->cache.pages) return false;
+    }
+    return true;
+}
+
+owm_status owm_check_attention_paged(const struct owm_attention_paged *a)
+{
+    uint32_t kv_heads = a->cache.kv_heads, head_dim = a->cache.head_dim;
+    bool good = good_cache(&a->cache) && a->out && a->q && a->page && a->sequence && a->position
+                && a->rows && a->heads && a->heads % kv_heads == 0 && a->sequences && a->pages_each
+                && a->stride >= (uint64_t)a->heads * head_dim;
+    if (!good) return OWM_E_ARG;
+    if (head_dim > OWM_ATTENTION_DIM_MAX || a->rows > OWM_PAGED_ROWS_MAX) return OWM_E_LIMIT;
+    return ok_if(good_rows(a));
+}
+
+owm_status owm_check_softmax(const struct owm_softmax *a)
+{
+    return ok_if(a->out && a->x && a->rows && a->cols && isfinite(a->scale));
+}
+
+owm_status owm_check_sample(const struct owm_sample *a)
+{
+    bool good = a->token && a->logits && a->uniform && a->rows && a->vocab
+                && isfinite(a->temperature) && a->temperature >= 0 && a->top_p > 0 && a->top_p <= 1;
+    for (uint32_t r = 0; good && r < a->rows; r++) good = a->uniform[r] >= 0 && a->uniform[r] < 1;
+    if (!good) return OWM_E_ARG;
+    return a->vocab <= OWM_SAMPLE_VOCAB_MAX ? OWM_OK : OWM_E_LIMIT;
 }
 
 owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a)

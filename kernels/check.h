@@ -5,14 +5,15 @@
 
 #include "base/status.h"
 #include "kernels/agg.h"
+#include "kernels/decode.h"
 #include "kernels/linear.h"
 #include "kernels/ops.h"
 #include "kernels/sha256d.h"
+#include "kernels/sparse.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-#include "kernels/sparse.h"
 
 /** owm_source_row_bytes: bytes of one row of `cols` weights as files have it; 0 where no backend
  *  packs such a row (packed_bytes in linear.h). */
@@ -46,6 +47,10 @@ OWM_MUST_USE owm_status owm_check_weighted_sum(const struct owm_weighted_sum *a)
 OWM_MUST_USE owm_status owm_check_trimmed_mean(const struct owm_trimmed_mean *a);
 OWM_MUST_USE owm_status owm_check_gram(const struct owm_gram *a);
 OWM_MUST_USE owm_status owm_check_clip(const struct owm_clip *a);
+OWM_MUST_USE owm_status owm_check_kv_put(const struct owm_kv_put *a);
+OWM_MUST_USE owm_status owm_check_attention_paged(const struct owm_attention_paged *a);
+OWM_MUST_USE owm_status owm_check_softmax(const struct owm_softmax *a);
+OWM_MUST_USE owm_status owm_check_sample(const struct owm_sample *a);
 OWM_MUST_USE owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a);
 OWM_MUST_USE owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a);
 OWM_MUST_USE owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a);

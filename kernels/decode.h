@@ -34,7 +34,8 @@ struct owm_kv_put {
  *  scale 1/sqrt(E). Prefill (many rows of a sequence) and decode (one) may share a call.
  *
  *  out  [R][H*E]; written.   q  [R][H*E], stride `stride`.
- *  page      [S][pages_each], host: the pages of each sequence in order of its positions.
+ *  page      [S][pages_each], host: the pages of each sequence in order of its positions; of a
+ *            sequence only those up to its largest position in the call are looked at.
  *  sequence  [R], host, below S.   position  [R], host, below pages_each * 16.
  *  Limits: E <= OWM_ATTENTION_DIM_MAX, R <= OWM_PAGED_ROWS_MAX.
  *  Returns: OWM_OK; OWM_E_ARG also for a page, sequence or position out of range; OWM_E_LIMIT. */
@@ -47,7 +48,8 @@ struct owm_attention_paged {
 };
 #define OWM_PAGED_ROWS_MAX 65536
 
-/** softmax: out[r] = softmax(x[r] * scale). out may be x. out, x  [R][C]. scale finite. */
+/** softmax: out[r] = softmax(x[r] * scale). out may be x. out, x  [R][C].
+ *  Returns: OWM_OK; OWM_E_ARG also for a scale that is not finite; OWM_E_DEVICE. */
 struct owm_softmax {
     float *out;
     const float *x;
@@ -63,13 +65,16 @@ struct owm_softmax {
  *  of them (0: all), of those the shortest prefix whose share of their mass is >= top_p, and of
  *  those the first whose running sum exceeds uniform times the prefix's mass (the last, if rounding
  *  leaves none). Synchronous.
+ *  Limit: V <= OWM_SAMPLE_VOCAB_MAX.
  *  Exact: the token of the reference, unless `uniform` or top_p is within 1e-5 of a border.
- *  Returns: OWM_OK; OWM_E_ARG also for temperature < 0 or not finite, top_p outside (0, 1]. */
+ *  Returns: OWM_OK; OWM_E_ARG also for temperature < 0 or not finite, top_p outside (0, 1], a
+ *           uniform outside [0, 1); OWM_E_LIMIT; OWM_E_DEVICE. */
 struct owm_sample {
     uint32_t *token;
     const float *logits, *uniform;
     uint32_t rows, vocab, top_k;
     float temperature, top_p;
 };
+#define OWM_SAMPLE_VOCAB_MAX 524288
 
 #endif

@@ -24,5 +24,9 @@ owm_status ref_weighted_sum(struct owm_device *, const struct owm_weighted_sum *
 owm_status ref_trimmed_mean(struct owm_device *, const struct owm_trimmed_mean *);
 owm_status ref_gram(struct owm_device *, const struct owm_gram *);
 owm_status ref_clip(struct owm_device *, const struct owm_clip *);
+owm_status ref_kv_put(struct owm_device *, const struct owm_kv_put *);
+owm_status ref_attention_paged(struct owm_device *, const struct owm_attention_paged *);
+owm_status ref_softmax(struct owm_device *, const struct owm_softmax *);
+owm_status ref_sample(struct owm_device *, const struct owm_sample *);
 
 #endif
