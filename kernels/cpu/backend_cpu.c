@@ -73,6 +73,22 @@ static owm_status map_work_space(struct cpu_device *cpu)
     return OWM_OK;
 }
 
+void *cpu_arena(struct cpu_device *cpu, size_t bytes)
+{
+    const size_t step = (size_t)1 << 21;
+    if (bytes <= cpu->arena_bytes) return cpu->arena;
+    if (cpu->arena) (void)munmap(cpu->arena, cpu->arena_bytes);
+    cpu->arena = NULL;
+    cpu->arena_bytes = 0;
+    bytes = (bytes + step - 1) & ~(step - 1);
+    void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mem == MAP_FAILED) return NULL;
+    cpu->arena = mem;
+    cpu->arena_bytes = bytes;
+    return mem;
+}
+
 static owm_status open_table(struct owm_device **device, const struct owm_device_config *config,
                              const struct owm_backend *table, struct owm_error *error)
 {
@@ -118,6 +134,7 @@ void cpu_close(struct owm_device *device)
     if (!device) return;
     struct cpu_device *cpu = cpu_of(device);
     (void)munmap(cpu->pack, cpu->mapped_bytes);
+    if (cpu->arena) (void)munmap(cpu->arena, cpu->arena_bytes);
     free(cpu);
 }
 

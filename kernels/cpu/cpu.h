@@ -29,6 +29,8 @@ struct cpu_device {
     float *partials; /* [CPU_PARTS][OWM_NORM_COLS_MAX] */
     float *scratch;  /* [workers][CPU_SCRATCH_FLOATS] */
     size_t mapped_bytes;
+    void *arena; /* See cpu_arena. */
+    size_t arena_bytes;
 };
 
 static inline struct cpu_device *cpu_of(struct owm_device *device)
@@ -40,6 +42,10 @@ static inline float *cpu_scratch(struct cpu_device *cpu, unsigned worker)
 {
     return cpu->scratch + worker * CPU_SCRATCH_FLOATS;
 }
+
+/** cpu_arena: work space whose size depends on the vectors: mapped at the first op that wants so
+ *  much, kept for the next one, 64-byte aligned, with whatever is left in it. NULL: no memory. */
+void *cpu_arena(struct cpu_device *cpu, size_t bytes);
 
 /* Shared by the tables. */
 int cpu_device_count(void);

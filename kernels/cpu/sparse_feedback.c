@@ -33,7 +33,7 @@ owm_status ref_feedback(struct owm_device *device, const struct owm_feedback_ste
     *op->floor_exponent = owm_quant_floor(top);
     for (uint32_t i = 0; i < *op->count; i++) op->value[i] = op->residual[op->index[i]];
     if (*op->count == 0) {
-        if (op->exponent) /* All is 0: quantise takes no empty vector. */
+        if (op->quant == OWM_QUANT_I8) /* All is 0: quantise takes no empty vector. */
             memset(op->exponent, OWM_QUANT_EXPONENT_MIN,
                    ((size_t)op->n + OWM_QUANT_GROUP - 1) / OWM_QUANT_GROUP);
         return OWM_OK;

@@ -3,7 +3,7 @@
 #include "kernels/cpu/linear_path.h"
 #include "kernels/cpu/sha256d_path.h"
 #include "kernels/cpu/sparse_ref.h"
-#include "simd.h"
+#include "select.h"
 
 const struct owm_backend SIMD(cpu_table) = {
     .name = "cpu",
@@ -42,9 +42,9 @@ const struct owm_backend SIMD(cpu_table) = {
     .attention_paged = ref_attention_paged,
     .softmax = ref_softmax,
     .sample = ref_sample,
-    .topk = ref_topk,
-    .threshold = ref_threshold,
-    .feedback = ref_feedback,
+    .topk = SIMD(topk),
+    .threshold = SIMD(threshold),
+    .feedback = SIMD(feedback),
     .quantise = ref_quantise,
     .scatter_add = ref_scatter_add,
     .sparse_sum = ref_sparse_sum,

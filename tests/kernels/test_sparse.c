@@ -1,0 +1,336 @@
+/* test_sparse.c: the ops of sparse.h against their plain-C reference, to the bit.
+ *
+ * In each instruction set that this machine has, on one thread and on three: sizes 1, odd, around
+ * groups, tiles and the size where sampling begins; outputs poisoned first; data on which a sample
+ * misleads, and every refusal. */
+#include "base/pool.h"
+#include "check.h"
+
+static struct owm_device *device, *reference;
+static const char *doing = "";
+
+#define SAME(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, doing, #cond);                  \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* --- data ---------------------------------------------------------------------------------------
+ */
+
+enum shape { NORMAL, EQUAL, SORTED, SPIKE, ZEROS, FEW, DENORMAL, LAYERS, TIES, LATE, WIDE, SHAPES };
+
+static const char *const shape_names[SHAPES] = {"normal", "equal", "sorted",   "spike",
+                                                "zeros",  "few",   "denormal", "layers",
+                                                "ties",   "late",  "wide"};
+
+static float normal(void)
+{
+    return (float)owm_rng_normal(&check_rng);
+}
+
+static float shaped(enum shape shape, uint32_t i, uint32_t n)
+{
+    switch (shape) {
+    case EQUAL:
+        return i % 2 ? -0.37f : 0.37f;
+    case SORTED:
+        return (float)i / (float)n - 0.3f;
+    case SPIKE: /* far above: the floor of the scales lies above everything else */
+        return i == n / 3 ? 1e30f : normal();
+    case ZEROS:
+        return i % 2 ? 0.0f : -0.0f;
+    case FEW: /* fewer than K are not zero */
+        return owm_rng_below(&check_rng, 100) ? 0 : normal();
+    case DENORMAL:
+        return normal() * 1e-41f;
+    case LAYERS: /* scales that change every few thousand coordinates */
+        return normal() * exp2f((float)(i / 5000 % 9) - 4);
+    case TIES:
+        return (float)((int)owm_rng_below(&check_rng, 41) - 20);
+    case LATE: /* all that counts at the end */
+        return i > n - n / 50 ? 100 * normal() : normal();
+    case WIDE: /* scales below the floor in a few groups */
+        return i / 2048 % 7 == 3 ? normal() * 1e-12f : normal();
+    default:
+        return normal();
+    }
+}
+
+/* --- error feedback -----------------------------------------------------------------------------
+ */
+
+struct step {
+    struct owm_feedback_step op;
+    uint32_t count;
+    int floor_exponent;
+    size_t code_bytes, groups;
+};
+
+static struct step new_step(uint32_t n, uint32_t k, float decay, enum owm_quant quant,
+                            const float *residual, const float *gradient)
+{
+    struct step s = {.code_bytes = k * (quant == OWM_QUANT_I8 ? sizeof(int8_t) : sizeof(uint16_t)),
+                     .groups = ((size_t)n + OWM_QUANT_GROUP - 1) / OWM_QUANT_GROUP};
+    s.op = (struct owm_feedback_step){.residual = malloc(n * sizeof(float)),
+                                      .gradient = gradient,
+                                      .index = malloc(k * sizeof(uint32_t)),
+                                      .value = malloc(k * sizeof(float)),
+                                      .code = malloc(s.code_bytes),
+                                      .exponent = malloc(s.groups),
+                                      .n = n,
+                                      .k = k,
+                                      .decay = decay,
+                                      .quant = quant};
+    memcpy(s.op.residual, residual, n * sizeof(float));
+    memset(s.op.index, 0xee, k * sizeof(uint32_t));
+    memset(s.op.value, 0xee, k * sizeof(float));
+    memset(s.op.code, 0xee, s.code_bytes);
+    memset(s.op.exponent, 0xee, s.groups);
+    return s;
+}
+
+static void free_step(struct step *s)
+{
+    free(s->op.residual);
+    free(s->op.index);
+    free(s->op.value);
+    free(s->op.code);
+    free(s->op.exponent);
+}
+
+static owm_status run_step(struct owm_device *on, struct step *s)
+{
+    s->op.count = &s->count;
+    s->op.floor_exponent = &s->floor_exponent;
+    return on->backend->feedback(on, &s->op);
+}
+
+static void same_step(const struct step *a, const struct step *b)
+{
+    size_t k = b->count;
+    SAME(a->count == b->count && a->floor_exponent == b->floor_exponent);
+    SAME(memcmp(a->op.index, b->op.index, k * sizeof(uint32_t)) == 0);
+    SAME(memcmp(a->op.value, b->op.value, k * sizeof(float)) == 0);
+    SAME(memcmp(a->op.code, b->op.code, k * (a->code_bytes / a->op.k)) == 0);
+    SAME(memcmp(a->op.exponent, b->op.exponent, a->groups) == 0);
+    SAME(memcmp(a->op.residual, b->op.residual, a->op.n * sizeof(float)) == 0);
+}
+
+static void feedback_case(enum shape shape, uint32_t n, uint32_t k, float decay,
+                          enum owm_quant quant)
+{
+    char what[96];
+    (void)snprintf(what, sizeof what, "feedback %s n=%u k=%u decay=%g %s", shape_names[shape], n, k,
+                   (double)decay, quant == OWM_QUANT_I8 ? "i8" : "bf16");
+    doing = what;
+    float *residual = malloc(n * sizeof(float)), *gradient = malloc(n * sizeof(float));
+    for (uint32_t i = 0; i < n; i++) {
+        gradient[i] = shaped(shape, i, n);
+        residual[i] = shape == NORMAL ? normal() / 3 : 0;
+    }
+    struct step a = new_step(n, k, decay, quant, residual, gradient);
+    struct step b = new_step(n, k, decay, quant, residual, gradient);
+    for (int round = 0; round < 2; round++) { /* the second begins with a residual of the first */
+        owm_status status = run_step(reference, &b);
+        SAME(run_step(device, &a) == status && status == OWM_OK);
+        same_step(&a, &b);
+    }
+    struct owm_topk top = {gradient, a.op.index, &a.count, n, k};
+    SAME(device->backend->topk(device, &top) == OWM_OK);
+    top.index = b.op.index;
+    top.count = &b.count;
+    SAME(reference->backend->topk(reference, &top) == OWM_OK);
+    SAME(a.count == b.count && memcmp(a.op.index, b.op.index, a.count * sizeof(uint32_t)) == 0);
+    free_step(&a);
+    free_step(&b);
+    free(residual);
+    free(gradient);
+}
+
+static void test_feedback(void)
+{
+    static const uint32_t sizes[] = {1,     7,     17,     2047,   2048,   2049,   32767,
+                                     32769, 65536, 131071, 131072, 131101, 600011, 1500000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t n = sizes[i];
+        for (enum shape shape = 0; shape < SHAPES; shape++) {
+            if (n > 1000000 && shape != NORMAL) continue;
+            enum owm_quant quant = owm_rng_below(&check_rng, 2) ? OWM_QUANT_I8 : OWM_QUANT_BF16;
+            feedback_case(shape, n, n / 10 ? n / 10 : 1, 1, quant);
+            feedback_case(shape, n, n / 1000 ? n / 1000 : 1, 0.95f, OWM_QUANT_I8);
+        }
+        feedback_case(NORMAL, n, n, 1, OWM_QUANT_I8);
+        feedback_case(NORMAL, n, 1, 1, OWM_QUANT_BF16);
+    }
+}
+
+/* A sum that cannot be sent, anywhere: nothing is sent, every other sum is kept. */
+static void bad_case(uint32_t n, float bad, float before)
+{
+    static const float offset[] = {0, 0.5f, 0.999f};
+    for (int i = 0; i < 3; i++) {
+        uint32_t at = (uint32_t)((float)n * offset[i]);
+        float *residual = check_data(n), *gradient = check_data(n);
+        residual[at] = before;
+        gradient[at] = bad;
+        struct step a = new_step(n, n / 10 + 1, 1, OWM_QUANT_I8, residual, gradient);
+        doing = "a bad sum";
+        SAME(run_step(device, &a) == OWM_E_ARG);
+        for (uint32_t c = 0; c < n; c++) {
+            float expected = c == at ? before : residual[c] + gradient[c];
+            SAME(memcmp(&a.op.residual[c], &expected, sizeof expected) == 0);
+        }
+        free_step(&a);
+        free(residual);
+        free(gradient);
+    }
+}
+
+static void test_bad_sums(void)
+{
+    static const uint32_t sizes[] = {1, 33, 4099, 200001, 700001};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bad_case(sizes[i], NAN, 1);
+        bad_case(sizes[i], -INFINITY, 1);
+        bad_case(sizes[i], 3e38f, 3e38f);
+        bad_case(sizes[i], 1e38f, 0); /* finite, but beyond 127 * 2^119 */
+        bad_case(sizes[i], 0, NAN);
+    }
+}
+
+static void test_feedback_refusals(void)
+{
+    float x[4] = {1, 2, 3, 4}, g[4] = {0};
+    doing = "feedback refusals";
+    for (int bad = 0; bad < 13; bad++) {
+        struct step s = new_step(4, 2, 1, OWM_QUANT_I8, x, g), kept = s;
+        s.op.count = &s.count;
+        s.op.floor_exponent = &s.floor_exponent;
+        if (bad == 0) s.op.residual = NULL;
+        if (bad == 1) s.op.gradient = NULL;
+        if (bad == 2) s.op.gradient = s.op.residual;
+        if (bad == 3) s.op.index = NULL;
+        if (bad == 4) s.op.value = NULL;
+        if (bad == 5) s.op.code = NULL;
+        if (bad == 6) s.op.exponent = NULL;
+        if (bad == 7) s.op.count = NULL;
+        if (bad == 8) s.op.n = 0;
+        if (bad == 9) s.op.k = 0;
+        if (bad == 10) s.op.k = 5;
+        if (bad == 11) s.op.decay = NAN;
+        if (bad == 12) s.op.quant = (enum owm_quant)2;
+        SAME(device->backend->feedback(device, &s.op) == OWM_E_ARG);
+        SAME(memcmp(kept.op.residual, x, sizeof x) == 0);
+        free_step(&kept);
+    }
+}
+
+/* --- topk, threshold ----------------------------------------------------------------------------
+ */
+
+static void threshold_case(uint32_t n, float bound, uint32_t room)
+{
+    doing = "threshold";
+    float *x = check_data(n);
+    x[n / 2] = INFINITY;
+    uint32_t *a = malloc((size_t)(room + 1) * sizeof *a),
+             *b = malloc((size_t)(room + 1) * sizeof *b);
+    memset(a, 0xee, (size_t)(room + 1) * sizeof *a);
+    memset(b, 0xee, (size_t)(room + 1) * sizeof *b);
+    uint32_t count_a = 0, count_b = 0;
+    struct owm_threshold op = {x, b, &count_b, n, room, bound};
+    owm_status status = reference->backend->threshold(reference, &op);
+    op.index = a;
+    op.count = &count_a;
+    SAME(device->backend->threshold(device, &op) == status);
+    SAME(count_a == count_b && status == (count_b > room ? OWM_E_LIMIT : OWM_OK));
+    SAME(memcmp(a, b, (size_t)(room + 1) * sizeof *a) == 0);
+    op.bound = 0;
+    SAME(device->backend->threshold(device, &op) == OWM_E_ARG);
+    op.bound = NAN;
+    SAME(device->backend->threshold(device, &op) == OWM_E_ARG);
+    free(x);
+    free(a);
+    free(b);
+}
+
+static void test_threshold(void)
+{
+    static const uint32_t sizes[] = {1, 13, 32767, 32768, 32769, 400003};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        threshold_case(sizes[i], 0.9f, sizes[i]);
+        threshold_case(sizes[i], 0.9f, sizes[i] / 20);
+        threshold_case(sizes[i], 1e-45f, sizes[i]);
+        threshold_case(sizes[i], 0.5f, 0);
+        threshold_case(sizes[i], INFINITY, sizes[i]);
+    }
+}
+
+static void test_topk_refusals(void)
+{
+    static const uint32_t sizes[] = {3, 300007};
+    doing = "topk refusals";
+    for (int i = 0; i < 2; i++) {
+        uint32_t n = sizes[i], count, *index = malloc(n * sizeof *index);
+        float *x = check_data(n);
+        struct owm_topk op = {x, index, &count, n, n / 3};
+        x[n - 1] = INFINITY;
+        SAME(device->backend->topk(device, &op) == OWM_E_ARG);
+        x[n - 1] = NAN;
+        SAME(device->backend->topk(device, &op) == OWM_E_ARG);
+        x[n - 1] = 3.4e38f;
+        SAME(device->backend->topk(device, &op) == OWM_OK && index[count - 1] == n - 1);
+        op.k = n + 1;
+        SAME(device->backend->topk(device, &op) == OWM_E_ARG);
+        op.k = 0;
+        SAME(device->backend->topk(device, &op) == OWM_E_ARG);
+        op.k = 1;
+        op.x = NULL;
+        SAME(device->backend->topk(device, &op) == OWM_E_ARG);
+        free(index);
+        free(x);
+    }
+}
+
+/* --- all instruction sets -----------------------------------------------------------------------
+ */
+
+static void run_all(const char *isa, unsigned threads)
+{
+    struct owm_pool *pool = NULL;
+    struct owm_error error;
+    if (threads > 1) CHECK(owm_pool_open(threads, &pool) == OWM_OK);
+    struct owm_device_config config = {.pool = pool, .isa = isa};
+    owm_status status = owm_backend_cpu.open(&device, &config, &error);
+    if (status == OWM_E_UNSUPPORTED) {
+        printf("skipped: %s is not here\n", isa);
+        owm_pool_close(pool);
+        return;
+    }
+    CHECK(status == OWM_OK);
+    test_feedback();
+    test_bad_sums();
+    test_feedback_refusals();
+    test_threshold();
+    test_topk_refusals();
+    device->backend->close(device);
+    owm_pool_close(pool);
+    printf("%s, %u threads: ok\n", isa, threads);
+}
+
+int main(void)
+{
+    struct owm_error error;
+    check_seed();
+    CHECK(owm_backend_reference.open(&reference, &(struct owm_device_config){0}, &error) == OWM_OK);
+    for (unsigned threads = 1; threads <= 3; threads += 2) {
+        run_all("generic", threads);
+        run_all("avx2", threads);
+        run_all("avx512", threads);
+    }
+    reference->backend->close(reference);
+    return 0;
+}
