@@ -1,8 +1,8 @@
 /* attention.cu: causal grouped-query attention, after FlashAttention-2 (Dao, 2023), in f32.
  *
  * Block (tile, head, sequence) owns 64 queries and walks over the keys up to them in tiles of 64,
- * with a running maximum and sum per row. Exponentials are powers of 2: log2(e) is in the scale. The
- * tiles with most keys start first. */
+ * with a running maximum and sum per row. Exponentials are powers of 2: log2(e) is in the scale.
+ * The tiles with most keys start first. */
 #include "attention_tile.cuh"
 #include "ops_cuda.h"
 #include "softmax_row.cuh"

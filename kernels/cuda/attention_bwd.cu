@@ -1,8 +1,8 @@
 /* attention_bwd.cu: the gradient of attention, without atomics: the same bits on every run.
  *
  * delta[row] = dout . out comes first. Then two passes recompute the weights from the saved
- * log-sum-exp: one over blocks of 64 queries for dQ, one over blocks of 64 keys for dK and dV, which
- * takes the query heads of its group, and their queries, in order. */
+ * log-sum-exp: one over blocks of 64 queries for dQ, one over blocks of 64 keys for dK and dV,
+ * which takes the query heads of its group, and their queries, in order. */
 #include "attention_tile.cuh"
 #include "ops_cuda.h"
 
@@ -64,9 +64,8 @@ static __global__ void __launch_bounds__(TILE_THREADS(EACH))
         for (int i = 0; i < EACH; i++)
 #pragma unroll
             for (int j = 0; j < 4; j++)
-                score[i][j] =
-                    weight(score[i][j], scale, lse[i], col + tile_col() + j <= row + i)
-                    * (dweight[i][j] - delta[i]);
+                score[i][j] = weight(score[i][j], scale, lse[i], col + tile_col() + j <= row + i)
+                              * (dweight[i][j] - delta[i]);
         tile_put<EACH>(weights, score);
         tile_add<EACH, WIDE>(sum, work, weights, key, col, dim);
     }

@@ -7,7 +7,7 @@
 #ifndef OWM_KERNELS_CUDA_ATTENTION_TILE_CUH
 #define OWM_KERNELS_CUDA_ATTENTION_TILE_CUH
 
-#include "gemm_tile.cuh"
+#include "view.cuh"
 
 #define TILE_EDGE    64
 #define TILE_DEPTH   32
@@ -18,7 +18,7 @@
 #define TILE_LOG2E   1.4426950408889634f
 #define TILE_LN2     0.6931471805599453f
 
-#define TILE_THREADS(each) (TILE_EDGE / (each) * TILE_TEAM)
+#define TILE_THREADS(each) (TILE_EDGE / (each)*TILE_TEAM)
 
 /** The first row of this thread, and the first of its four columns. */
 template <int EACH> static __device__ __forceinline__ unsigned tile_row()
@@ -58,10 +58,9 @@ static __device__ __forceinline__ void tile_slice(Shared &work, unsigned base,
 /** tile_scores: score = a b^T over `dim` depths, of 64 items of each from a_first and b_first.
  *  Begins with a barrier. */
 template <int EACH, typename Shared>
-static __device__ __forceinline__ void tile_scores(float (&score)[EACH][4], Shared &work,
-                                                   const view_deep &a, uint32_t a_first,
-                                                   const view_deep &b, uint32_t b_first,
-                                                   uint32_t dim)
+static __device__ __forceinline__ void
+tile_scores(float (&score)[EACH][4], Shared &work, const view_deep &a, uint32_t a_first,
+            const view_deep &b, uint32_t b_first, uint32_t dim)
 {
     const unsigned other = TILE_DEPTH * TILE_ROW;
     tile_clear(score);
@@ -118,8 +117,7 @@ static __device__ __forceinline__ void tile_add(float (&sum)[EACH][4 * WIDE], Sh
             gpu_quad x[EACH / 4], y[WIDE];
 #pragma unroll
             for (int h = 0; h < EACH / 4; h++)
-                x[h] = gpu_shared_get4(weights,
-                                       (half + c) * TILE_ROW + tile_row<EACH>() + h * 4);
+                x[h] = gpu_shared_get4(weights, (half + c) * TILE_ROW + tile_row<EACH>() + h * 4);
 #pragma unroll
             for (int h = 0; h < WIDE; h++)
                 y[h] = gpu_shared_get4(work, c * row + tile_col() + h * 64);
@@ -134,10 +132,9 @@ static __device__ __forceinline__ void tile_add(float (&sum)[EACH][4 * WIDE], Sh
 
 /** tile_store: rows below `items` of the result, each times its factor. */
 template <int EACH, int WIDE>
-static __device__ __forceinline__ void tile_store(float *out, uint32_t stride, uint32_t first,
-                                                  uint32_t items, uint32_t dim, bool wide,
-                                                  const float (&sum)[EACH][4 * WIDE],
-                                                  const float (&factor)[EACH])
+static __device__ __forceinline__ void
+tile_store(float *out, uint32_t stride, uint32_t first, uint32_t items, uint32_t dim, bool wide,
+           const float (&sum)[EACH][4 * WIDE], const float (&factor)[EACH])
 {
 #pragma unroll
     for (int i = 0; i < EACH; i++) {

@@ -7,11 +7,11 @@
  * slice.
  *
  * Where the numbers come from is a view: rows whose depth lies side by side (view_deep), rows of
- * the depth (view_flat), or whatever else has `deep` and `quad`. */
+ * the depth (view_flat), or whatever else has `deep` and `quad` (view.cuh). */
 #ifndef OWM_KERNELS_CUDA_GEMM_TILE_CUH
 #define OWM_KERNELS_CUDA_GEMM_TILE_CUH
 
-#include "quad.cuh"
+#include "view.cuh"
 
 #define GEMM_THREADS 256
 #define GEMM_DEPTH   16
@@ -22,38 +22,6 @@
 
 /** A slice's buffer, in floats. */
 #define GEMM_SLICE(halves) (GEMM_DEPTH * (64 * (halves) + GEMM_PAD))
-
-static __device__ __forceinline__ gpu_quad gemm_nothing()
-{
-    gpu_quad q = {{0, 0, 0, 0}};
-    return q;
-}
-
-/** x[item][depth], `stride` between items: quad() is four of the depth. */
-struct view_deep {
-    static constexpr bool deep = true;
-    const float *x;
-    uint32_t stride, items;
-    bool wide;
-    __device__ __forceinline__ gpu_quad quad(uint32_t item, uint32_t depth, uint32_t end) const
-    {
-        if (item >= items) return gemm_nothing();
-        return gpu_load4(x + (size_t)item * stride, depth, end, wide);
-    }
-};
-
-/** x[depth][item], `stride` between depths: quad() is four items. */
-struct view_flat {
-    static constexpr bool deep = false;
-    const float *x;
-    uint32_t stride, items;
-    bool wide;
-    __device__ __forceinline__ gpu_quad quad(uint32_t item, uint32_t depth, uint32_t end) const
-    {
-        if (depth >= end) return gemm_nothing();
-        return gpu_load4(x + (size_t)depth * stride, item, items, wide);
-    }
-};
 
 /** gemm_fetch: this thread's part of a slice, items first .., depths from `depth` to below `end`.
  */
@@ -173,7 +141,7 @@ static __device__ __forceinline__ void gemm_write(const float (&sum)[4 * HALVES]
 #pragma unroll
         for (int h = 0; h < HALVES; h++) {
             uint32_t at = col + gemm_col() + h * 64;
-            gpu_quad q = out.accumulate ? gpu_load4(line, at, out.n, out.wide) : gemm_nothing();
+            gpu_quad q = out.accumulate ? gpu_load4(line, at, out.n, out.wide) : view_nothing();
             for (int j = 0; j < 4; j++) q.v[j] += sum[i][h * 4 + j];
             gpu_store4(line, at, out.n, out.wide, q);
         }

@@ -8,4 +8,5 @@ set(gpu_host_sources
   backend_cuda.c gpu_device.c gpu_memory.c gpu_blas.c gpu_sum.c)
 set(gpu_exact_sources)
 set(gpu_fast_sources
-  adamw.cu cross_entropy.cu embedding.cu gemm.cu rmsnorm.cu rope.cu swiglu.cu vector.cu)
+  adamw.cu attention.cu attention_bwd.cu attention_decode.cu attention_paged.cu cross_entropy.cu
+  embedding.cu gemm.cu kv_put.cu rmsnorm.cu rope.cu softmax.cu swiglu.cu vector.cu)
