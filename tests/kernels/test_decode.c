@@ -441,7 +441,7 @@ static void sample_rows(uint32_t rows, uint32_t vocab, float spread, bool ties)
     for (int i = 0; i < 3; i++) CHECK((token[i] = malloc(rows * sizeof **token)));
     for (size_t i = 0; i < count; i++)
         x[i] = ties ? roundf(x[i] * 8) : spread * (x[i] + x[i] * x[i] * x[i]);
-    for (size_t c = 0; c < 12; c++) {
+    for (size_t c = 0; c < (vocab > 65536 ? 2 : 12); c++) {
         struct owm_sample a = {NULL,     x, uniform, rows, vocab, ks[c % 6], temperatures[c % 4],
                                ps[c / 3]};
         for (uint32_t r = 0; r < rows; r++) uniform[r] = owm_rng_f32(&check_rng);

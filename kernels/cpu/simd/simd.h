@@ -214,6 +214,10 @@ owm_status SIMD(embedding)(struct owm_device *, const struct owm_embedding *);
 owm_status SIMD(embedding_bwd)(struct owm_device *, const struct owm_embedding_bwd *);
 owm_status SIMD(cross_entropy)(struct owm_device *, const struct owm_cross_entropy *);
 owm_status SIMD(adamw)(struct owm_device *, const struct owm_adamw *);
+owm_status SIMD(kv_put)(struct owm_device *, const struct owm_kv_put *);
+owm_status SIMD(attention_paged)(struct owm_device *, const struct owm_attention_paged *);
+owm_status SIMD(softmax)(struct owm_device *, const struct owm_softmax *);
+owm_status SIMD(sample)(struct owm_device *, const struct owm_sample *);
 owm_status SIMD(add)(struct owm_device *, float *out, const float *a, const float *b, size_t count);
 owm_status SIMD(sum_squares)(struct owm_device *, double *sum, const float *x, size_t count);
 

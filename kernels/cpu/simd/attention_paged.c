@@ -1,0 +1,413 @@
+/* attention_paged.c: attention over a cache in pages, a tile of queries against blocks of keys.
+ *
+ * Mapping: a tile is up to VECTORS query vectors that read the same keys: the heads that share a
+ * key/value head, of rows that follow each other in one sequence. A block of KEYS keys is turned to
+ * [E][KEYS] and widened to f32, its values are widened to [KEYS][E], once for the whole tile; the
+ * scores are a small product, softened with a running maximum and sum (Milakov & Gimelshein, 2018),
+ * and a second product adds them to the tile's result, so no score outlives its block.
+ *
+ * Where tiles are few and contexts long, a tile's blocks are shared out in parts, whose results are
+ * put together in order. How many follows from the arguments alone, so the bits do as well.
+ */
+#include <math.h>
+
+#include "simd.h"
+
+#define KEYS        ((size_t)64) /* In a block: four pages. */
+#define VECTORS     ((size_t)64) /* Query vectors in a tile. */
+#define DIM         ((size_t)OWM_ATTENTION_DIM_MAX)
+#define SLOTS       ((size_t)256)   /* Results of parts. */
+#define PART_BLOCKS ((size_t)8)     /* A part has no fewer, or starting it would cost more. */
+#define COLS        ((size_t)2 * W) /* Columns of a product come in multiples of this. */
+
+#if SIMD_avx512
+#define MR 8
+#else
+#define MR 4
+#endif
+
+typedef uint16_t vh_mem __attribute__((vector_size(W * 2), aligned(2), may_alias));
+
+/** result: per query vector the running maximum of its scores, and relative to that the sum of what
+ *  they count and of the values. */
+struct result {
+    float acc[VECTORS][DIM], max[VECTORS], sum[VECTORS];
+};
+
+/** space: a worker's tile. */
+struct space {
+    float q[VECTORS][DIM]; /* Scaled. */
+    float kt[DIM][KEYS], v[KEYS][DIM];
+    float s[VECTORS][KEYS];
+    struct result result;
+};
+
+/** shared: in the first worker's scratch, behind its space. */
+struct shared {
+    struct result slot[SLOTS];
+    uint32_t tile[OWM_PAGED_ROWS_MAX + 1]; /* The rows at which tiles begin, and the end. */
+};
+_Static_assert(sizeof(struct space) + sizeof(struct shared) <= CPU_SCRATCH_FLOATS * sizeof(float),
+               "tiles and parts fit the scratch");
+_Static_assert(KEYS % (4 * W) == 0 && OWM_PAGE_TOKENS % W == 0, "a register stays in its page");
+
+struct paged_job {
+    const struct owm_attention_paged *a;
+    struct cpu_device *cpu;
+    struct shared *shared;
+    size_t tiles, parts; /* Parts of each tile. */
+    size_t group, sets;  /* Heads that share keys, and tiles' worth of them. */
+};
+
+/** place: what an item is about. */
+struct place {
+    uint32_t row, rows, heads; /* The tile's rows, and how many heads of each. */
+    size_t head, kv_head;
+    const uint32_t *page;
+    size_t length; /* Keys that its longest row sees. */
+};
+
+static struct place place_of(const struct paged_job *j, size_t item)
+{
+    const struct owm_attention_paged *a = j->a;
+    size_t tile = item / (a->cache.kv_heads * j->sets), set = item % j->sets;
+    size_t done = set * VECTORS, heads = j->group - done;
+    struct place p = {.row = j->shared->tile[tile], .kv_head = item / j->sets % a->cache.kv_heads};
+    p.rows = j->shared->tile[tile + 1] - p.row;
+    p.heads = (uint32_t)(heads < VECTORS ? heads : VECTORS);
+    p.head = p.kv_head * j->group + done;
+    p.page = a->page + (size_t)a->sequence[p.row] * a->pages_each;
+    for (uint32_t r = p.row; r < p.row + p.rows; r++)
+        if (p.length <= a->position[r]) p.length = (size_t)a->position[r] + 1;
+    return p;
+}
+
+/** product: c[m][n] (+)= a[m][k] b[k][n]; n is a multiple of COLS. */
+struct product {
+    float *c;
+    const float *a, *b;
+    size_t ldc, lda, ldb, m, n, k;
+    bool accumulate;
+};
+
+/** piece: m rows and `width` registers of columns of c, held in registers. */
+static inline __attribute__((always_inline)) void piece(const struct product *p, size_t row,
+                                                        size_t col, int m, int width)
+{
+    const float *a = p->a + row * p->lda, *b = p->b + col;
+    float *c = p->c + row * p->ldc + col;
+    vf sum[MR][4];
+#pragma GCC unroll 8
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int w = 0; w < width; w++)
+            sum[i][w] = p->accumulate ? v_load(c + (size_t)i * p->ldc + (size_t)w * W) : (vf){0};
+    for (size_t k = 0; k < p->k; k++, b += p->ldb) {
+        vf x[4];
+#pragma GCC unroll 4
+        for (int w = 0; w < width; w++) x[w] = v_load(b + (size_t)w * W);
+#pragma GCC unroll 8
+        for (int i = 0; i < m; i++) {
+            vf factor = v_set(a[(size_t)i * p->lda + k]);
+#pragma GCC unroll 4
+            for (int w = 0; w < width; w++) sum[i][w] += factor * x[w];
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int w = 0; w < width; w++) v_store(c + (size_t)i * p->ldc + (size_t)w * W, sum[i][w]);
+}
+
+/** last_rows: too few for a full piece; one or two of them take a wider one. */
+static void last_rows(const struct product *p, size_t row)
+{
+    size_t left = p->m - row, col = 0;
+    for (; left <= 2 && col + 2 * COLS <= p->n; col += 2 * COLS)
+        left == 1 ? piece(p, row, col, 1, 4) : piece(p, row, col, 2, 4);
+    for (; col < p->n; col += COLS) switch (left) {
+        case 1:
+            piece(p, row, col, 1, 2);
+            break;
+        case 2:
+            piece(p, row, col, 2, 2);
+            break;
+        case 3:
+            piece(p, row, col, 3, 2);
+            break;
+#if MR == 8
+        case 4:
+            piece(p, row, col, 4, 2);
+            break;
+        case 5:
+            piece(p, row, col, 5, 2);
+            break;
+        case 6:
+            piece(p, row, col, 6, 2);
+            break;
+        case 7:
+            piece(p, row, col, 7, 2);
+            break;
+#endif
+        default:
+            break;
+        }
+}
+
+static void multiply(const struct product *p)
+{
+    size_t row = 0;
+    for (; row + MR <= p->m; row += MR)
+        for (size_t col = 0; col < p->n; col += COLS) piece(p, row, col, MR, 2);
+    if (row < p->m) last_rows(p, row);
+}
+
+static inline vf widen(const uint16_t *p)
+{
+    return (vf)(__builtin_convertvector(*(const vh_mem *)p, vi) << 16);
+}
+
+static inline float widen_one(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/** turn_bf16: W keys, `stride` apart, to columns of kt. A pair of elements is moved as one word. */
+static void turn_bf16(float *kt, const uint16_t *k, size_t stride, size_t dim)
+{
+    size_t e = 0;
+    for (; e + 2 * W <= dim; e += 2 * W) {
+        vf pair[W];
+#pragma GCC unroll 16
+        for (size_t i = 0; i < W; i++)
+            pair[i] = v_load((const float *)(const void *)(k + i * stride + e));
+        v_transpose(pair);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < W; i++) {
+            v_store(kt + (e + 2 * i) * KEYS, (vf)((vi)pair[i] << 16));
+            v_store(kt + (e + 2 * i + 1) * KEYS, (vf)((vi)pair[i] & (int32_t)0xffff0000));
+        }
+    }
+    for (; e < dim; e++)
+        for (size_t i = 0; i < W; i++) kt[e * KEYS + i] = widen_one(k[i * stride + e]);
+}
+
+static void turn_f32(float *kt, const float *k, size_t stride, size_t dim)
+{
+    size_t e = 0;
+    for (; e + W <= dim; e += W) {
+        vf square[W];
+#pragma GCC unroll 16
+        for (size_t i = 0; i < W; i++) square[i] = v_load(k + i * stride + e);
+        v_transpose(square);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < W; i++) v_store(kt + (e + i) * KEYS, square[i]);
+    }
+    for (; e < dim; e++)
+        for (size_t i = 0; i < W; i++) kt[e * KEYS + i] = k[i * stride + e];
+}
+
+/** value_row: one value, with zeros up to a whole register. */
+static void value_row(float *out, const struct owm_kv_cache *c, size_t at)
+{
+    size_t dim = c->head_dim, e = 0;
+    if (c->bf16) {
+        const uint16_t *v = (const uint16_t *)c->v + at;
+        for (; e + W <= dim; e += W) v_store(out + e, widen(v + e));
+        for (; e < dim; e++) out[e] = widen_one(v[e]);
+    } else {
+        memcpy(out, (const float *)c->v + at, dim * sizeof *out);
+    }
+}
+
+/** load_block: keys first .. first + keys of a sequence. What lies behind the last is never
+ *  multiplied as a value, and as a key its score is not looked at. */
+static void load_block(struct space *t, const struct owm_kv_cache *c, const struct place *p,
+                       size_t first, size_t keys)
+{
+    size_t stride = (size_t)c->kv_heads * c->head_dim;
+    for (size_t i = 0; i < keys; i += W) {
+        size_t page = p->page[(first + i) / OWM_PAGE_TOKENS];
+        size_t slot = page * OWM_PAGE_TOKENS + (first + i) % OWM_PAGE_TOKENS;
+        size_t at = slot * stride + p->kv_head * c->head_dim;
+        if (c->bf16)
+            turn_bf16(&t->kt[0][i], (const uint16_t *)c->k + at, stride, c->head_dim);
+        else
+            turn_f32(&t->kt[0][i], (const float *)c->k + at, stride, c->head_dim);
+        for (size_t n = 0; n < W && i + n < keys; n++) value_row(t->v[i + n], c, at + n * stride);
+    }
+}
+
+/** soften: scores of one query to what they count against its running maximum; `seen` of `keys`
+ *  are before its end. */
+static void soften(struct space *t, size_t i, size_t seen, size_t keys, size_t dim)
+{
+    float *s = t->s[i];
+    size_t full = (seen + W - 1) / W * W;
+    memset(s + seen, 0, (keys - seen) * sizeof *s);
+    if (seen == 0) return;
+    for (size_t k = seen; k < full; k++) s[k] = -INFINITY;
+    vf top = v_set(t->result.max[i]), sum = {0};
+    for (size_t k = 0; k < full; k += W) top = v_max(top, v_load(s + k));
+    float max = v_highest(top), keep = expf(t->result.max[i] - max);
+    for (size_t k = 0; k < full; k += W) {
+        vf p = v_exp(v_load(s + k) - max);
+        v_store(s + k, p);
+        sum += p;
+    }
+    for (size_t k = seen; k < full; k++) s[k] = 0; /* They were e^-87, too little to count. */
+    t->result.sum[i] = t->result.sum[i] * keep + v_sum(sum);
+    t->result.max[i] = max;
+    if (keep == 1) return;
+    for (size_t e = 0; e < dim; e += W)
+        v_store(t->result.acc[i] + e, v_load(t->result.acc[i] + e) * keep);
+}
+
+static void start_tile(struct space *t, const struct owm_attention_paged *a, const struct place *p)
+{
+    size_t dim = a->cache.head_dim, i = 0;
+    float scale = 1 / sqrtf((float)dim);
+    for (uint32_t r = 0; r < p->rows; r++)
+        for (uint32_t h = 0; h < p->heads; h++, i++) {
+            const float *q = a->q + (size_t)(p->row + r) * a->stride + (p->head + h) * dim;
+            for (size_t e = 0; e < dim; e++) t->q[i][e] = q[e] * scale;
+            memset(t->result.acc[i], 0, sizeof t->result.acc[i]);
+            t->result.max[i] = -INFINITY;
+            t->result.sum[i] = 0;
+        }
+    for (size_t k = 0; k < KEYS; k++) memset(t->v[k] + dim, 0, (DIM - dim) * sizeof(float));
+}
+
+/** attend: a tile against keys begin .. end of its sequence. */
+static void attend(struct space *t, const struct owm_attention_paged *a, const struct place *p,
+                   size_t begin, size_t end)
+{
+    size_t dim = a->cache.head_dim, vectors = (size_t)p->rows * p->heads;
+    size_t cols = (dim + COLS - 1) / COLS * COLS;
+    start_tile(t, a, p);
+    for (size_t first = begin; first < end; first += KEYS) {
+        size_t keys = end - first < KEYS ? end - first : KEYS;
+        load_block(t, &a->cache, p, first, keys);
+        multiply(&(struct product){.c = t->s[0],
+                                   .a = t->q[0],
+                                   .b = t->kt[0],
+                                   .ldc = KEYS,
+                                   .lda = DIM,
+                                   .ldb = KEYS,
+                                   .m = vectors,
+                                   .n = (keys + COLS - 1) / COLS * COLS,
+                                   .k = dim});
+        for (size_t i = 0; i < vectors; i++) {
+            size_t length = (size_t)a->position[p->row + i / p->heads] + 1;
+            size_t seen = length < first ? 0 : length - first;
+            soften(t, i, seen < keys ? seen : keys, keys, dim);
+        }
+        multiply(&(struct product){.c = t->result.acc[0],
+                                   .a = t->s[0],
+                                   .b = t->v[0],
+                                   .ldc = DIM,
+                                   .lda = KEYS,
+                                   .ldb = DIM,
+                                   .m = vectors,
+                                   .n = cols,
+                                   .k = keys,
+                                   .accumulate = true});
+    }
+}
+
+/** write_out: results divided by their sums. */
+static void write_out(const struct owm_attention_paged *a, const struct place *p,
+                      const struct result *result, size_t vectors)
+{
+    size_t dim = a->cache.head_dim;
+    for (size_t i = 0; i < vectors; i++) {
+        size_t row = p->row + i / p->heads, head = p->head + i % p->heads;
+        float *out = a->out + (row * a->heads + head) * dim, inverse = 1 / result->sum[i];
+        for (size_t e = 0; e < dim; e++) out[e] = result->acc[i][e] * inverse;
+    }
+}
+
+static void save(struct result *slot, const struct result *result, size_t vectors)
+{
+    memcpy(slot->acc, result->acc, vectors * sizeof *slot->acc);
+    memcpy(slot->max, result->max, vectors * sizeof *slot->max);
+    memcpy(slot->sum, result->sum, vectors * sizeof *slot->sum);
+}
+
+/** add_part: the next keys of query i to what those before them gave. The first key of all is in
+ *  the first part, so its maximum is finite; a part without a key counts nothing. */
+static void add_part(struct result *to, const struct result *from, size_t i)
+{
+    float max = to->max[i] > from->max[i] ? to->max[i] : from->max[i];
+    float keep = expf(to->max[i] - max), take = expf(from->max[i] - max);
+    to->max[i] = max;
+    to->sum[i] = to->sum[i] * keep + from->sum[i] * take;
+    for (size_t e = 0; e < DIM; e++) to->acc[i][e] = to->acc[i][e] * keep + from->acc[i][e] * take;
+}
+
+static void item_job(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    const struct paged_job *j = ctx;
+    struct space *t = (struct space *)(void *)cpu_scratch(j->cpu, worker);
+    for (size_t n = begin; n < end; n++) {
+        struct place p = place_of(j, n / j->parts);
+        size_t blocks = (p.length + KEYS - 1) / KEYS, share = (blocks + j->parts - 1) / j->parts;
+        size_t from = n % j->parts * share * KEYS, to = from + share * KEYS;
+        attend(t, j->a, &p, from, to < p.length ? to : p.length);
+        size_t vectors = (size_t)p.rows * p.heads;
+        if (j->parts == 1)
+            write_out(j->a, &p, &t->result, vectors);
+        else
+            save(&j->shared->slot[n], &t->result, vectors);
+    }
+}
+
+/** merge_job: adds up the parts of each item in the first one's slot, in order. */
+static void merge_job(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    const struct paged_job *j = ctx;
+    (void)worker;
+    for (size_t n = begin; n < end; n++) {
+        struct place p = place_of(j, n);
+        struct result *part = &j->shared->slot[n * j->parts];
+        size_t vectors = (size_t)p.rows * p.heads;
+        for (size_t i = 0; i < vectors; i++)
+            for (size_t k = 1; k < j->parts; k++) add_part(&part[0], &part[k], i);
+        write_out(j->a, &p, &part[0], vectors);
+    }
+}
+
+/** cut: rows into tiles: neighbours of one sequence, as many as fill the vectors with their heads.
+ */
+static void cut(struct paged_job *j)
+{
+    const struct owm_attention_paged *a = j->a;
+    uint32_t most = j->group < VECTORS ? (uint32_t)(VECTORS / j->group) : 1, begin = 0;
+    for (uint32_t r = 0; r < a->rows; r++) {
+        if (r > 0 && a->sequence[r] == a->sequence[r - 1] && r - begin < most) continue;
+        j->shared->tile[j->tiles++] = begin = r;
+    }
+    j->shared->tile[j->tiles] = a->rows;
+}
+
+owm_status SIMD(attention_paged)(struct owm_device *device, const struct owm_attention_paged *a)
+{
+    owm_status status = owm_check_attention_paged(a);
+    if (status != OWM_OK) return status;
+    struct paged_job j = {.a = a, .cpu = cpu_of(device), .group = a->heads / a->cache.kv_heads};
+    j.shared = (struct shared *)(void *)((struct space *)(void *)cpu_scratch(j.cpu, 0) + 1);
+    j.sets = (j.group + VECTORS - 1) / VECTORS;
+    cut(&j);
+    size_t items = j.tiles * a->cache.kv_heads * j.sets, longest = 0;
+    for (uint32_t r = 0; r < a->rows; r++)
+        if (longest <= a->position[r]) longest = (size_t)a->position[r] + 1;
+    size_t most = (longest - 1) / (KEYS * PART_BLOCKS) + 1;
+    j.parts = SLOTS / items < most ? SLOTS / items : most;
+    if (j.parts == 0) j.parts = 1;
+    owm_pool_for(device->pool, items * j.parts, 1, item_job, &j);
+    if (j.parts > 1) owm_pool_for(device->pool, items, 1, merge_job, &j);
+    return OWM_OK;
+}
