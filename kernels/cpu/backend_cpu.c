@@ -43,16 +43,16 @@ static const struct isa isas[] = {
     {"generic", &cpu_table_generic, always},
 };
 
-static const struct owm_backend *pick_isa(const char *name)
+static const struct isa *pick_isa(const char *name)
 {
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
-        if ((!name || strcmp(name, isas[i].name) == 0) && isas[i].here()) return isas[i].table;
+        if ((!name || strcmp(name, isas[i].name) == 0) && isas[i].here()) return &isas[i];
     return NULL;
 }
 
-int cpu_device_count(void)
+const char *cpu_isa_best(void)
 {
-    return 1;
+    return pick_isa(NULL)->name;
 }
 
 /* One anonymous map holds all work space: zeroed, page-aligned, and untouched pages cost nothing.
@@ -114,13 +114,13 @@ static owm_status open_table(struct owm_device **device, const struct owm_device
 owm_status cpu_open(struct owm_device **device, const struct owm_device_config *config,
                     struct owm_error *error)
 {
-    const struct owm_backend *table = pick_isa(config->isa);
-    if (!table)
+    const struct isa *isa = pick_isa(config->isa);
+    if (!isa)
         return owm_fail(error, OWM_E_UNSUPPORTED,
                         "this processor lacks the instruction set '%s'; leave it unset to use "
                         "the best there is",
                         config->isa);
-    return open_table(device, config, table, error);
+    return open_table(device, config, isa->table, error);
 }
 
 static owm_status reference_open(struct owm_device **device, const struct owm_device_config *config,
@@ -138,62 +138,17 @@ void cpu_close(struct owm_device *device)
     free(cpu);
 }
 
-owm_status cpu_mem_alloc(struct owm_device *device, void **mem, size_t bytes)
-{
-    (void)device;
-    if (bytes > SIZE_MAX - 63) return OWM_E_NOMEM;
-    size_t rounded = (bytes + 63) & ~(size_t)63;
-    *mem = aligned_alloc(64, rounded ? rounded : 64);
-    if (!*mem) return OWM_E_NOMEM;
-    memset(*mem, 0, rounded);
-    return OWM_OK;
-}
-
-void cpu_mem_free(struct owm_device *device, void *mem)
-{
-    (void)device;
-    free(mem);
-}
-
-owm_status cpu_mem_copy(struct owm_device *device, void *dst, const void *src, size_t bytes)
-{
-    (void)device;
-    memcpy(dst, src, bytes);
-    return OWM_OK;
-}
-
-owm_status cpu_mem_zero(struct owm_device *device, void *mem, size_t bytes)
-{
-    (void)device;
-    memset(mem, 0, bytes);
-    return OWM_OK;
-}
-
-owm_status cpu_sync(struct owm_device *device)
-{
-    (void)device;
-    return OWM_OK;
-}
-
 /* What "cpu" means before it is opened; open gives the table of an instruction set. */
 const struct owm_backend owm_backend_cpu = {
+    CPU_TABLE_DEVICE,
     .name = "cpu",
-    .device_count = cpu_device_count,
     .open = cpu_open,
-    .close = cpu_close,
 };
 
 const struct owm_backend owm_backend_reference = {
+    CPU_TABLE_DEVICE,
     .name = "reference",
-    .device_count = cpu_device_count,
     .open = reference_open,
-    .close = cpu_close,
-    .mem_alloc = cpu_mem_alloc,
-    .mem_free = cpu_mem_free,
-    .mem_put = cpu_mem_copy,
-    .mem_get = cpu_mem_copy,
-    .mem_zero = cpu_mem_zero,
-    .sync = cpu_sync,
     .gemm = ref_gemm,
     .packed_bytes = ref_packed_bytes,
     .pack = ref_pack,

@@ -31,6 +31,7 @@ struct cpu_device {
     size_t mapped_bytes;
     void *arena; /* See cpu_arena. */
     size_t arena_bytes;
+    uint64_t event_ns[OWM_EVENTS_MAX]; /* When it was recorded; 0: never. */
 };
 
 static inline struct cpu_device *cpu_of(struct owm_device *device)
@@ -48,14 +49,35 @@ static inline float *cpu_scratch(struct cpu_device *cpu, unsigned worker)
 void *cpu_arena(struct cpu_device *cpu, size_t bytes);
 
 /* Shared by the tables. */
-int cpu_device_count(void);
 owm_status cpu_open(struct owm_device **, const struct owm_device_config *, struct owm_error *);
 void cpu_close(struct owm_device *);
+const char *cpu_isa_best(void);
+
+/* memory.c: host memory as a device. Everything is done when it returns, so the queues are empty.
+ */
+int cpu_device_count(void);
+owm_status cpu_device_info(int index, struct owm_device_info *info);
 owm_status cpu_mem_alloc(struct owm_device *, void **mem, size_t bytes);
 void cpu_mem_free(struct owm_device *, void *mem);
 owm_status cpu_mem_copy(struct owm_device *, void *dst, const void *src, size_t bytes);
 owm_status cpu_mem_zero(struct owm_device *, void *mem, size_t bytes);
 owm_status cpu_sync(struct owm_device *);
+owm_status cpu_event_record(struct owm_device *, enum owm_queue queue, unsigned event);
+owm_status cpu_event_wait(struct owm_device *, enum owm_queue queue, unsigned event);
+owm_status cpu_event_elapsed(struct owm_device *, unsigned from, unsigned to, double *ms);
+owm_status cpu_all_sum(struct owm_device *const *device, float *const *buffer, uint32_t count,
+                       size_t n);
+
+/** The entries of a table that are no ops, alike in all tables of host memory. */
+/* clang-format off */
+#define CPU_TABLE_DEVICE                                                                           \
+    .abi = OWM_BACKEND_ABI, .device_count = cpu_device_count, .device_info = cpu_device_info,      \
+    .close = cpu_close, .mem_alloc = cpu_mem_alloc, .mem_free = cpu_mem_free,                      \
+    .mem_put = cpu_mem_copy, .mem_get = cpu_mem_copy, .mem_zero = cpu_mem_zero, .sync = cpu_sync,  \
+    .host_alloc = cpu_mem_alloc, .host_free = cpu_mem_free, .put_async = cpu_mem_copy,             \
+    .get_async = cpu_mem_copy, .event_record = cpu_event_record, .event_wait = cpu_event_wait,     \
+    .event_elapsed = cpu_event_elapsed, .all_sum = cpu_all_sum
+/* clang-format on */
 
 extern const struct owm_backend cpu_table_generic, cpu_table_avx2, cpu_table_avx512;
 

@@ -1,21 +1,14 @@
 /* table.c: what the cpu backend does with this instruction set. */
-#include "kernels/cpu/reference.h"
 #include "kernels/cpu/linear_path.h"
+#include "kernels/cpu/reference.h"
 #include "kernels/cpu/sha256d_path.h"
 #include "kernels/cpu/sparse_ref.h"
 #include "select.h"
 
 const struct owm_backend SIMD(cpu_table) = {
+    CPU_TABLE_DEVICE,
     .name = "cpu",
-    .device_count = cpu_device_count,
     .open = cpu_open,
-    .close = cpu_close,
-    .mem_alloc = cpu_mem_alloc,
-    .mem_free = cpu_mem_free,
-    .mem_put = cpu_mem_copy,
-    .mem_get = cpu_mem_copy,
-    .mem_zero = cpu_mem_zero,
-    .sync = cpu_sync,
     .gemm = SIMD(gemm),
     .packed_bytes = cpu_packed_bytes,
     .pack = cpu_pack,
