@@ -14,8 +14,10 @@
 #include "kernels/check.h"
 #include "kernels/cpu/cpu.h"
 
-#if SIMD_avx512 || SIMD_avx2
+#if __x86_64__
 #include <immintrin.h>
+#elif __aarch64__
+#include <arm_neon.h>
 #endif
 
 #if SIMD_avx512
@@ -90,6 +92,50 @@ static inline vf v_min(vf a, vf b)
     return (vf)_mm256_min_ps((__m256)a, (__m256)b);
 #else
     return v_select(a < b, a, b);
+#endif
+}
+
+/** v_fmadd: a * b + c, rounded once. Without an instruction for it, by the double whose last bit
+ *  remembers what was rounded off (round to odd: Boldo & Melquiond, 2008): a * b is exact in it. */
+static inline vf v_fmadd(vf a, vf b, vf c)
+{
+#if SIMD_avx512
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif SIMD_avx2
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif __aarch64__
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    typedef double wide __attribute__((vector_size(W * 8)));
+    typedef int64_t wide_bits __attribute__((vector_size(W * 8)));
+    wide product = __builtin_convertvector(a, wide) * __builtin_convertvector(b, wide);
+    wide addend = __builtin_convertvector(c, wide), sum = product + addend, back = sum - product;
+    wide lost = (product - (sum - back)) + (addend - back);
+    wide_bits inexact = (lost > 0) | (lost < 0), even = ((wide_bits)sum & 1) - 1;
+    wide_bits away = (((wide_bits)sum ^ (wide_bits)lost) < 0) | 1; /* -1: towards zero */
+    return __builtin_convertvector((wide)((wide_bits)sum + (inexact & even & away)), vf);
+#endif
+}
+
+/** v_stream: a store that does not read what it overwrites; p is aligned to a register.
+ *  v_stream_end before anyone else may read what was streamed. */
+static inline void v_stream(float *p, vf x)
+{
+#if SIMD_avx512
+    _mm512_stream_ps(p, (__m512)x);
+#elif SIMD_avx2
+    _mm256_stream_ps(p, (__m256)x);
+#elif __x86_64__
+    _mm_stream_ps(p, (__m128)x);
+#else
+    v_store(p, x);
+#endif
+}
+
+static inline void v_stream_end(void)
+{
+#if __x86_64__
+    _mm_sfence();
 #endif
 }
 
@@ -220,5 +266,9 @@ owm_status SIMD(softmax)(struct owm_device *, const struct owm_softmax *);
 owm_status SIMD(sample)(struct owm_device *, const struct owm_sample *);
 owm_status SIMD(add)(struct owm_device *, float *out, const float *a, const float *b, size_t count);
 owm_status SIMD(sum_squares)(struct owm_device *, double *sum, const float *x, size_t count);
+owm_status SIMD(weighted_sum)(struct owm_device *, const struct owm_weighted_sum *);
+owm_status SIMD(trimmed_mean)(struct owm_device *, const struct owm_trimmed_mean *);
+owm_status SIMD(gram)(struct owm_device *, const struct owm_gram *);
+owm_status SIMD(clip)(struct owm_device *, const struct owm_clip *);
 
 #endif

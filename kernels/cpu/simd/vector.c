@@ -1,4 +1,4 @@
-/* vector.c: ops over flat vectors: addition, sum of squares, AdamW. */
+/* vector.c: ops over flat vectors: addition, AdamW. */
 #include <math.h>
 
 #include "simd.h"
@@ -24,40 +24,6 @@ owm_status SIMD(add)(struct owm_device *device, float *out, const float *a, cons
 {
     if (!out || !a || !b || !count) return OWM_E_ARG;
     owm_pool_for(device->pool, count, GRAIN, add_job, &(struct add_job){out, a, b});
-    return OWM_OK;
-}
-
-struct squares_job {
-    const float *x;
-    size_t count, part;
-    double sums[CPU_PARTS];
-};
-
-/* Vectors of W squares are summed over 256 elements, then in double. */
-static void squares_job(void *ctx, size_t begin, size_t end, unsigned worker)
-{
-    struct squares_job *j = ctx;
-    (void)worker;
-    for (size_t p = begin; p < end; p++) {
-        size_t i = p * j->part, stop = i + j->part < j->count ? i + j->part : j->count;
-        double sum = 0;
-        for (; i + 256 <= stop; i += 256) {
-            vf s = {0};
-            for (size_t k = 0; k < 256; k += W) s += v_load(j->x + i + k) * v_load(j->x + i + k);
-            sum += (double)v_sum(s);
-        }
-        for (; i < stop; i++) sum += (double)j->x[i] * (double)j->x[i];
-        j->sums[p] = sum;
-    }
-}
-
-owm_status SIMD(sum_squares)(struct owm_device *device, double *sum, const float *x, size_t count)
-{
-    if (!sum || !x || !count) return OWM_E_ARG;
-    struct squares_job job = {.x = x, .count = count, .part = (count + CPU_PARTS - 1) / CPU_PARTS};
-    owm_pool_for(device->pool, CPU_PARTS, 1 + 65536 / job.part, squares_job, &job);
-    *sum = 0;
-    for (int p = 0; p < CPU_PARTS; p++) *sum += job.sums[p];
     return OWM_OK;
 }
 
