@@ -42,4 +42,5 @@ const struct owm_backend owm_plugin_backend = {
     .kv_put = gpu_kv_put,
     .attention_paged = gpu_attention_paged,
     .softmax = gpu_softmax,
+    .sample = gpu_sample,
 };

@@ -33,8 +33,8 @@
 #define GPU_FULL      0xffffffffu /* All lanes of a warp, where CUDA asks for a mask. */
 #define GPU_WARPS_MAX 32          /* 1024 threads in warps of 32. */
 
-/** A vote: bit l is lane l; HIP's warps may have 64. */
-#ifdef __HIP__
+/** A vote: bit l is lane l; HIP's warps may have 64, and the emulator's. */
+#if defined(__HIP__) || defined(OWM_EMULATED)
 typedef unsigned long long gpu_lanes;
 #else
 typedef unsigned int gpu_lanes;
