@@ -8,7 +8,7 @@ found=0
 bad() { echo "$*"; found=1; }
 
 for name in README.md ARCHITECTURE.md LICENSE SECURITY.md CONTRIBUTING.md CHANGELOG.md docs/requirements.md \
-    docs/node-setup.md docs/fl-protocol.md; do
+    docs/node-setup.md docs/fl-protocol.md docs/kernels.md; do
     [ -s "$name" ] || bad "$name is missing or empty"
 done
 # A disclosure policy says where to report, by when we answer, and what is supported.
