@@ -25,6 +25,7 @@ static int help(int code)
     fputs("owm-bench: what this machine does, against what it could.\n\n"
           "  owm-bench BENCH [options]   measure\n"
           "  owm-bench all [options]     every benchmark of the kernels, in under five minutes\n"
+          "  owm-bench devices           what was found to compute on, and why not the rest\n"
           "  owm-bench chart ROWS.json   rows of --json as an SVG picture, to standard output\n\n"
           "benches:\n",
           out);
@@ -158,6 +159,28 @@ static int chart(int argc, char **argv)
     return report("chart", status, &error);
 }
 
+static void print_device(const struct owm_backend *backend, int index)
+{
+    struct owm_device_info info;
+    if (backend->device_info(index, &info) != OWM_OK) return;
+    printf("%-10s %d  %s, %s, %.1f GiB", backend->name, index, info.name, info.arch,
+           (double)info.memory_bytes / (1 << 30));
+    if (*info.driver) printf(", %s", info.driver);
+    printf(info.usable ? "\n" : "\n              not used: %s\n", info.refusal);
+}
+
+static int devices(void)
+{
+    static const char *const plugins[] = {"cuda", "hip"};
+    const struct owm_backend *backend;
+    for (size_t i = 0; (backend = owm_backend_at(i)); i++)
+        for (int index = 0; index < backend->device_count(); index++) print_device(backend, index);
+    for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++)
+        if (owm_backend_missing(plugins[i]))
+            printf("%-10s -  %s\n", plugins[i], owm_backend_missing(plugins[i]));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_options options = {
@@ -166,6 +189,7 @@ int main(int argc, char **argv)
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(argc < 2);
     if (!strcmp(argv[1], "chart")) return chart(argc, argv);
     if (!read_options(argc, argv, &options)) return help(2);
+    if (!strcmp(argv[1], "devices")) return devices();
     bool all = !strcmp(argv[1], "all"), known = all;
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
         known |= !strcmp(argv[1], benches[i].name);

@@ -71,14 +71,18 @@ owm_status bench_open(struct bench_device *opened, const struct bench_options *o
     owm_status status = owm_pool_open(options->threads, &opened->pool);
     if (status != OWM_OK)
         return owm_fail(error, status, "%u threads could not be started", options->threads);
-    const struct owm_device_config config = {.index = options->device, .pool = opened->pool};
-    const struct owm_backend *backend = owm_backend_pick(options->backend, error);
-    status = backend ? backend->open(&opened->device, &config, error) : OWM_E_UNSUPPORTED;
+    const struct owm_device_config config = {
+        .backend = options->backend, .index = options->device, .pool = opened->pool};
+    status = owm_device_open(&opened->device, &config, error);
+    struct owm_device_info info = {.arch = ""};
+    if (status == OWM_OK)
+        status = opened->device->backend->device_info(opened->device->index, &info);
     if (status != OWM_OK) {
         bench_close(opened);
         return status;
     }
-    (void)snprintf(opened->arch, sizeof opened->arch, "%s", opened->device->backend->name);
+    (void)snprintf(opened->arch, sizeof opened->arch, "%s", info.arch);
+    (void)snprintf(opened->name, sizeof opened->name, "%s", info.name);
     return OWM_OK;
 }
 
