@@ -1,9 +1,8 @@
-/* test_ops.c: every op of the cpu backend against the plain-C reference.
+/* test_ops.c: every op of training of a backend against the plain-C reference.
  *
  * In each instruction set that this machine has, on one thread and on three: sizes 1, odd, around
  * the blocks, large; outputs poisoned first; the same bits from one thread and three; and every
  * refusal. */
-#include "base/pool.h"
 #include "check.h"
 
 static struct owm_device *device, *reference;
@@ -307,6 +306,18 @@ static void vector_case(size_t count)
     drop(&w), drop(&m), drop(&v), drop(&g), drop(&sum);
 }
 
+static void test_attention(void)
+{
+    static const uint32_t sizes[] = {1, 7, 15, 16, 17, 33, 130};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t n = sizes[i];
+        decode_case(n, 4, 2, 32), decode_case(9, 3, 1, 2 * n < 128 ? 2 * n : 128);
+        attention_case(2, n, 4, 2, 32);
+    }
+    attention_case(1, 1, 1, 1, 2), attention_case(2, 31, 6, 2, 10),
+        attention_case(1, 65, 8, 1, 128);
+}
+
 static void test_all(void)
 {
     static const uint32_t sizes[] = {1, 7, 15, 16, 17, 33, 130};
@@ -317,58 +328,52 @@ static void test_all(void)
         swiglu_case(3, n), swiglu_case(n, 300);
         embedding_case(n, 17, 9), embedding_case(9, n, 300);
         cross_entropy_case(3, n), cross_entropy_case(n, 256);
-        decode_case(n, 4, 2, 32), decode_case(9, 3, 1, 2 * n < 128 ? 2 * n : 128);
-        attention_case(2, n, 4, 2, 32);
     }
     rope_case(1, 1, 1, 2), rope_case(2, 5, 3, 6), rope_case(3, 40, 4, 32), rope_case(1, 9, 2, 128);
-    attention_case(1, 1, 1, 1, 2), attention_case(2, 31, 6, 2, 10),
-        attention_case(1, 65, 8, 1, 128);
     vector_case(1), vector_case(15), vector_case(257), vector_case(32769), vector_case(200001);
+    if (CHECK_HAS(device, attention)) test_attention();
 }
 
-/** Exact: the same bits on one thread and on three. */
-static void test_threads(struct owm_device *one, struct owm_device *three)
+/* What test_threads compares: results of one device. */
+struct results {
+    float c[96 * 96], dw[96], dx[200 * 96];
+    double sum;
+};
+
+static void compute(struct owm_device *on, const float *a, const float *b, struct results *r)
 {
     enum { ROWS = 200, COLS = 96 };
-    float *a = check_data(ROWS * COLS), *b = check_data(ROWS * COLS);
-    static float c[2][COLS * COLS], dw[2][COLS], dx[2][ROWS * COLS];
-    struct owm_device *devices[2] = {one, three};
-    memset(c, 0, sizeof c), memset(dw, 0, sizeof dw), memset(dx, 0, sizeof dx);
-    double sums[2];
-    for (int i = 0; i < 2; i++) {
-        struct owm_gemm g = {.c = c[i],
-                             .a = a,
-                             .b = b,
-                             .m = COLS,
-                             .n = COLS,
-                             .k = ROWS,
-                             .ldc = COLS,
-                             .lda = COLS,
-                             .ldb = COLS,
-                             .trans_a = true};
-        struct owm_rmsnorm_bwd n = {dx[i], dw[i], a, b, a, ROWS, COLS, 1e-5f};
-        CHECK(devices[i]->backend->gemm(devices[i], &g) == OWM_OK);
-        CHECK(devices[i]->backend->rmsnorm_bwd(devices[i], &n) == OWM_OK);
-        CHECK(devices[i]->backend->sum_squares(devices[i], &sums[i], a, ROWS * COLS) == OWM_OK);
-    }
-    CHECK(memcmp(c[0], c[1], sizeof c[0]) == 0);
-    CHECK(memcmp(dw[0], dw[1], sizeof dw[0]) == 0);
-    CHECK(memcmp(dx[0], dx[1], sizeof dx[0]) == 0);
-    CHECK(memcmp(&sums[0], &sums[1], sizeof sums[0]) == 0);
-    free(a), free(b);
+    float *x = check_put(on, a, sizeof r->dx), *y = check_put(on, b, sizeof r->dx);
+    memset(r, 0, sizeof *r);
+    float *c = check_put(on, r->c, sizeof r->c), *dw = check_put(on, r->dw, sizeof r->dw);
+    float *dx = check_put(on, r->dx, sizeof r->dx);
+    struct owm_gemm g = {.c = c,
+                         .a = x,
+                         .b = y,
+                         .m = COLS,
+                         .n = COLS,
+                         .k = ROWS,
+                         .ldc = COLS,
+                         .lda = COLS,
+                         .ldb = COLS,
+                         .trans_a = true};
+    struct owm_rmsnorm_bwd n = {dx, dw, x, y, x, ROWS, COLS, 1e-5f};
+    CHECK(on->backend->gemm(on, &g) == OWM_OK && on->backend->rmsnorm_bwd(on, &n) == OWM_OK);
+    CHECK(on->backend->sum_squares(on, &r->sum, x, ROWS * COLS) == OWM_OK);
+    check_get(on, r->c, c, sizeof r->c), check_get(on, r->dw, dw, sizeof r->dw);
+    check_get(on, r->dx, dx, sizeof r->dx);
+    void *all[] = {x, y, c, dw, dx};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) on->backend->mem_free(on, all[i]);
 }
 
-static struct owm_device *open_cpu(const char *isa, struct owm_pool *pool)
+/** Exact: the same bits on one thread and on three, and when done again. */
+static void test_threads(struct owm_device *one, struct owm_device *three)
 {
-    struct owm_device *opened = NULL;
-    struct owm_error error;
-    struct owm_device_config config = {.pool = pool, .isa = isa};
-    owm_status status = owm_backend_cpu.open(&opened, &config, &error);
-    if (status == OWM_E_UNSUPPORTED)
-        printf("%s: skipped: %s\n", isa, error.text);
-    else
-        CHECK(status == OWM_OK);
-    return opened;
+    static struct results of_one, of_three;
+    float *a = check_data(200 * 96), *b = check_data(200 * 96);
+    compute(one, a, b, &of_one), compute(three, a, b, &of_three);
+    CHECK(memcmp(&of_one, &of_three, sizeof of_one) == 0);
+    free(a), free(b);
 }
 
 static void test_pick(void)
@@ -385,25 +390,18 @@ static void test_pick(void)
     owm_backend_cpu.close(NULL);
 }
 
+static void run(const struct check_device *d)
+{
+    reference = d->reference;
+    test_threads(d->one, d->three);
+    device = d->one, test_all();
+    if (!check_small()) device = d->three, test_all();
+}
+
 int main(void)
 {
-    static const char *const isas[] = {"generic", "avx2", "avx512"};
-    struct owm_pool *pool = NULL;
     check_seed();
-    test_pick();
-    CHECK(owm_pool_open(3, &pool) == OWM_OK);
-    CHECK(owm_backend_reference.open(&reference, &(struct owm_device_config){0}, NULL) == OWM_OK);
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        struct owm_device *one = open_cpu(isas[i], NULL), *three = open_cpu(isas[i], pool);
-        if (!one || !three) continue;
-        test_threads(one, three);
-        device = one, test_all();
-        device = three, test_all();
-        owm_backend_cpu.close(one);
-        owm_backend_cpu.close(three);
-        printf("%s: ok\n", isas[i]);
-    }
-    owm_backend_reference.close(reference);
-    owm_pool_close(pool);
+    if (strcmp(check_backend_name(), "cpu") == 0) test_pick();
+    check_each(run);
     return 0;
 }
