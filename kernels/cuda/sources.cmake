@@ -6,7 +6,10 @@
 # gpu_fast_sources   all others.
 set(gpu_host_sources
   backend_cuda.c gpu_device.c gpu_memory.c gpu_blas.c gpu_sum.c)
-set(gpu_exact_sources)
+set(gpu_exact_sources
+  apply_update.cu clip.cu feedback.cu gram.cu quantise.cu scatter_add.cu sha256d_batch.cu
+  sha256d_merkle.cu sha256d_scan.cu sparse_gram.cu sparse_sum.cu threshold.cu topk.cu trimmed_mean.cu
+  weighted_sum.cu)
 set(gpu_fast_sources
   adamw.cu attention.cu attention_bwd.cu attention_decode.cu attention_paged.cu cross_entropy.cu
   embedding.cu gemm.cu kv_put.cu rmsnorm.cu rope.cu sample.cu softmax.cu swiglu.cu vector.cu)
