@@ -6,7 +6,8 @@
 
 #define THREADS 256
 
-static __global__ void __launch_bounds__(THREADS) scale(float *x, uint32_t n, float factor, bool wide)
+static __global__ void __launch_bounds__(THREADS)
+    scale(float *x, uint32_t n, float factor, bool wide)
 {
     uint64_t at = ((uint64_t)blockIdx.x * THREADS + threadIdx.x) * 4;
     if (at >= n) return;

@@ -1,9 +1,9 @@
 /* collect.cuh: the indices of the magnitudes above a threshold, and the first few that equal it, in
  * ascending order, in one pass over x.
  *
- * A block has a tile, a warp of it COLLECT_ITEMS rows of as many numbers as it has lanes; votes count
- * them, lookback.cuh adds up the tiles. Numbers that equal the threshold ("ties") are counted on their
- * own: of the ties before a place, no more than the limit are in the list.
+ * A block has a tile, a warp of it COLLECT_ITEMS rows of as many numbers as it has lanes; votes
+ * count them, lookback.cuh adds up the tiles. Numbers that equal the threshold ("ties") are counted
+ * on their own: of the ties before a place, no more than the limit are in the list.
  */
 #ifndef OWM_KERNELS_CUDA_COLLECT_CUH
 #define OWM_KERNELS_CUDA_COLLECT_CUH
@@ -56,8 +56,8 @@ static __global__ void __launch_bounds__(COLLECT_THREADS)
 {
     uint32_t tile = gpu_tile(chain), threshold = state->threshold, limit = state->ties;
     if (state->bad) return;
-    uint64_t first = (uint64_t)tile * COLLECT_TILE
-                     + (uint64_t)gpu_warp() * COLLECT_ITEMS * warpSize + gpu_lane();
+    uint64_t first = (uint64_t)tile * COLLECT_TILE + (uint64_t)gpu_warp() * COLLECT_ITEMS * warpSize
+                     + gpu_lane();
     uint32_t above = 0, ties = 0, bits[COLLECT_ITEMS];
 #pragma unroll
     for (int j = 0; j < COLLECT_ITEMS; j++) {
@@ -79,8 +79,8 @@ static __global__ void __launch_bounds__(COLLECT_THREADS)
         gpu_lanes is_above = gpu_ballot(bits[j] > threshold);
         gpu_lanes is_tie = gpu_ballot(bits[j] == threshold && bits[j]);
         uint64_t tie = ties_at + gpu_count(is_tie & gpu_lanes_below());
-        uint64_t place = above_at + gpu_count(is_above & gpu_lanes_below())
-                         + (tie < limit ? tie : limit);
+        uint64_t place =
+            above_at + gpu_count(is_above & gpu_lanes_below()) + (tie < limit ? tie : limit);
         bool wanted = bits[j] > threshold || (bits[j] == threshold && bits[j] && tie < limit);
         if (wanted && place < most) index[place] = (uint32_t)(first + (uint64_t)j * warpSize);
         above_at += gpu_count(is_above);

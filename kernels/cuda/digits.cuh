@@ -1,4 +1,5 @@
-/* digits.cuh: the K-th largest of many 31-bit patterns, by histograms of its digits from the top. */
+/* digits.cuh: the K-th largest of many 31-bit patterns, by histograms of its digits from the top.
+ */
 #ifndef OWM_KERNELS_CUDA_DIGITS_CUH
 #define OWM_KERNELS_CUDA_DIGITS_CUH
 
@@ -73,8 +74,10 @@ static __device__ __forceinline__ void digits_narrow(uint32_t *bins, uint32_t *p
 #pragma unroll
         for (uint32_t i = each; i-- > 0;) {
             if (bin != each) continue;
-            if (left <= own[i]) bin = i;
-            else left -= own[i];
+            if (left <= own[i])
+                bin = i;
+            else
+                left -= own[i];
         }
         *prefix |= (first + bin) << digit_shift(digit);
         *wanted = left;

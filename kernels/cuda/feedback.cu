@@ -82,7 +82,7 @@ static owm_status send(struct owm_device *device, const struct owm_feedback_step
             cudaMemsetAsync(op->exponent, OWM_QUANT_EXPONENT_MIN & 0xff, groups, stream));
     }
     OWM_LAUNCH(gather, blocks, THREADS, 0, stream, op->value, op->residual, op->index, count);
-    struct owm_quantise quantise = {op->value, op->index, op->code, op->exponent, count,
+    struct owm_quantise quantise = {op->value, op->index,           op->code, op->exponent, count,
                                     op->n,     *op->floor_exponent, op->quant};
     status = gpu_quantise(device, &quantise);
     if (status) return status;

@@ -1,17 +1,17 @@
 /* gram.cu: dot products of all pairs of dense vectors, in the order of the contract.
  *
- * A block has one chunk of OWM_AGG_CHUNK coordinates and a tile of TILE x TILE pairs. Of its threads,
- * OWM_AGG_LANES in a row are the lanes of the contract; each holds SIDE x SIDE pairs of its lane in
- * registers and goes through the chunk, which comes to shared memory by slabs. Then the lanes meet in
- * halves, by shuffles, and the chunk's sums go to scratch; another kernel adds up the chunks in order
- * in f64. Scratch holds some of the chunks, so the two kernels take turns.
+ * A block has one chunk of OWM_AGG_CHUNK coordinates and a tile of TILE x TILE pairs. Of its
+ * threads, OWM_AGG_LANES in a row are the lanes of the contract; each holds SIDE x SIDE pairs of
+ * its lane in registers and goes through the chunk, which comes to shared memory by slabs. Then the
+ * lanes meet in halves, by shuffles, and the chunk's sums go to scratch; another kernel adds up the
+ * chunks in order in f64. Scratch holds some of the chunks, so the two kernels take turns.
  */
-#include "kernels/cuda/ops_cuda.h"
 #include "kernels/cuda/gpu.cuh"
+#include "kernels/cuda/ops_cuda.h"
 
 #define THREADS 256
-#define SIDES   4                     /* THREADS = OWM_AGG_LANES * SIDES * SIDES */
-#define SLAB    64                    /* coordinates in shared memory at a time */
+#define SIDES   4                      /* THREADS = OWM_AGG_LANES * SIDES * SIDES */
+#define SLAB    64                     /* coordinates in shared memory at a time */
 #define PITCH   (SLAB + OWM_AGG_LANES) /* so that two rows of lanes are in different banks */
 
 struct gram_job {
@@ -114,7 +114,8 @@ static void launch_chunks(struct owm_device *device, const gram_job &job, uint32
                           uint32_t first_chunk, float *sums)
 {
     cudaStream_t stream = gpu_stream(device);
-    if (tile == 8) OWM_LAUNCH(gram_chunks<2>, grid, THREADS, 0, stream, job, first_chunk, sums);
+    if (tile == 8)
+        OWM_LAUNCH(gram_chunks<2>, grid, THREADS, 0, stream, job, first_chunk, sums);
     else if (tile == 16)
         OWM_LAUNCH(gram_chunks<4>, grid, THREADS, 0, stream, job, first_chunk, sums);
     else

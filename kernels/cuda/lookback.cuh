@@ -1,11 +1,11 @@
 /* lookback.cuh: running sums over the tiles of one launch, in one pass (Merrill and Garland, 2016).
  *
- * Blocks take tiles in order by a ticket. A tile publishes its own count at once, looks back over the
- * tiles before it until it meets one that knows its running sum, adds up what lies between, and
+ * Blocks take tiles in order by a ticket. A tile publishes its own count at once, looks back over
+ * the tiles before it until it meets one that knows its running sum, adds up what lies between, and
  * publishes its own running sum. Tiles before it have blocks already, so it never waits in vain.
  *
- * Up to two sums run side by side, each by one warp. A word holds the state in its highest two bits,
- * so state and value are seen together, without a fence. All words are 0 before the launch.
+ * Up to two sums run side by side, each by one warp. A word holds the state in its highest two
+ * bits, so state and value are seen together, without a fence. All words are 0 before the launch.
  */
 #ifndef OWM_KERNELS_CUDA_LOOKBACK_CUH
 #define OWM_KERNELS_CUDA_LOOKBACK_CUH
@@ -70,8 +70,8 @@ static __device__ __forceinline__ unsigned long long lookback_sum(const unsigned
     }
 }
 
-/** gpu_running: *before = the sums of count0 and count1 over the tiles before. All threads call with
- *  the same arguments; barriers on both sides. */
+/** gpu_running: *before = the sums of count0 and count1 over the tiles before. All threads call
+ * with the same arguments; barriers on both sides. */
 static __device__ __forceinline__ void gpu_running(const gpu_lookback &chain, uint32_t tile,
                                                    uint32_t count0, uint32_t count1,
                                                    uint64_t (&before)[LOOKBACK_SUMS])

@@ -1,7 +1,8 @@
 /* quantise.cu: the values of a sparse vector rounded to int8 or bfloat16.
  *
  * int8: a warp has a group of coordinates, looks up its values, and passes over them twice: for the
- * largest, then for the codes. The whole vector is looked at first, so that a bad one changes nothing.
+ * largest, then for the codes. The whole vector is looked at first, so that a bad one changes
+ * nothing.
  */
 #include "kernels/cuda/largest.cuh"
 #include "kernels/cuda/ops_cuda.h"

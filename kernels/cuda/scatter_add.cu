@@ -1,7 +1,7 @@
 /* scatter_add.cu: a sparse vector added to a dense one: a thread for each value. Indices differ, so
  * no two threads meet. */
-#include "kernels/cuda/ops_cuda.h"
 #include "kernels/cuda/gpu.cuh"
+#include "kernels/cuda/ops_cuda.h"
 
 #define THREADS 256
 

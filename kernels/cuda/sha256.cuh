@@ -57,14 +57,13 @@ static __host__ __device__ __forceinline__ constexpr uint32_t sha256_s1(uint32_t
 }
 
 static __host__ __device__ __forceinline__ constexpr uint32_t sha256_choose(uint32_t x, uint32_t y,
-                                                                             uint32_t z)
+                                                                            uint32_t z)
 {
     return (x & y) ^ (~x & z);
 }
 
-static __host__ __device__ __forceinline__ constexpr uint32_t sha256_majority(uint32_t x,
-                                                                               uint32_t y,
-                                                                               uint32_t z)
+static __host__ __device__ __forceinline__ constexpr uint32_t
+sha256_majority(uint32_t x, uint32_t y, uint32_t z)
 {
     return (x & y) ^ (x & z) ^ (y & z);
 }
@@ -80,8 +79,8 @@ static __host__ __device__ __forceinline__ void sha256_round(uint32_t (&s)[8], i
 {
     uint32_t &d = s[(3 - t) & 7], &h = s[(7 - t) & 7];
     uint32_t e = s[(4 - t) & 7], a = s[-t & 7];
-    uint32_t t1 = h + sha256_k(t) + w + sha256_choose(e, s[(5 - t) & 7], s[(6 - t) & 7])
-                  + sha256_big1(e);
+    uint32_t t1 =
+        h + sha256_k(t) + w + sha256_choose(e, s[(5 - t) & 7], s[(6 - t) & 7]) + sha256_big1(e);
     d += t1;
     h = t1 + sha256_majority(a, s[(1 - t) & 7], s[(2 - t) & 7]) + sha256_big0(a);
 }

@@ -4,7 +4,8 @@
 
 #include "kernels/cuda/sha256.cuh"
 
-/* A big-endian word of the message from byte `at` on; `words`: the message lies on 4-byte bounds. */
+/* A big-endian word of the message from byte `at` on; `words`: the message lies on 4-byte bounds.
+ */
 static __device__ __forceinline__ uint32_t sha256_load(const uint8_t *message, uint64_t at,
                                                        bool words)
 {

@@ -21,12 +21,13 @@
 #include "kernels/cuda/sha256.cuh"
 
 #define SCAN_THREADS 256
-#define SCAN_ROUNDS  16  /* scan_single: nonces of a thread. */
-#define SCAN_LANES   32  /* Midstates of a group. */
+#define SCAN_ROUNDS  16 /* scan_single: nonces of a thread. */
+#define SCAN_LANES   32 /* Midstates of a group. */
 #define SCAN_GROUPS  (SCAN_THREADS / SCAN_LANES)
 #define SCAN_BATCH   128 /* scan_rolled: nonces of a block. */
-#define SCAN_WORDS   13  /* uint4 of a nonce: K + W of rounds 18..63, W3, itself; one more, so that
-                            neighbours are in other banks. */
+#define SCAN_WORDS                                                                                 \
+    13 /* uint4 of a nonce: K + W of rounds 18..63, W3, itself; one more, so that                  \
+          neighbours are in other banks. */
 #define SCAN_STAGED    1024
 #define CANDIDATES_MAX 65536
 /* Double hashes of a launch per processor: some 14 ms on an H200. */
@@ -161,17 +162,22 @@ static __device__ __forceinline__ uint32_t next_word(const scan_job &job, const 
 template <int T>
 static __device__ __forceinline__ uint32_t next_first(const scan_job &job, const uint32_t (&w)[16])
 {
-    if constexpr (T == 18) return add(job, s0(job, w[3]), job.c18);
-    else if constexpr (T == 19) return add(job, w[3], job.c19);
+    if constexpr (T == 18)
+        return add(job, s0(job, w[3]), job.c18);
+    else if constexpr (T == 19)
+        return add(job, w[3], job.c19);
     else if constexpr (T == 31 || T == 32) {
         uint32_t sum = add(job, w[(T - 7) & 15], T == 31 ? job.c31 : job.c32);
         return add(job, s1(job, w[(T - 2) & 15]), sum);
-    } else return next_word<4, T>(job, w);
+    } else
+        return next_word<4, T>(job, w);
 }
 
-/* e and a of a round, when h + K + W is known: newest values enter last. E_ONLY: a is not wanted. */
+/* e and a of a round, when h + K + W is known: newest values enter last. E_ONLY: a is not wanted.
+ */
 template <int T, bool E_ONLY>
-static __device__ __forceinline__ void one_round(const scan_job &job, uint32_t (&s)[8], uint32_t hkw)
+static __device__ __forceinline__ void one_round(const scan_job &job, uint32_t (&s)[8],
+                                                 uint32_t hkw)
 {
     constexpr bool wide = T >= SCAN_WIDE_FROM;
     uint32_t &d = s[(3 - T) & 7], &h = s[(7 - T) & 7];
@@ -203,9 +209,12 @@ static __device__ __forceinline__ void first_rounds(const scan_job &job, uint32_
 {
     if constexpr (T < 64) {
         uint32_t hkw;
-        if constexpr (T < 7) hkw = job.hkw[T - 4];
-        else if constexpr (T < 16) hkw = h_plus<T>(job, s, sha256_k(T) + padding<4>(T));
-        else if constexpr (T < 18) hkw = h_plus<T>(job, s, T == 16 ? job.kw16 : job.kw17);
+        if constexpr (T < 7)
+            hkw = job.hkw[T - 4];
+        else if constexpr (T < 16)
+            hkw = h_plus<T>(job, s, sha256_k(T) + padding<4>(T));
+        else if constexpr (T < 18)
+            hkw = h_plus<T>(job, s, T == 16 ? job.kw16 : job.kw17);
         else {
             w[T & 15] = next_first<T>(job, w);
             hkw = h_plus<T>(job, s, add(job, w[T & 15], sha256_k(T)));
@@ -215,7 +224,8 @@ static __device__ __forceinline__ void first_rounds(const scan_job &job, uint32_
     }
 }
 
-/* The same for one of many midstates: K + W from round 18 on are in shared memory, from `row` on. */
+/* The same for one of many midstates: K + W from round 18 on are in shared memory, from `row` on.
+ */
 template <int T, class SHARED>
 static __device__ __forceinline__ void rolled_rounds(const scan_job &job, uint32_t (&s)[8],
                                                      const SHARED &shared, unsigned row, uint4 four)
@@ -223,7 +233,8 @@ static __device__ __forceinline__ void rolled_rounds(const scan_job &job, uint32
     if constexpr (T < 64) {
         constexpr int place = (T - 18) & 3;
         uint32_t kw = job.kw16;
-        if constexpr (T == 17) kw = job.kw17;
+        if constexpr (T == 17)
+            kw = job.kw17;
         else if constexpr (T >= 18) {
             if constexpr (place == 0) four = shared[row + (T - 18) / 4];
             kw = place == 0 ? four.x : place == 1 ? four.y : place == 2 ? four.z : four.w;
@@ -237,17 +248,23 @@ static __device__ __forceinline__ void rolled_rounds(const scan_job &job, uint32
 /* Write such a row: four words at a time, W3 and the nonce last. */
 template <int T, class SHARED>
 static __device__ __forceinline__ void store_row(const scan_job &job, uint32_t (&w)[16],
-                                                 SHARED &shared, unsigned row, uint4 four)
+                                                 SHARED &shared, unsigned row, uint32_t nonce,
+                                                 uint4 four)
 {
     if constexpr (T < 64) {
         constexpr int place = (T - 18) & 3;
         w[T & 15] = next_first<T>(job, w);
-        (place == 0 ? four.x : place == 1 ? four.y : place == 2 ? four.z : four.w) =
-            add(job, w[T & 15], sha256_k(T));
+        (place == 0   ? four.x
+         : place == 1 ? four.y
+         : place == 2 ? four.z
+                      : four.w) = add(job, w[T & 15], sha256_k(T));
         if constexpr (place == 3) shared[row + (T - 18) / 4] = four;
-        store_row<T + 1>(job, w, shared, row, four);
-    } else
+        store_row<T + 1>(job, w, shared, row, nonce, four);
+    } else {
+        four.z = sha256_swap(nonce);
+        four.w = nonce;
         shared[row + 11] = four;
+    }
 }
 
 /* Rounds T.. of the second hash: a is last wanted in round 56. */
@@ -257,7 +274,8 @@ static __device__ __forceinline__ void second_rounds(const scan_job &job, uint32
 {
     if constexpr (T <= 60) {
         uint32_t hkw;
-        if constexpr (padded<8>(T)) hkw = h_plus<T>(job, s, sha256_k(T) + padding<8>(T));
+        if constexpr (padded<8>(T))
+            hkw = h_plus<T>(job, s, sha256_k(T) + padding<8>(T));
         else {
             if constexpr (T >= 16) w[T & 15] = next_word<8, T>(job, w);
             hkw = h_plus<T>(job, s, add(job, w[T & 15], sha256_k(T)));
@@ -327,16 +345,16 @@ static __global__ void __launch_bounds__(SCAN_THREADS)
 static __global__ void __launch_bounds__(SCAN_THREADS)
     scan_rolled(const scan_job job, const uint32_t (*midstates)[8], scan_results *results)
 {
-    OWM_SHARED(uint4, rows, SCAN_BATCH *SCAN_WORDS);
+    OWM_SHARED(uint4, rows, SCAN_BATCH * SCAN_WORDS);
     uint32_t begin = blockIdx.x * SCAN_BATCH, left = job.count - begin;
     uint32_t nonces = left < SCAN_BATCH ? left : SCAN_BATCH;
     if (threadIdx.x < nonces) {
         uint32_t w[16];
-        uint4 four = {0, 0, 0, job.first + begin + threadIdx.x};
+        uint32_t nonce = job.first + begin + threadIdx.x;
         w[0] = job.w16;
         w[1] = job.w17;
-        w[3] = sha256_swap(four.w);
-        store_row<18>(job, w, rows, threadIdx.x * SCAN_WORDS, four);
+        w[3] = sha256_swap(nonce);
+        store_row<18>(job, w, rows, threadIdx.x * SCAN_WORDS, nonce, uint4());
     }
     __syncthreads();
     uint32_t group = threadIdx.x / SCAN_LANES % job.groups;
@@ -500,7 +518,8 @@ static owm_status scan_nonces(struct scan *scan)
         scan->job.first = op->first + (uint32_t)at;
         scan->job.count = op->count - at < most ? (uint32_t)(op->count - at) : most;
         owm_status status = launch(scan);
-        if (status == OWM_OK) status = gpu_fetch(scan->device, counts, scan->results, sizeof counts);
+        if (status == OWM_OK)
+            status = gpu_fetch(scan->device, counts, scan->results, sizeof counts);
         if (status) return status;
         if (counts[0] > CANDIDATES_MAX) {
             most /= 2;

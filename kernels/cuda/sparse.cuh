@@ -74,8 +74,10 @@ static __device__ __forceinline__ uint32_t lower_bound(const uint32_t *index, ui
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (index[middle] < coordinate) low = middle + 1;
-        else high = middle;
+        if (index[middle] < coordinate)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }

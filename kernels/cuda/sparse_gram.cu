@@ -1,21 +1,21 @@
 /* sparse_gram.cu: exact dot products of all pairs of sparse vectors, as integers of 128 bits.
  *
- * A block has GROUP x GROUP pairs, one per thread, and a strip of the coordinates. It takes the strip
- * by tiles: the values of 2 * GROUP packages as integers in shared memory, and for each package a mask
- * of the coordinates it has; a thread multiplies where both masks have a bit. Tiles in which no
- * package has a value are stepped over. Blocks add their sums to those of the others in limbs of 32
- * bits, so that neither order nor carries matter.
+ * A block has GROUP x GROUP pairs, one per thread, and a strip of the coordinates. It takes the
+ * strip by tiles: the values of 2 * GROUP packages as integers in shared memory, and for each
+ * package a mask of the coordinates it has; a thread multiplies where both masks have a bit. Tiles
+ * in which no package has a value are stepped over. Blocks add their sums to those of the others in
+ * limbs of 32 bits, so that neither order nor carries matter.
  */
 #include "kernels/cuda/ops_cuda.h"
 #include "kernels/cuda/sparse.cuh"
 
 #define GROUP   16
-#define SLOTS   (2 * GROUP)     /* packages of a block: the rows', then the columns' */
+#define SLOTS   (2 * GROUP) /* packages of a block: the rows', then the columns' */
 #define THREADS (GROUP * GROUP)
-#define TILE    128             /* coordinates */
+#define TILE    128 /* coordinates */
 #define MASKS   (TILE / 32)
 #define LIMBS   4
-#define NONE    0xffffffffu     /* no coordinate */
+#define NONE    0xffffffffu /* no coordinate */
 
 struct part {
     const uint32_t *index;
@@ -27,7 +27,7 @@ struct part {
 struct gram_job {
     const part *parts;
     uint32_t count;
-    const uint32_t *last; /* highest coordinate of all */
+    const uint32_t *last;      /* highest coordinate of all */
     unsigned long long *limbs; /* [tiles of pairs][THREADS][LIMBS] */
 };
 
@@ -49,8 +49,10 @@ static __device__ __forceinline__ long long as_integer(float value, int exponent
     uint32_t bits = magnitude_bits(value);
     int e = (int)(bits >> 23);
     long long m = bits & 0x7fffffu;
-    if (e) m |= 0x800000;
-    else e = 1;
+    if (e)
+        m |= 0x800000;
+    else
+        e = 1;
     int shift = e - 150 - exponent;
     m = shift >= 0 ? m << (shift & 63) : m >> (-shift & 63);
     return value < 0 ? -m : m;
@@ -77,7 +79,7 @@ static __device__ __forceinline__ void add_limbs(unsigned long long *limbs, __in
 static __global__ void __launch_bounds__(THREADS) gram_strip(const gram_job job)
 {
     OWM_SHARED(long long, value, SLOTS *TILE);
-    OWM_SHARED(uint32_t, mask, SLOTS *MASKS);
+    OWM_SHARED(uint32_t, mask, SLOTS * MASKS);
     OWM_SHARED(uint32_t, cursor, SLOTS);
     OWM_SHARED(uint32_t, next, 1);
     constexpr uint32_t loaders = THREADS / SLOTS;
@@ -122,7 +124,8 @@ static __global__ void __launch_bounds__(THREADS) gram_strip(const gram_job job)
     add_limbs(job.limbs + ((size_t)blockIdx.x * THREADS + threadIdx.x) * LIMBS, sum);
 }
 
-/* To the nearest double, ties to even: the highest 64 bits, the lowest of which stands for all below. */
+/* To the nearest double, ties to even: the highest 64 bits, the lowest of which stands for all
+ * below. */
 static __device__ double rounded(__int128 sum, int exponent)
 {
     unsigned __int128 size = sum < 0 ? -(unsigned __int128)sum : (unsigned __int128)sum;
@@ -180,7 +183,8 @@ extern "C" owm_status gpu_sparse_gram(struct owm_device *device, const struct ow
     uint32_t strips = (uint32_t)gpu_of(device)->processors * 16 / tiles;
     status = gpu_status(cudaMemsetAsync(job.limbs, 0, limb_bytes, stream));
     if (status) return status;
-    OWM_LAUNCH(highest_coordinate, 1, THREADS, 0, stream, (uint32_t *)scratch, job.parts, op->count);
+    OWM_LAUNCH(highest_coordinate, 1, THREADS, 0, stream, (uint32_t *)scratch, job.parts,
+               op->count);
     OWM_LAUNCH(gram_strip, dim3(tiles, strips + 1), THREADS, 0, stream, job);
     OWM_LAUNCH(place, gpu_blocks((uint64_t)op->count * op->count, THREADS), THREADS, 0, stream,
                gram, job);

@@ -1,8 +1,9 @@
 /* sparse_sum.cu: the weighted sum of sparse vectors over a range of coordinates.
  *
- * A block has a tile of the range in shared memory and adds the packages to it, one after the other;
- * the values of one package have different coordinates, so its threads never meet. Where a package's
- * part of the tile begins and ends is looked up by one thread for each package beforehand.
+ * A block has a tile of the range in shared memory and adds the packages to it, one after the
+ * other; the values of one package have different coordinates, so its threads never meet. Where a
+ * package's part of the tile begins and ends is looked up by one thread for each package
+ * beforehand.
  */
 #include "kernels/cuda/ops_cuda.h"
 #include "kernels/cuda/sparse.cuh"

@@ -9,7 +9,7 @@ static __global__ void __launch_bounds__(DIGIT_THREADS)
     count_digits(uint32_t *bins, const float *x, uint64_t n, const collect_state *state, int digit,
                  bool wide)
 {
-    OWM_SHARED(uint32_t, local, DIGIT_BINS *DIGIT_COPIES);
+    OWM_SHARED(uint32_t, local, DIGIT_BINS * DIGIT_COPIES);
     digits_begin(local);
     uint32_t prefix = state->threshold;
     uint64_t step = (uint64_t)gridDim.x * DIGIT_THREADS * 4;

@@ -1,16 +1,16 @@
 /* trimmed_mean.cu: per coordinate, sort what the participants sent and average the middle.
  *
- * Up to 32 vectors: a thread has a coordinate, and sorts it in registers by Batcher's network, whose
- * comparisons are all known when this is compiled. A network serves up to four counts: the rest is
- * filled with the highest key. Above 32: a block has some coordinates in shared memory and sorts
- * them by a bitonic network.
+ * Up to 32 vectors: a thread has a coordinate, and sorts it in registers by Batcher's network,
+ * whose comparisons are all known when this is compiled. A network serves up to four counts: the
+ * rest is filled with the highest key. Above 32: a block has some coordinates in shared memory and
+ * sorts them by a bitonic network.
  *
  * Keys are integers in the order of IEEE 754 totalOrder: see cpu/agg_trim.c.
  */
 #include <limits.h>
 
-#include "kernels/cuda/ops_cuda.h"
 #include "kernels/cuda/gpu.cuh"
+#include "kernels/cuda/ops_cuda.h"
 
 #define THREADS      256
 #define SHARED_KEYS  8192 /* 32 KiB; for 1024 vectors 8 coordinates, one 32-byte sector of each */
@@ -34,7 +34,8 @@ static __device__ __forceinline__ float float_of(int key)
 }
 
 /* The sum goes on from the lowest kept to the highest. */
-static __device__ __forceinline__ float sum_kept(float sum, int key, uint32_t i, const trim_job &job)
+static __device__ __forceinline__ float sum_kept(float sum, int key, uint32_t i,
+                                                 const trim_job &job)
 {
     if (i == job.trim) return float_of(key);
     return i > job.trim && i < job.count - job.trim ? __fadd_rn(sum, float_of(key)) : sum;
@@ -62,8 +63,10 @@ static __device__ __forceinline__ void sort_keys(int (&key)[N])
         for (int a = K % P; a + K < N; a++)
             if ((a - K % P) / K % 2 == 0 && a / (2 * P) == (a + K) / (2 * P))
                 in_order(key[a], key[a + K]);
-        if constexpr (K > 1) sort_keys<N, P, K / 2>(key);
-        else sort_keys<N, 2 * P, 2 * P>(key);
+        if constexpr (K > 1)
+            sort_keys<N, P, K / 2>(key);
+        else
+            sort_keys<N, 2 * P, 2 * P>(key);
     }
 }
 
@@ -83,8 +86,7 @@ static __global__ void __launch_bounds__(THREADS) trim_in_registers(const trim_j
 }
 
 /* `rows` keys, a power of two, of each of SHARED_KEYS / rows coordinates. */
-static __global__ void __launch_bounds__(THREADS)
-    trim_in_shared(const trim_job job, uint32_t rows)
+static __global__ void __launch_bounds__(THREADS) trim_in_shared(const trim_job job, uint32_t rows)
 {
     OWM_SHARED(int, key, SHARED_KEYS);
     uint32_t cols = SHARED_KEYS / rows;

@@ -1,5 +1,5 @@
-/* weighted_sum.cu: sum of alpha[p] * x[p]: four coordinates to a thread, which adds the vectors up in
- * order; memory is the limit, so the loads of several vectors are under way at once. */
+/* weighted_sum.cu: sum of alpha[p] * x[p]: four coordinates to a thread, which adds the vectors up
+ * in order; memory is the limit, so the loads of several vectors are under way at once. */
 #include "kernels/cuda/ops_cuda.h"
 #include "kernels/cuda/quad.cuh"
 
