@@ -1,10 +1,11 @@
 /* attention_paged.c: attention over a cache in pages, a tile of queries against blocks of keys.
  *
- * Mapping: a tile is up to VECTORS query vectors that read the same keys: the heads that share a
- * key/value head, of rows that follow each other in one sequence. A block of KEYS keys is turned to
- * [E][KEYS] and widened to f32, its values are widened to [KEYS][E], once for the whole tile; the
- * scores are a small product, softened with a running maximum and sum (Milakov & Gimelshein, 2018),
- * and a second product adds them to the tile's result, so no score outlives its block.
+ * Mapping: a tile is up to VECTORS query vectors: the heads that share a key/value head, of rows
+ * that follow each other in one sequence; where these are few (decode), of several key/value heads,
+ * so that a page is read at once. A block of KEYS keys of a head is turned to [E][KEYS] and widened
+ * to f32, its values are widened to [KEYS][E], once for all who read it; the scores are a small
+ * product, softened with a running maximum and sum (Milakov & Gimelshein, 2018), and a second
+ * product adds them to the tile's result, so no score outlives its block.
  *
  * Where tiles are few and contexts long, a tile's blocks are shared out in parts, whose results are
  * put together in order. How many follows from the arguments alone, so the bits do as well.
@@ -36,10 +37,11 @@ struct result {
 
 /** space: a worker's tile. */
 struct space {
-    float q[VECTORS][DIM]; /* Scaled. */
-    float kt[DIM][KEYS], v[KEYS][DIM];
+    float q[VECTORS][DIM];              /* Scaled. */
+    float kt[DIM][KEYS], v[KEYS * DIM]; /* v: rows of `cols`, as few as hold a value. */
     float s[VECTORS][KEYS];
     struct result result;
+    size_t cols;
 };
 
 /** shared: in the first worker's scratch, behind its space. */
@@ -55,31 +57,48 @@ struct paged_job {
     const struct owm_attention_paged *a;
     struct cpu_device *cpu;
     struct shared *shared;
-    size_t tiles, parts; /* Parts of each tile. */
-    size_t group, sets;  /* Heads that share keys, and tiles' worth of them. */
+    size_t tiles, parts, sets; /* An item is one part of one tile for one set of heads. */
+    size_t group;              /* Heads that share a key. */
+    size_t span, split;        /* Key/value heads of a set, or sets of a key/value head. */
 };
 
 /** place: what an item is about. */
 struct place {
-    uint32_t row, rows, heads; /* The tile's rows, and how many heads of each. */
-    size_t head, kv_head;
+    size_t row, rows;   /* The tile's. */
+    size_t head, heads; /* The first, and how many for each key/value head. */
+    size_t kv_head, span;
+    size_t readers, vectors; /* Of one key/value head, and of all of them. */
     const uint32_t *page;
     size_t length; /* Keys that its longest row sees. */
 };
 
-static struct place place_of(const struct paged_job *j, size_t item)
+static struct place place_of(const struct paged_job *j, size_t tile, size_t set)
 {
     const struct owm_attention_paged *a = j->a;
-    size_t tile = item / (a->cache.kv_heads * j->sets), set = item % j->sets;
-    size_t done = set * VECTORS, heads = j->group - done;
-    struct place p = {.row = j->shared->tile[tile], .kv_head = item / j->sets % a->cache.kv_heads};
+    size_t done = set % j->split * VECTORS, heads = j->group - done;
+    struct place p = {.row = j->shared->tile[tile], .kv_head = set / j->split * j->span};
+    size_t kv_left = a->cache.kv_heads - p.kv_head;
     p.rows = j->shared->tile[tile + 1] - p.row;
-    p.heads = (uint32_t)(heads < VECTORS ? heads : VECTORS);
+    p.heads = heads < VECTORS ? heads : VECTORS;
     p.head = p.kv_head * j->group + done;
+    p.span = kv_left < j->span ? kv_left : j->span;
+    p.readers = p.rows * p.heads;
+    p.vectors = p.span * p.readers;
     p.page = a->page + (size_t)a->sequence[p.row] * a->pages_each;
-    for (uint32_t r = p.row; r < p.row + p.rows; r++)
+    for (size_t r = p.row; r < p.row + p.rows; r++)
         if (p.length <= a->position[r]) p.length = (size_t)a->position[r] + 1;
     return p;
+}
+
+/** row_of, head_of: of a query vector of a place. */
+static size_t row_of(const struct place *p, size_t vector)
+{
+    return p->row + vector % p->readers / p->heads;
+}
+
+static size_t head_of(const struct place *p, size_t vector)
+{
+    return p->head + vector / p->readers * p->heads + vector % p->heads;
 }
 
 /** product: c[m][n] (+)= a[m][k] b[k][n]; n is a multiple of COLS. */
@@ -123,8 +142,24 @@ static inline __attribute__((always_inline)) void piece(const struct product *p,
 static void last_rows(const struct product *p, size_t row)
 {
     size_t left = p->m - row, col = 0;
-    for (; left <= 2 && col + 2 * COLS <= p->n; col += 2 * COLS)
-        left == 1 ? piece(p, row, col, 1, 4) : piece(p, row, col, 2, 4);
+    for (; left <= MR / 2 && col + 2 * COLS <= p->n; col += 2 * COLS) switch (left) {
+        case 1:
+            piece(p, row, col, 1, 4);
+            break;
+        case 2:
+            piece(p, row, col, 2, 4);
+            break;
+#if MR == 8
+        case 3:
+            piece(p, row, col, 3, 4);
+            break;
+        case 4:
+            piece(p, row, col, 4, 4);
+            break;
+#endif
+        default:
+            break;
+        }
     for (; col < p->n; col += COLS) switch (left) {
         case 1:
             piece(p, row, col, 1, 2);
@@ -164,7 +199,13 @@ static void multiply(const struct product *p)
 
 static inline vf widen(const uint16_t *p)
 {
+#if SIMD_avx512 /* GCC 12 makes four instructions of the conversion below. */
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(*(const __m256i_u *)(const void *)p), 16);
+#elif SIMD_avx2
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(*(const __m128i_u *)(const void *)p), 16);
+#else
     return (vf)(__builtin_convertvector(*(const vh_mem *)p, vi) << 16);
+#endif
 }
 
 static inline float widen_one(uint16_t half)
@@ -223,21 +264,48 @@ static void value_row(float *out, const struct owm_kv_cache *c, size_t at)
     }
 }
 
-/** load_block: keys first .. first + keys of a sequence. What lies behind the last is never
- *  multiplied as a value, and as a key its score is not looked at. */
+/** place_in_cache: of the element at which the key and the value at a position begin. */
+static size_t place_in_cache(const struct owm_kv_cache *c, const struct place *p, size_t kv_head,
+                             size_t position)
+{
+    size_t page = p->page[position / OWM_PAGE_TOKENS];
+    size_t slot = page * OWM_PAGE_TOKENS + position % OWM_PAGE_TOKENS;
+    return (slot * c->kv_heads + kv_head) * c->head_dim;
+}
+
+/** fetch: W keys and values on their way to the cache: pages lie anywhere, and heads of a page far
+ *  apart, so the processor does not foresee them. */
+static void fetch(const struct owm_kv_cache *c, size_t at)
+{
+    size_t bytes = c->bf16 ? 2 : 4, step = bytes * c->kv_heads * c->head_dim;
+    const char *k = (const char *)c->k + at * bytes, *v = (const char *)c->v + at * bytes;
+    for (size_t i = 0; i < W; i++, k += step, v += step)
+        for (size_t line = 0; line < c->head_dim * bytes; line += 64) {
+            __builtin_prefetch(k + line);
+            __builtin_prefetch(v + line);
+        }
+}
+
+/** stretch: keys first .. first + keys of a key/value head, of which there are `end`. */
+struct stretch {
+    size_t kv_head, first, keys, end;
+};
+
+/** load_block: a stretch, and a prefetch of the one behind it. What lies behind the last key is
+ *  never multiplied as a value, and as a key its score is not looked at. */
 static void load_block(struct space *t, const struct owm_kv_cache *c, const struct place *p,
-                       size_t first, size_t keys)
+                       const struct stretch *b)
 {
     size_t stride = (size_t)c->kv_heads * c->head_dim;
-    for (size_t i = 0; i < keys; i += W) {
-        size_t page = p->page[(first + i) / OWM_PAGE_TOKENS];
-        size_t slot = page * OWM_PAGE_TOKENS + (first + i) % OWM_PAGE_TOKENS;
-        size_t at = slot * stride + p->kv_head * c->head_dim;
+    for (size_t i = 0; i < b->keys; i += W) {
+        size_t at = place_in_cache(c, p, b->kv_head, b->first + i), next = b->first + i + KEYS;
+        if (next < b->end) fetch(c, place_in_cache(c, p, b->kv_head, next));
         if (c->bf16)
             turn_bf16(&t->kt[0][i], (const uint16_t *)c->k + at, stride, c->head_dim);
         else
             turn_f32(&t->kt[0][i], (const float *)c->k + at, stride, c->head_dim);
-        for (size_t n = 0; n < W && i + n < keys; n++) value_row(t->v[i + n], c, at + n * stride);
+        for (size_t n = 0; n < W && i + n < b->keys; n++)
+            value_row(t->v + (i + n) * t->cols, c, at + n * stride);
     }
 }
 
@@ -268,64 +336,73 @@ static void soften(struct space *t, size_t i, size_t seen, size_t keys, size_t d
 
 static void start_tile(struct space *t, const struct owm_attention_paged *a, const struct place *p)
 {
-    size_t dim = a->cache.head_dim, i = 0;
+    size_t dim = a->cache.head_dim;
     float scale = 1 / sqrtf((float)dim);
-    for (uint32_t r = 0; r < p->rows; r++)
-        for (uint32_t h = 0; h < p->heads; h++, i++) {
-            const float *q = a->q + (size_t)(p->row + r) * a->stride + (p->head + h) * dim;
-            for (size_t e = 0; e < dim; e++) t->q[i][e] = q[e] * scale;
-            memset(t->result.acc[i], 0, sizeof t->result.acc[i]);
-            t->result.max[i] = -INFINITY;
-            t->result.sum[i] = 0;
-        }
-    for (size_t k = 0; k < KEYS; k++) memset(t->v[k] + dim, 0, (DIM - dim) * sizeof(float));
+    for (size_t i = 0; i < p->vectors; i++) {
+        const float *q = a->q + row_of(p, i) * a->stride + head_of(p, i) * dim;
+        for (size_t e = 0; e < dim; e++) t->q[i][e] = q[e] * scale;
+        memset(t->result.acc[i], 0, sizeof t->result.acc[i]);
+        t->result.max[i] = -INFINITY;
+        t->result.sum[i] = 0;
+    }
+    t->cols = (dim + COLS - 1) / COLS * COLS;
+    if (t->cols > dim) memset(t->v, 0, sizeof t->v);
+}
+
+/** attend_block: what query vectors from `at` on gain from a stretch of the keys that they read. */
+static void attend_block(struct space *t, const struct owm_attention_paged *a,
+                         const struct place *p, size_t at, const struct stretch *b)
+{
+    size_t dim = a->cache.head_dim;
+    load_block(t, &a->cache, p, b);
+    multiply(&(struct product){.c = t->s[at],
+                               .a = t->q[at],
+                               .b = t->kt[0],
+                               .ldc = KEYS,
+                               .lda = DIM,
+                               .ldb = KEYS,
+                               .m = p->readers,
+                               .n = (b->keys + COLS - 1) / COLS * COLS,
+                               .k = dim});
+    for (size_t i = at; i < at + p->readers; i++) {
+        size_t length = (size_t)a->position[row_of(p, i)] + 1;
+        size_t seen = length < b->first ? 0 : length - b->first;
+        soften(t, i, seen < b->keys ? seen : b->keys, b->keys, dim);
+    }
+    multiply(&(struct product){.c = t->result.acc[at],
+                               .a = t->s[at],
+                               .b = t->v,
+                               .ldc = DIM,
+                               .lda = KEYS,
+                               .ldb = t->cols,
+                               .m = p->readers,
+                               .n = t->cols,
+                               .k = b->keys,
+                               .accumulate = true});
 }
 
 /** attend: a tile against keys begin .. end of its sequence. */
 static void attend(struct space *t, const struct owm_attention_paged *a, const struct place *p,
                    size_t begin, size_t end)
 {
-    size_t dim = a->cache.head_dim, vectors = (size_t)p->rows * p->heads;
-    size_t cols = (dim + COLS - 1) / COLS * COLS;
     start_tile(t, a, p);
-    for (size_t first = begin; first < end; first += KEYS) {
-        size_t keys = end - first < KEYS ? end - first : KEYS;
-        load_block(t, &a->cache, p, first, keys);
-        multiply(&(struct product){.c = t->s[0],
-                                   .a = t->q[0],
-                                   .b = t->kt[0],
-                                   .ldc = KEYS,
-                                   .lda = DIM,
-                                   .ldb = KEYS,
-                                   .m = vectors,
-                                   .n = (keys + COLS - 1) / COLS * COLS,
-                                   .k = dim});
-        for (size_t i = 0; i < vectors; i++) {
-            size_t length = (size_t)a->position[p->row + i / p->heads] + 1;
-            size_t seen = length < first ? 0 : length - first;
-            soften(t, i, seen < keys ? seen : keys, keys, dim);
-        }
-        multiply(&(struct product){.c = t->result.acc[0],
-                                   .a = t->s[0],
-                                   .b = t->v[0],
-                                   .ldc = DIM,
-                                   .lda = KEYS,
-                                   .ldb = DIM,
-                                   .m = vectors,
-                                   .n = cols,
-                                   .k = keys,
-                                   .accumulate = true});
-    }
+    for (size_t first = begin; first < end; first += KEYS)
+        for (size_t k = 0; k < p->span; k++)
+            attend_block(t, a, p, k * p->readers,
+                         &(struct stretch){.kv_head = p->kv_head + k,
+                                           .first = first,
+                                           .keys = end - first < KEYS ? end - first : KEYS,
+                                           .end = end});
 }
 
 /** write_out: results divided by their sums. */
 static void write_out(const struct owm_attention_paged *a, const struct place *p,
-                      const struct result *result, size_t vectors)
+                      const struct result *result)
 {
     size_t dim = a->cache.head_dim;
-    for (size_t i = 0; i < vectors; i++) {
-        size_t row = p->row + i / p->heads, head = p->head + i % p->heads;
-        float *out = a->out + (row * a->heads + head) * dim, inverse = 1 / result->sum[i];
+    for (size_t i = 0; i < p->vectors; i++) {
+        float *out = a->out + (row_of(p, i) * a->heads + head_of(p, i)) * dim;
+        float inverse = 1 / result->sum[i];
         for (size_t e = 0; e < dim; e++) out[e] = result->acc[i][e] * inverse;
     }
 }
@@ -353,44 +430,62 @@ static void item_job(void *ctx, size_t begin, size_t end, unsigned worker)
     const struct paged_job *j = ctx;
     struct space *t = (struct space *)(void *)cpu_scratch(j->cpu, worker);
     for (size_t n = begin; n < end; n++) {
-        struct place p = place_of(j, n / j->parts);
+        struct place p = place_of(j, n / j->sets / j->parts, n % j->sets);
         size_t blocks = (p.length + KEYS - 1) / KEYS, share = (blocks + j->parts - 1) / j->parts;
-        size_t from = n % j->parts * share * KEYS, to = from + share * KEYS;
+        size_t from = n / j->sets % j->parts * share * KEYS, to = from + share * KEYS;
         attend(t, j->a, &p, from, to < p.length ? to : p.length);
-        size_t vectors = (size_t)p.rows * p.heads;
         if (j->parts == 1)
-            write_out(j->a, &p, &t->result, vectors);
+            write_out(j->a, &p, &t->result);
         else
-            save(&j->shared->slot[n], &t->result, vectors);
+            save(&j->shared->slot[n], &t->result, p.vectors);
     }
 }
 
-/** merge_job: adds up the parts of each item in the first one's slot, in order. */
+/** merge_job: adds up the parts of a tile's set of heads in the first one's slot, in order. */
 static void merge_job(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct paged_job *j = ctx;
     (void)worker;
     for (size_t n = begin; n < end; n++) {
-        struct place p = place_of(j, n);
-        struct result *part = &j->shared->slot[n * j->parts];
-        size_t vectors = (size_t)p.rows * p.heads;
-        for (size_t i = 0; i < vectors; i++)
-            for (size_t k = 1; k < j->parts; k++) add_part(&part[0], &part[k], i);
-        write_out(j->a, &p, &part[0], vectors);
+        size_t tile = n / j->sets, set = n % j->sets;
+        struct place p = place_of(j, tile, set);
+        struct result *first = &j->shared->slot[tile * j->parts * j->sets + set];
+        for (size_t i = 0; i < p.vectors; i++)
+            for (size_t k = 1; k < j->parts; k++) add_part(first, first + k * j->sets, i);
+        write_out(j->a, &p, first);
     }
 }
 
-/** cut: rows into tiles: neighbours of one sequence, as many as fill the vectors with their heads.
- */
-static void cut(struct paged_job *j)
+/** cut: rows into tiles: neighbours of one sequence, as many as fill the vectors with the heads of
+ *  a key. Returns: the most rows in a tile. */
+static size_t cut(struct paged_job *j)
 {
     const struct owm_attention_paged *a = j->a;
-    uint32_t most = j->group < VECTORS ? (uint32_t)(VECTORS / j->group) : 1, begin = 0;
+    size_t limit = j->group < VECTORS ? VECTORS / j->group : 1, begin = 0, most = 0;
     for (uint32_t r = 0; r < a->rows; r++) {
-        if (r > 0 && a->sequence[r] == a->sequence[r - 1] && r - begin < most) continue;
-        j->shared->tile[j->tiles++] = begin = r;
+        if (r == 0 || a->sequence[r] != a->sequence[r - 1] || r - begin == limit) {
+            j->shared->tile[j->tiles++] = r;
+            begin = r;
+        }
+        most = most <= r - begin ? r - begin + 1 : most;
     }
     j->shared->tile[j->tiles] = a->rows;
+    return most;
+}
+
+/** plan: how many heads an item takes, and in how many parts their keys are. */
+static void plan(struct paged_job *j)
+{
+    const struct owm_attention_paged *a = j->a;
+    size_t kv_heads = a->cache.kv_heads, readers = cut(j) * j->group, longest = 0;
+    j->span = readers < VECTORS ? VECTORS / readers : 1;
+    j->split = (j->group + VECTORS - 1) / VECTORS;
+    j->sets = (kv_heads + j->span - 1) / j->span * j->split;
+    for (uint32_t r = 0; r < a->rows; r++)
+        if (longest <= a->position[r]) longest = (size_t)a->position[r] + 1;
+    size_t most = (longest - 1) / (KEYS * PART_BLOCKS) + 1, free = SLOTS / (j->tiles * j->sets);
+    j->parts = free < most ? free : most;
+    if (j->parts == 0) j->parts = 1;
 }
 
 owm_status SIMD(attention_paged)(struct owm_device *device, const struct owm_attention_paged *a)
@@ -399,14 +494,8 @@ owm_status SIMD(attention_paged)(struct owm_device *device, const struct owm_att
     if (status != OWM_OK) return status;
     struct paged_job j = {.a = a, .cpu = cpu_of(device), .group = a->heads / a->cache.kv_heads};
     j.shared = (struct shared *)(void *)((struct space *)(void *)cpu_scratch(j.cpu, 0) + 1);
-    j.sets = (j.group + VECTORS - 1) / VECTORS;
-    cut(&j);
-    size_t items = j.tiles * a->cache.kv_heads * j.sets, longest = 0;
-    for (uint32_t r = 0; r < a->rows; r++)
-        if (longest <= a->position[r]) longest = (size_t)a->position[r] + 1;
-    size_t most = (longest - 1) / (KEYS * PART_BLOCKS) + 1;
-    j.parts = SLOTS / items < most ? SLOTS / items : most;
-    if (j.parts == 0) j.parts = 1;
+    plan(&j);
+    size_t items = j.tiles * j.sets;
     owm_pool_for(device->pool, items * j.parts, 1, item_job, &j);
     if (j.parts > 1) owm_pool_for(device->pool, items, 1, merge_job, &j);
     return OWM_OK;

@@ -151,21 +151,43 @@ static inline vf v_sqrt(vf x)
 #endif
 }
 
+/* v_half(x, n): lane i becomes lane i + n, for i < n: the upper half of the first 2n lanes. */
+#if W == 16
+#define v_half(x, n)                                                                               \
+    __builtin_shufflevector(x, x, n, n + 1, (n + 2) % 16, (n + 3) % 16, (n + 4) % 16,              \
+                            (n + 5) % 16, (n + 6) % 16, (n + 7) % 16, 8, 9, 10, 11, 12, 13, 14,    \
+                            15)
+#elif W == 8
+#define v_half(x, n) __builtin_shufflevector(x, x, n, n + 1, (n + 2) % 8, (n + 3) % 8, 4, 5, 6, 7)
+#else
+#define v_half(x, n) __builtin_shufflevector(x, x, n, n + 1, 2, 3)
+#endif
+
 /** Halving trees, so that the order of additions is the same in every build of one set. */
 static inline float v_sum(vf x)
 {
-    float lane[W];
-    v_store(lane, x);
-    for (int half = W / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+#if W == 16
+    x += v_half(x, 8);
+#endif
+#if W >= 8
+    x += v_half(x, 4);
+#endif
+    x += v_half(x, 2);
+    x += v_half(x, 1);
+    return x[0];
 }
 
 static inline float v_highest(vf x)
 {
-    float highest = x[0];
-    for (int i = 1; i < W; i++) highest = x[i] > highest ? x[i] : highest;
-    return highest;
+#if W == 16
+    x = v_max(x, v_half(x, 8));
+#endif
+#if W >= 8
+    x = v_max(x, v_half(x, 4));
+#endif
+    x = v_max(x, v_half(x, 2));
+    x = v_max(x, v_half(x, 1));
+    return x[0];
 }
 
 #if W == 16
