@@ -87,6 +87,44 @@ function(owm_cuda_plugin)
   target_link_libraries(owm-cuda PRIVATE ${cuda_runtime} rt)
 endfunction()
 
+# hipcc compiles the same sources; kernels/hip/cuda_runtime.h gives them HIP's names. Its exit is the
+# C compiler's link, so the table stays in C: a table of functions in HIP code fails at device link.
+function(owm_hip_plugin)
+  find_program(OWM_HIPCC hipcc HINTS $ENV{ROCM_PATH}/bin /opt/rocm/bin)
+  find_library(OWM_HIP_RUNTIME amdhip64 HINTS $ENV{ROCM_PATH}/lib /opt/rocm/lib)
+  if(NOT OWM_HIPCC OR NOT OWM_HIP_RUNTIME)
+    message(FATAL_ERROR "OWM_HIP is on and hipcc or libamdhip64 is missing (Debian: hipcc, "
+                        "libamdhip64-dev, rocm-device-libs)")
+  endif()
+  file(REAL_PATH ${OWM_HIPCC} real)
+  get_filename_component(root ${real} DIRECTORY)
+  get_filename_component(root ${root} DIRECTORY)
+  set(offload)
+  foreach(arch ${OWM_HIP_ARCHS})
+    list(APPEND offload --offload-arch=${arch})
+  endforeach()
+  set(werror)
+  if(OWM_WERROR)
+    set(werror -Werror)
+  endif()
+  owm_gpu_plugin(hip)
+  target_sources(owm-hip PRIVATE ${CMAKE_SOURCE_DIR}/kernels/hip/vendor_hip.c)
+  target_include_directories(owm-hip BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/kernels/hip)
+  target_include_directories(owm-hip SYSTEM PRIVATE ${root}/include)
+  target_compile_definitions(owm-hip PRIVATE __HIP_PLATFORM_AMD__ GPU_BACKEND_NAME="hip"
+    "GPU_ARCHS=\"${OWM_HIP_ARCHS}\"")
+  owm_gpu_sources(hip
+    COMPILE ${OWM_HIPCC} -x hip -std=c++17 -O3 ${offload} ${werror} -fPIC -fvisibility=hidden
+            -fno-exceptions -fno-threadsafe-statics -Wall -Wextra -Wno-unused-function
+            -Rpass-analysis=kernel-resource-usage
+            -I ${CMAKE_SOURCE_DIR}/kernels/hip
+    EXACT -ffp-contract=off)
+  target_link_libraries(owm-hip PRIVATE ${OWM_HIP_RUNTIME})
+endfunction()
+
 if(OWM_CUDA)
   owm_cuda_plugin()
+endif()
+if(OWM_HIP)
+  owm_hip_plugin()
 endif()
