@@ -14,6 +14,7 @@ static const struct bench {
     const char *help;
 } benches[] = {
     {"sha256d", bench_sha256d, true, "mining: scan, header batch and merkle roots, by path"},
+    {"agg", bench_agg, true, "dense aggregation: weighted sum, trimmed mean, Gram matrix, norms"},
 #if !OWM_KERNELS_ONLY
     {"control", bench_control, false, "a real coordinator and PostgreSQL under simulated nodes"},
 #endif

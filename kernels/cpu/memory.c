@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "cpu.h"
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_MIN  ((size_t)16 << 20) /* Arrays from this size on are given huge pages. */
 
 int cpu_device_count(void)
 {
@@ -47,6 +51,14 @@ owm_status cpu_device_info(int index, struct owm_device_info *info)
     return OWM_OK;
 }
 
+/* Ops that read many arrays at once would miss the page table's cache often. Only a wish. */
+static void ask_for_huge_pages(char *mem, size_t bytes)
+{
+    size_t skip = -(uintptr_t)mem % HUGE_PAGE;
+    if (bytes >= skip + HUGE_PAGE)
+        (void)madvise(mem + skip, (bytes - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+}
+
 owm_status cpu_mem_alloc(struct owm_device *device, void **mem, size_t bytes)
 {
     (void)device;
@@ -54,6 +66,7 @@ owm_status cpu_mem_alloc(struct owm_device *device, void **mem, size_t bytes)
     size_t rounded = (bytes + 63) & ~(size_t)63;
     *mem = aligned_alloc(64, rounded ? rounded : 64);
     if (!*mem) return OWM_E_NOMEM;
+    if (rounded >= HUGE_MIN) ask_for_huge_pages(*mem, rounded);
     memset(*mem, 0, rounded);
     return OWM_OK;
 }
