@@ -162,7 +162,7 @@ static owm_status sum_open(struct sum *sum, const struct owm_aggregate_policy *p
                            const struct owm_aggregate_result *result, uint32_t tile)
 {
     uint32_t count = result->count;
-    size_t work = by_coordinate(policy) ? (size_t)count * (tile + 1) : 1;
+    size_t work = by_coordinate(policy) ? (size_t)count * tile : 1;
     sum->sparse = malloc(count * sizeof *sum->sparse);
     sum->alpha = malloc(count * sizeof *sum->alpha);
     sum->cursor = calloc(count, sizeof *sum->cursor);
@@ -199,8 +199,9 @@ static owm_status step_tile(struct owm_device *device, const struct owm_aggregat
 {
     owm_status status = OWM_OK;
     if (by_coordinate(policy))
-        rule_by_coordinate(packages, result, policy->rule == OWM_RULE_MEDIAN, first, last,
-                           sum->cursor, sum->work, sum->u);
+        status = rule_by_coordinate(
+            device, &(struct rule_tile){packages, result, first, last, sum->cursor, sum->work},
+            policy->rule == OWM_RULE_MEDIAN, sum->u);
     else
         status = device->backend->sparse_sum(
             device,

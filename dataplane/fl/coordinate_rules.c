@@ -3,46 +3,38 @@
  * References: on top-K updates most entries of a coordinate are 0, so these mostly return 0
  * (facts 2.3). They are here to be compared with.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "rules.h"
 
-static float middle(const float *sorted, uint32_t n, uint32_t trim, bool take_median)
+static_assert(OWM_AGG_VECTORS_MAX >= OWM_SPARSE_PACKAGES_MAX, "all packages of a round");
+
+/* The values of one package in the tile, clipped; its other coordinates are 0. */
+static void spread(const struct rule_tile *t, uint32_t p, float *row)
 {
-    if (take_median) return n % 2 ? sorted[n / 2] : 0.5f * (sorted[n / 2 - 1] + sorted[n / 2]);
-    float sum = 0;
-    for (uint32_t i = trim; i < n - trim; i++) sum += sorted[i];
-    return sum / (float)(n - 2 * trim);
+    const struct owm_sparse *x = &t->packages[p].sparse;
+    float clip = (float)t->result->screen.verdict[p].clip;
+    uint32_t *at = &t->cursor[p];
+    memset(row, 0, (t->last - t->first) * sizeof *row);
+    for (; *at < x->count && x->index[*at] < t->last; (*at)++)
+        row[x->index[*at] - t->first] = clip * x->value[*at];
 }
 
-static void sort_floats(float *x, uint32_t n)
+owm_status rule_by_coordinate(struct owm_device *device, const struct rule_tile *tile,
+                              bool take_median, float *out)
 {
-    for (uint32_t i = 1; i < n; i++) {
-        float moved = x[i];
-        uint32_t at = i;
-        for (; at > 0 && x[at - 1] > moved; at--) x[at] = x[at - 1];
-        x[at] = moved;
+    const float *rows[OWM_AGG_VECTORS_MAX];
+    uint32_t span = tile->last - tile->first, n = 0;
+    for (uint32_t p = 0; p < tile->result->count; p++) {
+        if (tile->result->alpha[p] == 0) continue;
+        float *row = tile->work + (size_t)n * span;
+        spread(tile, p, row);
+        rows[n++] = row;
     }
-}
-
-void rule_by_coordinate(const struct owm_fl_package *packages,
-                        const struct owm_aggregate_result *result, bool take_median, uint32_t first,
-                        uint32_t last, uint32_t *cursor, float *work, float *out)
-{
-    uint32_t span = last - first, n = 0;
-    float *column = work + (size_t)result->count * span;
-    for (uint32_t p = 0; p < result->count; p++) {
-        if (result->alpha[p] == 0) continue;
-        const struct owm_sparse *x = &packages[p].sparse;
-        float clip = (float)result->screen.verdict[p].clip, *row = work + (size_t)n++ * span;
-        memset(row, 0, span * sizeof *row);
-        for (; cursor[p] < x->count && x->index[cursor[p]] < last; cursor[p]++)
-            row[x->index[cursor[p]] - first] = clip * x->value[cursor[p]];
-    }
-    uint32_t trim = result->faults <= (n - 1) / 2 ? result->faults : (n - 1) / 2;
-    for (uint32_t c = 0; c < span; c++) {
-        for (uint32_t i = 0; i < n; i++) column[i] = work[(size_t)i * span + c];
-        sort_floats(column, n);
-        out[c] = middle(column, n, trim, take_median);
-    }
+    if (n == 0) return OWM_E_ARG;
+    uint32_t most = (n - 1) / 2, faults = tile->result->faults;
+    struct owm_trimmed_mean mean = {out, rows, n, take_median || faults > most ? most : faults,
+                                    span};
+    return device->backend->trimmed_mean(device, &mean);
 }

@@ -103,35 +103,17 @@ void rule_mixed_median(const struct rule_input *in, double *alpha, double *work)
     }
 }
 
-/* Sum of squared distances to the `count` nearest others. */
-static double krum_score(const struct rule_input *in, uint32_t i, uint32_t count, double *work)
-{
-    uint32_t others = 0;
-    for (uint32_t j = 0; j < in->n; j++) {
-        if (j == i) continue;
-        double d = distance2(in, i, j);
-        uint32_t at = others++;
-        for (; at > 0 && work[at - 1] > d; at--) work[at] = work[at - 1];
-        work[at] = d;
-    }
-    double sum = 0;
-    for (uint32_t j = 0; j < count; j++) sum += work[j];
-    return sum;
-}
-
 owm_status rule_krum(const struct rule_input *in, uint32_t keep, double *alpha, double *work)
 {
     uint32_t n = in->n;
     if (n <= 2 * in->faults + 2) return OWM_E_STATE;
-    double *score = work + n;
-    for (uint32_t i = 0; i < n; i++) {
-        score[i] = krum_score(in, i, n - in->faults - 2, work);
-        alpha[i] = 0;
-    }
+    owm_status status = owm_krum_scores(work, in->gram, n, in->faults);
+    if (status != OWM_OK) return status;
+    memset(alpha, 0, n * sizeof *alpha);
     for (uint32_t picked = 0; picked < keep; picked++) {
         uint32_t best = n;
         for (uint32_t i = 0; i < n; i++)
-            if (alpha[i] == 0 && (best == n || score[i] < score[best])) best = i;
+            if (alpha[i] == 0 && (best == n || work[i] < work[best])) best = i;
         alpha[best] = 1.0 / keep;
     }
     return OWM_OK;

@@ -20,15 +20,22 @@ void rule_cap_weights(double *weight, uint32_t n, double weight_max);
  * work [n * n + 3 * n]. */
 void rule_mixed_median(const struct rule_input *in, double *alpha, double *work);
 
-/* Krum (keep = 1) and multi-Krum: alpha 1 / keep for the best, 0 for the others. work [2 * n].
+/* Krum (keep = 1) and multi-Krum: alpha 1 / keep for the best, 0 for the others. work [n].
  * Returns: OWM_E_STATE unless n > 2 faults + 2. */
 owm_status rule_krum(const struct rule_input *in, uint32_t keep, double *alpha, double *work);
 
+/* Coordinates first .. last - 1 of a round, for the rules per coordinate. */
+struct rule_tile {
+    const struct owm_fl_package *packages;
+    const struct owm_aggregate_result *result;
+    uint32_t first, last;
+    uint32_t *cursor; /* [count] position in each package, kept between ascending tiles */
+    float *work;      /* [count * (last - first)] */
+};
+
 /* Trimmed mean or median per coordinate of the packages with alpha > 0, into out [last - first].
- * Zeros count. cursor [count]: position in each package, kept between calls with ascending ranges.
- * work [count * (last - first) + count]. */
-void rule_by_coordinate(const struct owm_fl_package *packages,
-                        const struct owm_aggregate_result *result, bool take_median, uint32_t first,
-                        uint32_t last, uint32_t *cursor, float *work, float *out);
+ * Zeros count. The device's memory is the host's. Returns: OWM_E_ARG if no package counts. */
+owm_status rule_by_coordinate(struct owm_device *device, const struct rule_tile *tile,
+                              bool take_median, float *out);
 
 #endif
