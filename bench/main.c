@@ -15,6 +15,7 @@ static const struct bench {
 } benches[] = {
     {"sha256d", bench_sha256d, true, "mining: scan, header batch and merkle roots, by path"},
     {"agg", bench_agg, true, "dense aggregation: weighted sum, trimmed mean, Gram matrix, norms"},
+    {"topk", bench_topk, true, "error feedback, selection, sums of sparse vectors"},
 #if !OWM_KERNELS_ONLY
     {"control", bench_control, false, "a real coordinator and PostgreSQL under simulated nodes"},
 #endif

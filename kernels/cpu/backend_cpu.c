@@ -84,6 +84,7 @@ void *cpu_arena(struct cpu_device *cpu, size_t bytes)
     void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED) return NULL;
+    (void)madvise(mem, bytes, MADV_HUGEPAGE);
     cpu->arena = mem;
     cpu->arena_bytes = bytes;
     return mem;

@@ -9,18 +9,8 @@
  */
 #include "select.h"
 
-#define I8 OWM_QUANT_I8
-
-/* Work space of a thread: a group, and what a tile has to stage. */
-struct lists {
-    uint32_t hit[OWM_QUANT_GROUP + W];
-    uint32_t chosen[OWM_QUANT_GROUP + W];
-    float s[OWM_QUANT_GROUP + W], sent[OWM_QUANT_GROUP + W];
-    uint16_t place[SELECT_TILE + OWM_QUANT_GROUP], candidate_place[SELECT_TILE + OWM_QUANT_GROUP];
-    float candidate[SELECT_TILE + OWM_QUANT_GROUP];
-    uint16_t code[SELECT_TILE + OWM_QUANT_GROUP]; /* or twice as many i8 */
-};
-_Static_assert(sizeof(struct lists) <= CPU_SCRATCH_FLOATS * sizeof(float), "fits the scratch");
+#define I8   OWM_QUANT_I8
+#define BF16 OWM_QUANT_BF16
 
 static float power_of_two(int e)
 {
@@ -61,40 +51,40 @@ static void quantise_bf16(const float *s, uint32_t count, uint32_t smallest, uin
     }
 }
 
-static inline float value_of(const struct select *s, const void *code, size_t at, float scale)
+/* What an entry of a list stands for. */
+static inline float value_of(enum owm_quant quant, uint32_t word, const float *scale)
 {
-    if (s->step->quant == I8) return (float)((const int8_t *)code)[at] * scale;
-    uint32_t bits = (uint32_t)((const uint16_t *)code)[at] << 16;
+    if (quant == I8)
+        return (float)(int8_t)(word >> WORD_CODE) * scale[(word & WORD_PLACE) >> WORD_GROUP];
+    uint32_t bits = word & 0xffff0000u;
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-static inline size_t code_bytes(const struct select *s)
-{
-    return s->step->quant == I8 ? sizeof(int8_t) : sizeof(uint16_t);
-}
-
 /* --- the pass -----------------------------------------------------------------------------------
  */
 
-/* x[0] += gradient where the sum is good; places with sums >= low; the largest sum, bad ones too.
- */
-static uint32_t add_group(const struct select *s, size_t at, size_t count, uint32_t low,
-                          uint32_t *hit, uint32_t *largest)
+/* While a group is worked on, the next one comes from memory: a line of 16 floats a step. */
+static inline void fetch_ahead(const float *x)
+{
+    __builtin_prefetch(x + OWM_QUANT_GROUP, 0, 2);
+}
+
+/* x[count] = x * decay + gradient where the sum is good; returns the largest sum, bad ones too. */
+static uint32_t add_group(const struct select *s, size_t at, size_t count)
 {
     float *x = s->step->residual + at;
     const float *gradient = s->step->gradient + at;
     float decay = s->step->decay;
     vi top = {0};
-    uint32_t hits = 0;
     size_t i = 0;
     for (; i + W <= count; i += W) {
         vf old = v_load(x + i), sum = v_fma(old, decay, v_load(gradient + i));
         vi m = v_magnitude(sum);
+        if (i % 16 == 0) fetch_ahead(x + i);
         v_store(x + i, v_select(m > (int32_t)s->limit, old, sum));
         top = v_highest_of(top, m);
-        hits = v_append(hit, hits, m, (int32_t)low, (uint32_t)i);
     }
     if (i < count) {
         vf old = v_load_part(x + i, count - i, 0);
@@ -102,10 +92,54 @@ static uint32_t add_group(const struct select *s, size_t at, size_t count, uint3
         vi m = v_magnitude(sum);
         v_store_part(x + i, v_select(m > (int32_t)s->limit, old, sum), count - i);
         top = v_highest_of(top, m);
-        hits = v_append(hit, hits, m, (int32_t)low, (uint32_t)i);
     }
-    *largest = v_top(top);
-    return hits;
+    return v_top(top);
+}
+
+struct scaling {
+    uint32_t low, high;
+    float scale, inverse;
+    enum owm_quant quant;
+};
+
+/* What W sums become when sent, and the list's words of them but for the places. Adding 1.5 * 2^23
+ * rounds to an integer, ties to even, and leaves it in the lowest bits. */
+static inline vi quantise_vector(vf s, const struct scaling *q, enum owm_quant quant, vf *sent)
+{
+    const float shift = 12582912.0f;
+    if (quant == I8) {
+        vf t = s * q->inverse + shift;
+        *sent = (t - shift) * q->scale;
+        return (vi)t << WORD_CODE;
+    }
+    vi bits = (vi)s;
+    vi code = (bits + 0x7fff + (bits >> 16 & 1)) & (int32_t)0xffff0000;
+    *sent = (vf)code;
+    return code;
+}
+
+static inline void send_vector(float *x, size_t lanes, uint32_t place, const struct scaling *q,
+                               enum owm_quant quant, struct select_list *list)
+{
+    vf s = v_load_part(x, lanes, 0), sent;
+    vi m = v_magnitude(s), sure = m >= (int32_t)q->high;
+    vi word = quantise_vector(s, q, quant, &sent) | v_places(place);
+    word = (word & sure) | (v_places(place + WORD_CANDIDATE) & ~sure);
+    list->words = v_keep(list->word, list->words, word, m >= (int32_t)q->low);
+    v_store_part(x, v_select(sure, s - sent, s), lanes);
+}
+
+/* List what is >= low of a group; quantise and subtract what is >= high. */
+static inline __attribute__((always_inline)) void
+send_group(float *x, const float *gradient, size_t count, uint32_t place, const struct scaling *q,
+           enum owm_quant quant, struct select_list *list)
+{
+    size_t i = 0;
+    for (; i + W <= count; i += W) {
+        if (i % 16 == 0) fetch_ahead(gradient + i);
+        send_vector(x + i, W, place + (uint32_t)i, q, quant, list);
+    }
+    if (i < count) send_vector(x + i, count - i, place + (uint32_t)i, q, quant, list);
 }
 
 static void raise_to(atomic_uint *most, uint32_t x)
@@ -122,177 +156,165 @@ static void lower_to(atomic_int *least, int x)
     }
 }
 
-struct counts {
-    uint32_t sure, candidates;
-};
-
-/* Take apart what a group hits: sure ones to l->chosen and l->s, candidates to the tile's list. */
-static uint32_t sort_hits(const struct select *s, struct lists *l, size_t at, uint32_t in_tile,
-                          uint32_t hits, uint32_t *candidates)
+/* One group of a tile. Returns its largest sum. */
+static uint32_t pass_group(struct select *s, struct select_list *list, size_t at, size_t count,
+                           uint32_t place, int *lowest)
 {
-    const float *x = s->x + at;
-    uint32_t sure = 0, others = *candidates;
-    for (uint32_t i = 0; i < hits; i++) {
-        uint32_t place = l->hit[i];
-        float value = x[place];
-        bool is_sure = magnitude_bits(value) >= s->high;
-        l->chosen[sure] = place;
-        l->s[sure] = value;
-        l->candidate_place[others] = (uint16_t)(in_tile + place);
-        l->candidate[others] = value;
-        sure += is_sure;
-        others += !is_sure;
-    }
-    *candidates = others;
-    return sure;
-}
-
-/* Quantise and subtract l->s[count]; codes and places go to the tile's lists. */
-static void send_sure(const struct select *s, struct lists *l, size_t at, uint32_t in_tile,
-                      uint32_t count, int exponent, uint32_t first)
-{
-    float *x = s->step->residual + at;
-    if (s->step->quant == I8)
-        quantise_i8(l->s, count, exponent, (int8_t *)l->code + first, l->sent);
-    else
-        quantise_bf16(l->s, count, 0, l->code + first, l->sent);
-    for (uint32_t i = 0; i < count; i++) l->place[first + i] = (uint16_t)(in_tile + l->chosen[i]);
-    for (uint32_t i = 0; i < count; i++) l->s[i] -= l->sent[i];
-    for (uint32_t i = 0; i < count; i++) x[l->chosen[i]] = l->s[i];
-}
-
-static struct counts pass_groups(struct select *s, struct lists *l, struct select_tile *tile,
-                                 size_t begin, size_t end)
-{
-    struct counts c = {0};
-    uint32_t largest_of_all = 0;
-    int lowest = OWM_QUANT_EXPONENT_MAX;
-    for (size_t at = begin, g = 0; at < end; at += OWM_QUANT_GROUP, g++) {
-        size_t count = end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP;
-        uint32_t largest, in_tile = (uint32_t)(at - begin), sure = 0;
-        uint32_t hits = add_group(s, at, count, s->low, l->hit, &largest);
-        largest_of_all = largest > largest_of_all ? largest : largest_of_all;
-        int exponent = OWM_QUANT_EXPONENT_MIN;
-        if (largest <= s->limit) {
-            sure = sort_hits(s, l, at, in_tile, hits, &c.candidates);
-            if (sure > 0) {
-                exponent = exponent_of_bits(largest);
-                lowest = exponent < lowest ? exponent : lowest;
-                send_sure(s, l, at, in_tile, sure, exponent, c.sure);
-            }
+    const struct owm_feedback_step *step = s->step;
+    uint32_t largest = add_group(s, at, count);
+    int exponent = OWM_QUANT_EXPONENT_MIN;
+    if (largest >= s->low && largest <= s->limit) {
+        int e = exponent_of_bits(largest);
+        struct scaling q = {s->low, s->high, power_of_two(e), power_of_two(-e), step->quant};
+        if (step->quant == I8)
+            send_group(step->residual + at, step->gradient + at, count, place, &q, I8, list);
+        else
+            send_group(step->residual + at, step->gradient + at, count, place, &q, BF16, list);
+        if (largest >= s->high) {
+            exponent = e;
+            *lowest = e < *lowest ? e : *lowest;
         }
-        if (s->step->quant == I8) s->step->exponent[at / OWM_QUANT_GROUP] = (int8_t)exponent;
-        tile->group_sure[g] = (uint16_t)sure;
-        c.sure += sure;
     }
-    if (largest_of_all > s->limit) s->bad = true;
-    raise_to(&s->largest, largest_of_all);
-    lower_to(&s->lowest_exponent, lowest);
-    return c;
+    if (step->quant == I8) step->exponent[at / OWM_QUANT_GROUP] = (int8_t)exponent;
+    return largest;
+}
+
+static void scales_of_tile(const struct select *s, size_t begin, float scale[SELECT_GROUPS])
+{
+    for (size_t g = 0; g < SELECT_GROUPS && begin + g * OWM_QUANT_GROUP < s->n; g++)
+        scale[g] =
+            s->step->quant == I8 ? power_of_two(s->step->exponent[begin / OWM_QUANT_GROUP + g]) : 0;
 }
 
 /* Add back what a tile has sent: s - value + value is s without rounding. */
-static void restore(const struct select *s, const struct select_tile *tile, size_t begin,
-                    const uint16_t *place, const void *code)
+static void restore(const struct select *s, size_t begin, const uint32_t *word, uint32_t words)
 {
-    float *x = s->step->residual + begin;
-    size_t i = 0;
-    for (uint32_t g = 0; g < SELECT_GROUPS; g++) {
-        size_t end = i + tile->group_sure[g];
-        if (i == end) continue;
-        size_t group = begin / OWM_QUANT_GROUP + g;
-        float scale = s->step->quant == I8 ? power_of_two(s->step->exponent[group]) : 0;
-        for (; i < end; i++) x[place[i]] += value_of(s, code, i, scale);
-    }
+    float scale[SELECT_GROUPS] = {0}, *x = s->step->residual + begin;
+    scales_of_tile(s, begin, scale);
+    for (uint32_t i = 0; i < words; i++)
+        if (!(word[i] & WORD_CANDIDATE))
+            x[word[i] & WORD_PLACE] += value_of(s->step->quant, word[i], scale);
 }
 
 static void pass_tile(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     struct select *s = ctx;
     struct select_tile *tile = &s->tile[begin / SELECT_TILE];
-    struct lists *l = (struct lists *)cpu_scratch(s->cpu, worker);
-    memset(tile, 0, sizeof *tile);
-    if (s->missed || s->bad) {
-        uint32_t largest;
-        for (size_t at = begin; at < end; at += OWM_QUANT_GROUP) {
-            (void)add_group(s, at, end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP,
-                            INFINITY_BITS, l->hit, &largest);
-            if (largest > s->limit) s->bad = true;
-        }
-        return;
+    struct select_list *list = select_list(s, worker);
+    bool only_add = s->missed || s->bad;
+    uint32_t largest = 0;
+    int lowest = OWM_QUANT_EXPONENT_MAX;
+    *tile = (struct select_tile){0};
+    list->words = 0;
+    for (size_t at = begin; at < end; at += OWM_QUANT_GROUP) {
+        size_t count = end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP;
+        uint32_t m = only_add ? add_group(s, at, count)
+                              : pass_group(s, list, at, count, (uint32_t)(at - begin), &lowest);
+        largest = m > largest ? m : largest;
     }
-    struct counts c = pass_groups(s, l, tile, begin, end);
-    tile->sure_at = atomic_fetch_add(&s->sure, c.sure);
-    tile->candidate_at = atomic_fetch_add(&s->candidates, c.candidates);
-    if ((uint64_t)tile->sure_at + c.sure > s->k
-        || (uint64_t)tile->candidate_at + c.candidates > s->candidates_max) {
-        s->missed = true;
-        restore(s, tile, begin, l->place, l->code);
-        return;
-    }
-    tile->sure = c.sure;
-    tile->candidates = c.candidates;
-    memcpy(s->place + tile->sure_at, l->place, c.sure * sizeof *l->place);
-    memcpy((char *)s->code + tile->sure_at * code_bytes(s), l->code, c.sure * code_bytes(s));
-    memcpy(s->candidate_place + tile->candidate_at, l->candidate_place,
-           c.candidates * sizeof *l->candidate_place);
-    memcpy(s->candidate + tile->candidate_at, l->candidate, c.candidates * sizeof *l->candidate);
+    if (largest > s->limit) s->bad = true;
+    raise_to(&s->largest, largest);
+    lower_to(&s->lowest_exponent, lowest);
+    if (!only_add && !SIMD(select_put)(s, tile, list, s->x + begin))
+        restore(s, begin, list->word, list->words);
 }
 
-static void restore_tile(void *ctx, size_t begin, size_t end, unsigned worker)
+static void restore_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct select *s = ctx;
     (void)worker;
-    for (size_t t = begin; t < end; t++) {
-        const struct select_tile *tile = &s->tile[t];
-        if (tile->sure == 0) continue;
-        restore(s, tile, t * SELECT_TILE, s->place + tile->sure_at,
-                (const char *)s->code + tile->sure_at * code_bytes(s));
-    }
+    for (size_t t = begin; t < end; t++)
+        restore(s, t * SELECT_TILE, s->word + s->tile[t].word_at, s->tile[t].words);
 }
 
 /* --- the output ---------------------------------------------------------------------------------
  */
 
-/* Quantise l->s[count] at l->chosen of the group at `at`, subtract it, and write it to the output
- * from `out` on. */
-static void send_group(const struct select *s, struct lists *l, size_t at, uint32_t count,
-                       int exponent, uint32_t out)
+/* Write what a tile sends, entry by entry of list->kept, behind `out`. */
+static void write_tile(const struct select *s, size_t begin, const uint32_t *word, uint32_t count,
+                       uint32_t out)
 {
     const struct owm_feedback_step *step = s->step;
-    float *x = step->residual + at;
-    if (step->quant == I8)
-        quantise_i8(l->s, count, exponent, (int8_t *)step->code + out, l->sent);
-    else
-        quantise_bf16(l->s, count, bf16_smallest_bits(s->floor_exponent),
-                      (uint16_t *)step->code + out, l->sent);
-    for (uint32_t i = 0; i < count; i++) step->index[out + i] = (uint32_t)at + l->chosen[i];
-    memcpy(step->value + out, l->sent, count * sizeof *l->sent);
-    for (uint32_t i = 0; i < count; i++) x[l->chosen[i]] = l->s[i] - l->sent[i];
-}
-
-static void set_exponent(const struct select *s, size_t group, int exponent, bool any)
-{
-    if (s->step->quant == I8)
-        s->step->exponent[group] = (int8_t)(any ? exponent : OWM_QUANT_EXPONENT_MIN);
-}
-
-/* The chosen ones of a group out of what is >= threshold; the largest of them. */
-static uint32_t choose(const struct select *s, struct lists *l, size_t at, uint32_t hits,
-                       uint32_t *ties, uint32_t *largest)
-{
-    uint32_t count = 0;
-    *largest = 0;
-    for (uint32_t i = 0; i < hits; i++) {
-        float x = s->x[at + l->hit[i]];
-        uint32_t m = magnitude_bits(x);
-        if (m == s->threshold && *ties == 0) continue;
-        *ties -= m == s->threshold;
-        *largest = m > *largest ? m : *largest;
-        l->chosen[count] = l->hit[i];
-        l->s[count++] = x;
+    float scale[SELECT_GROUPS] = {0}, *value = step->value + out;
+    uint32_t *index = step->index + out, base = (uint32_t)begin;
+    scales_of_tile(s, begin, scale);
+    for (uint32_t i = 0; i < count; i++) index[i] = base + (word[i] & WORD_PLACE);
+    if (step->quant == I8) {
+        int8_t *code = (int8_t *)step->code + out;
+        for (uint32_t i = 0; i < count; i++) value[i] = value_of(I8, word[i], scale);
+        for (uint32_t i = 0; i < count; i++) code[i] = (int8_t)(word[i] >> WORD_CODE);
+    } else {
+        uint16_t *code = (uint16_t *)step->code + out;
+        for (uint32_t i = 0; i < count; i++) value[i] = value_of(BF16, word[i], scale);
+        for (uint32_t i = 0; i < count; i++) code[i] = (uint16_t)(word[i] >> WORD_CODE);
     }
-    return count;
+}
+
+/* Chosen ones of one group that are not quantised yet. */
+struct chosen {
+    uint32_t *word[OWM_QUANT_GROUP]; /* where they are listed */
+    float s[OWM_QUANT_GROUP], sent[OWM_QUANT_GROUP];
+    int8_t code_i8[OWM_QUANT_GROUP];
+    uint16_t code_bf16[OWM_QUANT_GROUP];
+    uint32_t count, largest;
+};
+
+static void choose(struct chosen *c, uint32_t *word, float x)
+{
+    uint32_t m = magnitude_bits(x);
+    c->largest = m > c->largest ? m : c->largest;
+    c->word[c->count] = word;
+    c->s[c->count++] = x;
+}
+
+/* Quantise them with the scale of their group, which may hold sure ones already, subtract them, and
+ * complete their entries. */
+static void send_chosen(const struct select *s, struct chosen *c, size_t tile_begin)
+{
+    if (c->count == 0) return;
+    const struct owm_feedback_step *step = s->step;
+    bool i8 = step->quant == I8;
+    size_t group = tile_begin / OWM_QUANT_GROUP + ((*c->word[0] & WORD_PLACE) >> WORD_GROUP);
+    if (i8) {
+        int exponent = exponent_of_bits(c->largest);
+        if (exponent < s->floor_exponent) exponent = s->floor_exponent;
+        if (exponent < step->exponent[group]) exponent = step->exponent[group];
+        step->exponent[group] = (int8_t)exponent;
+        quantise_i8(c->s, c->count, exponent, c->code_i8, c->sent);
+    } else {
+        quantise_bf16(c->s, c->count, bf16_smallest_bits(s->floor_exponent), c->code_bf16, c->sent);
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        uint32_t place = *c->word[i] & WORD_PLACE;
+        uint32_t code = i8 ? (uint8_t)c->code_i8[i] : c->code_bf16[i];
+        step->residual[tile_begin + place] = c->s[i] - c->sent[i];
+        *c->word[i] = place | code << WORD_CODE;
+    }
+    c->count = c->largest = 0;
+}
+
+/* After a pass: what of the candidates is chosen joins the sure ones. */
+static void merge_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    const struct select *s = ctx;
+    struct select_list *list = select_list(s, worker);
+    struct chosen chosen;
+    chosen.count = chosen.largest = 0;
+    for (size_t t = begin; t < end; t++) {
+        const struct select_tile *tile = &s->tile[t];
+        uint32_t ties = tile->ties, group = 0, *words = s->word + tile->word_at;
+        for (uint32_t c = tile->candidate_at; c < tile->candidate_at + tile->candidates; c++) {
+            if (!select_chosen(s, s->candidate[c], &ties)) continue;
+            uint32_t *word = &words[s->candidate_at[c]];
+            uint32_t of = (*word & WORD_PLACE) >> WORD_GROUP;
+            if (of != group) send_chosen(s, &chosen, t * SELECT_TILE);
+            group = of;
+            choose(&chosen, word, s->candidate[c]);
+        }
+        send_chosen(s, &chosen, t * SELECT_TILE);
+        uint32_t count = SIMD(select_kept)(s, tile, list);
+        write_tile(s, t * SELECT_TILE, list->kept, count, tile->out);
+    }
 }
 
 /* After select_exact: s is in the residual, nothing is sent yet. */
@@ -300,118 +322,28 @@ static void emit_tile(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct select *s = ctx;
     const struct select_tile *tile = &s->tile[begin / SELECT_TILE];
-    struct lists *l = (struct lists *)cpu_scratch(s->cpu, worker);
-    uint32_t ties = tile->ties, out = tile->out;
+    struct select_list *list = select_list(s, worker);
+    struct chosen chosen;
+    uint32_t ties = tile->ties, kept = 0;
     for (size_t at = begin; at < end; at += OWM_QUANT_GROUP) {
         size_t size = end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP;
-        uint32_t hits = 0, largest;
+        uint32_t hits = 0;
         for (size_t i = 0; i < size; i += W) {
-            vf x = v_load_part(s->x + at + i, size - i < W ? size - i : W, 0);
-            hits = v_append(l->hit, hits, v_magnitude(x), (int32_t)s->threshold, (uint32_t)i);
+            vi m = v_magnitude(v_load_part(s->x + at + i, size - i < W ? size - i : W, 0));
+            hits = v_keep(list->word, hits, v_places((uint32_t)(at - begin + i)),
+                          m >= (int32_t)s->threshold);
         }
-        uint32_t count = choose(s, l, at, hits, &ties, &largest);
-        int exponent = exponent_of_bits(largest);
-        if (exponent < s->floor_exponent) exponent = s->floor_exponent;
-        send_group(s, l, at, count, exponent, out);
-        set_exponent(s, at / OWM_QUANT_GROUP, exponent, count > 0);
-        out += count;
-    }
-}
-
-/* W values of a sure run to the output's lists; more than `count` may be written. */
-struct run {
-    const uint16_t *place;
-    const void *code;
-    uint32_t at; /* the next sure one */
-};
-
-/* Merge a group's sure ones with those of its candidates that are chosen (l->chosen, l->s,
- * l->sent, new codes in l->code). */
-static uint32_t merge_group(const struct select *s, const struct lists *l, struct run *run,
-                            uint32_t sure, uint32_t count, size_t begin, float scale, uint32_t out)
-{
-    const struct owm_feedback_step *step = s->step;
-    uint32_t end = run->at + sure;
-    for (uint32_t c = 0; c <= count; c++) {
-        uint32_t i = run->at, stop = end;
-        if (c < count) {
-            uint32_t next = l->chosen[c];
-            for (stop = i; stop < end && run->place[stop] < next;) stop++;
+        chosen.count = chosen.largest = 0;
+        if (s->step->quant == I8) s->step->exponent[at / OWM_QUANT_GROUP] = OWM_QUANT_EXPONENT_MIN;
+        for (uint32_t i = 0; i < hits; i++) {
+            float x = s->x[begin + list->word[i]];
+            if (!select_chosen(s, x, &ties)) continue;
+            list->kept[kept] = list->word[i];
+            choose(&chosen, &list->kept[kept++], x);
         }
-        uint32_t length = stop - i;
-        for (uint32_t j = 0; j < length; j++)
-            step->index[out + j] = (uint32_t)begin + run->place[i + j];
-        for (uint32_t j = 0; j < length; j++)
-            step->value[out + j] = value_of(s, run->code, i + j, scale);
-        if (step->quant == I8)
-            memcpy((int8_t *)step->code + out, (const int8_t *)run->code + i, length);
-        else
-            memcpy((uint16_t *)step->code + out, (const uint16_t *)run->code + i, 2 * length);
-        out += length;
-        run->at = stop;
-        if (c == count) break;
-        step->index[out] = (uint32_t)begin + l->chosen[c];
-        step->value[out] = l->sent[c];
-        if (step->quant == I8)
-            ((int8_t *)step->code)[out++] = ((const int8_t *)l->code)[c];
-        else
-            ((uint16_t *)step->code)[out++] = l->code[c];
+        send_chosen(s, &chosen, begin);
     }
-    return out;
-}
-
-/* Those of the tile's candidates in this group that are chosen; *c moves behind the group. */
-static uint32_t choose_candidates(const struct select *s, struct lists *l,
-                                  const struct select_tile *tile, uint32_t group_end, uint32_t *c,
-                                  uint32_t *ties, uint32_t *largest)
-{
-    const float *x = s->candidate + tile->candidate_at;
-    const uint16_t *place = s->candidate_place + tile->candidate_at;
-    uint32_t count = 0;
-    *largest = 0;
-    for (; *c < tile->candidates && place[*c] < group_end; ++*c) {
-        uint32_t m = magnitude_bits(x[*c]);
-        if (m < s->threshold || (m == s->threshold && *ties == 0)) continue;
-        *ties -= m == s->threshold;
-        *largest = m > *largest ? m : *largest;
-        l->chosen[count] = place[*c];
-        l->s[count++] = x[*c];
-    }
-    return count;
-}
-
-static void merge_one(const struct select *s, struct lists *l, size_t t)
-{
-    const struct owm_feedback_step *step = s->step;
-    const struct select_tile *tile = &s->tile[t];
-    size_t begin = t * SELECT_TILE;
-    struct run run = {s->place + tile->sure_at,
-                      (const char *)s->code + tile->sure_at * code_bytes(s), 0};
-    uint32_t out = tile->out, c = 0, ties = tile->ties;
-    for (uint32_t g = 0; g < SELECT_GROUPS && begin + g * OWM_QUANT_GROUP < s->n; g++) {
-        size_t group = begin / OWM_QUANT_GROUP + g;
-        uint32_t largest, sure = tile->group_sure[g];
-        uint32_t count =
-            choose_candidates(s, l, tile, (g + 1) * OWM_QUANT_GROUP, &c, &ties, &largest);
-        int exponent = exponent_of_bits(largest);
-        if (sure > 0 && step->quant == I8) exponent = step->exponent[group];
-        if (exponent < s->floor_exponent) exponent = s->floor_exponent;
-        if (step->quant == I8)
-            quantise_i8(l->s, count, exponent, (int8_t *)l->code, l->sent);
-        else
-            quantise_bf16(l->s, count, bf16_smallest_bits(s->floor_exponent), l->code, l->sent);
-        for (uint32_t i = 0; i < count; i++)
-            step->residual[begin + l->chosen[i]] = l->s[i] - l->sent[i];
-        set_exponent(s, group, exponent, sure + count > 0);
-        out = merge_group(s, l, &run, sure, count, begin, power_of_two(exponent), out);
-    }
-}
-
-static void merge_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
-{
-    const struct select *s = ctx;
-    struct lists *l = (struct lists *)cpu_scratch(s->cpu, worker);
-    for (size_t t = begin; t < end; t++) merge_one(s, l, t);
+    write_tile(s, begin, list->kept, kept, tile->out);
 }
 
 /* --- the op -------------------------------------------------------------------------------------
@@ -443,7 +375,7 @@ static bool one_pass(struct select *s)
         owm_pool_for(pool, s->tiles, 4, merge_tiles, s);
         return true;
     }
-    owm_pool_for(pool, s->tiles, 4, restore_tile, s);
+    owm_pool_for(pool, s->tiles, 4, restore_tiles, s);
     return false;
 }
 
@@ -458,8 +390,7 @@ owm_status SIMD(feedback)(struct owm_device *device, const struct owm_feedback_s
                        .limit = SENDABLE_BITS,
                        .step = op,
                        .tiles = select_tiles(op->n)};
-    if (!SIMD(select_stage)(&s, op->quant == I8 ? sizeof(int8_t) : sizeof(uint16_t)))
-        return OWM_E_NOMEM;
+    if (!SIMD(select_stage)(&s)) return OWM_E_NOMEM;
     bool small = op->n < SELECT_SMALL;
     s.missed = small; /* then the pass only adds */
     if (small) owm_pool_for(device->pool, op->n, SELECT_TILE, pass_tile, &s);

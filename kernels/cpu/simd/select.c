@@ -28,17 +28,6 @@ static struct histogram *histogram_of(struct cpu_device *cpu, unsigned worker)
     return (struct histogram *)cpu_scratch(cpu, worker);
 }
 
-static inline bool any_of(vi mask)
-{
-#if SIMD_avx512
-    return _mm512_movepi32_mask((__m512i)mask) != 0;
-#elif SIMD_avx2
-    return _mm256_movemask_ps((__m256)mask) != 0;
-#else
-    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
-#endif
-}
-
 static void count_chunk(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct count_job *job = ctx;
@@ -49,7 +38,7 @@ static void count_chunk(void *ctx, size_t begin, size_t end, unsigned worker)
         size_t lanes = end - i < W ? end - i : W;
         vi x = v_magnitude(v_load_part(job->x + i, lanes, 0));
         vi in = (x >= low) & (x <= high);
-        if (!any_of(in)) continue;
+        if (!v_any(in)) continue;
         most = v_highest_of(most, x & in);
         /* The lowest is the highest of what each lacks to the largest there could be. */
         vi lack = ((int32_t)MAGNITUDE_MASK - x) & in;
@@ -175,7 +164,7 @@ void SIMD(select_bracket)(struct select *s, float *work)
     uint32_t count = (uint32_t)taken * LINE;
     double rank = (double)s->k / s->n * count;
     uint32_t middle = rank_of(s->cpu, work, count, (uint32_t)fmin(rank, count - 1));
-    double slack = 4 * deviation_above(work, (uint32_t)taken, middle) + 4;
+    double slack = 3.5 * deviation_above(work, (uint32_t)taken, middle) + 4;
     s->low = rank + slack < count ? rank_of(s->cpu, work, count, (uint32_t)(rank + slack)) : 1;
     s->high = rank > slack ? rank_of(s->cpu, work, count, (uint32_t)(rank - slack)) : s->limit + 1;
     if (s->low == 0) s->low = 1;
@@ -185,26 +174,74 @@ void SIMD(select_bracket)(struct select *s, float *work)
 /* --- the threshold ------------------------------------------------------------------------------
  */
 
-bool SIMD(select_stage)(struct select *s, size_t code_bytes)
+bool SIMD(select_stage)(struct select *s)
 {
     /* Many ties overflow the candidates, and are better counted. */
     s->candidates_max = s->n / 16 + 1024;
-    size_t pad = 64, tile_bytes = s->tiles * sizeof *s->tile;
-    size_t sure = ((size_t)s->k + pad) & ~(pad - 1);
-    size_t candidates = ((size_t)s->candidates_max + pad) & ~(pad - 1);
-    size_t bytes = tile_bytes + pad + candidates * (sizeof(float) + sizeof(uint16_t))
-                   + sure * (sizeof(uint16_t) + code_bytes) + 4 * pad;
-    char *mem = cpu_arena(s->cpu, bytes);
+    size_t tile_bytes = ((size_t)s->tiles * sizeof *s->tile + 63) & ~(size_t)63;
+    size_t candidates = ((size_t)s->candidates_max + 63) & ~(size_t)63;
+    size_t words = (size_t)s->k + candidates + 64;
+    char *mem = cpu_arena(s->cpu, tile_bytes + candidates * (sizeof(float) + sizeof(uint16_t))
+                                      + words * sizeof(uint32_t));
     if (!mem) return false;
     s->tile = (void *)mem;
-    mem += (tile_bytes + pad) & ~(pad - 1);
-    s->candidate = (void *)mem;
-    mem += candidates * sizeof(float);
-    s->candidate_place = (void *)mem;
-    mem += candidates * sizeof(uint16_t);
-    s->place = (void *)mem;
-    s->code = mem + sure * sizeof(uint16_t);
+    s->candidate = (void *)(mem + tile_bytes);
+    s->word = (uint32_t *)(s->candidate + candidates);
+    s->candidate_at = (uint16_t *)(s->word + words);
     return true;
+}
+
+/* Where the candidates are in the list: list->at, and their number. */
+static uint32_t find_candidates(struct select_list *list)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < list->words; i += W) {
+        vi word;
+        memcpy(&word, list->word + i, sizeof word);
+        vi at = v_places(i);
+        vi flagged = ((word & (int32_t)WORD_CANDIDATE) != 0) & (at < (int32_t)list->words);
+        if (v_any(flagged)) count = v_keep(list->at, count, at, flagged);
+    }
+    return count;
+}
+
+bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_list *list,
+                      const float *x)
+{
+    uint32_t candidates = find_candidates(list), sure = list->words - candidates;
+    uint64_t before = atomic_fetch_add(&s->sure, sure);
+    tile->word_at = atomic_fetch_add(&s->words, list->words);
+    tile->candidate_at = atomic_fetch_add(&s->candidates, candidates);
+    if (before + sure > s->k || (uint64_t)tile->candidate_at + candidates > s->candidates_max) {
+        s->missed = true;
+        return false;
+    }
+    tile->words = list->words;
+    tile->sure = sure;
+    tile->candidates = candidates;
+    memcpy(s->word + tile->word_at, list->word, list->words * sizeof *list->word);
+    for (uint32_t i = 0; i < candidates; i++) {
+        s->candidate_at[tile->candidate_at + i] = (uint16_t)list->at[i];
+        s->candidate[tile->candidate_at + i] = x[list->word[list->at[i]] & WORD_PLACE];
+    }
+    return true;
+}
+
+uint32_t SIMD(select_kept)(const struct select *s, const struct select_tile *tile,
+                           struct select_list *list)
+{
+    const uint32_t *from = s->word + tile->word_at;
+    uint32_t count = 0, i = 0;
+    for (; i + W <= tile->words; i += W) {
+        vi word;
+        memcpy(&word, from + i, sizeof word);
+        count = v_keep(list->kept, count, word, (word & (int32_t)WORD_CANDIDATE) == 0);
+    }
+    for (; i < tile->words; i++) {
+        list->kept[count] = from[i];
+        count += !(from[i] & WORD_CANDIDATE);
+    }
+    return count;
 }
 
 /* Each tile's part: what is above the threshold, and its share of the ties, lowest tiles first.
@@ -320,3 +357,23 @@ bool SIMD(select_exact)(struct select *s)
     share_out(s, ties);
     return true;
 }
+
+#if SIMD_avx2
+#define BIT(m, i)   ((m) >> (i)&1)
+#define BELOW(m, i) ((m) & ((1 << (i)) - 1))
+#define ONES(m)                                                                                    \
+    (BIT(m, 0) + BIT(m, 1) + BIT(m, 2) + BIT(m, 3) + BIT(m, 4) + BIT(m, 5) + BIT(m, 6) + BIT(m, 7))
+/* Which bit of m is the k-th one: the i with BIT(m, i) and k ones below it. */
+#define AT(m, k, i) (BIT(m, i) && ONES(BELOW(m, i)) == (k) ? (i) : 0)
+#define KTH(m, k)                                                                                  \
+    (AT(m, k, 0) + AT(m, k, 1) + AT(m, k, 2) + AT(m, k, 3) + AT(m, k, 4) + AT(m, k, 5)             \
+     + AT(m, k, 6) + AT(m, k, 7))
+#define ROW(m)                                                                                     \
+    {                                                                                              \
+        KTH(m, 0), KTH(m, 1), KTH(m, 2), KTH(m, 3), KTH(m, 4), KTH(m, 5), KTH(m, 6), KTH(m, 7)     \
+    }
+#define ROWS4(m)  ROW(m), ROW(m + 1), ROW(m + 2), ROW(m + 3)
+#define ROWS16(m) ROWS4(m), ROWS4(m + 4), ROWS4(m + 8), ROWS4(m + 12)
+#define ROWS64(m) ROWS16(m), ROWS16(m + 16), ROWS16(m + 32), ROWS16(m + 48)
+const uint8_t select_order[256][8] = {ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192)};
+#endif

@@ -4,11 +4,11 @@
  * bracket [low, high) of magnitudes:
  *
  *   1. select_bracket looks at a sample and names the bracket.
- *   2. A pass over tiles: what is >= high is sure to be among the K and is staged; what lies in the
- *      bracket, about one in a hundred, is a candidate and is listed.
+ *   2. A pass over tiles lists what is >= low. What is >= high is sure to be among the K; the rest
+ *      of the list, about one in ten, are candidates and are flagged.
  *   3. select_settle finds the exact K-th among the candidates, hands out ties in order, and gives
  *      each tile its place in the output.
- *   4. A pass over the tiles' lists merges sure and chosen into the output.
+ *   4. A pass over the lists clears the flags of those chosen and leaves out the others.
  *
  * The sample decides how long it takes, never what comes out: if the bracket was wrong (or the
  * candidates are too many: ties), select_exact counts its way down over all data, in some passes
@@ -22,19 +22,36 @@
 #include "kernels/cpu/sparse_ref.h"
 #include "simd.h"
 
-#define SELECT_TILE   32768u /* coordinates: places fit 16 bits, groups of a tile fit an array */
+#define SELECT_TILE   32768u /* coordinates: a place in it has 15 bits */
 #define SELECT_GROUPS (SELECT_TILE / OWM_QUANT_GROUP)
+
+/* An entry of a tile's list: the place, the flag of a candidate, above it the code that is sent. */
+#define WORD_PLACE     (SELECT_TILE - 1)
+#define WORD_CANDIDATE SELECT_TILE
+#define WORD_CODE      16
+#define WORD_GROUP     11
+_Static_assert(OWM_QUANT_GROUP == 1u << WORD_GROUP, "the group of a place is its upper bits");
+_Static_assert(WORD_CANDIDATE == 1u << (WORD_CODE - 1), "place, flag and code fill 32 bits");
 
 /* Below this many coordinates all is in the cache, and counting down is faster than sampling. */
 #define SELECT_SMALL (4 * SELECT_TILE)
 
 struct select_tile {
-    uint32_t sure_at, sure;            /* its part of the staged lists */
+    uint32_t word_at, words;           /* its part of the list */
+    uint32_t sure;                     /* how many of it are */
     uint32_t candidate_at, candidates; /* its part of the candidates */
     uint32_t ties;                     /* how many that equal the threshold it may choose */
     uint32_t out;                      /* where its output begins */
-    uint16_t group_sure[SELECT_GROUPS];
 };
+
+/* Work space of a thread for the list of one tile, in its scratch. */
+struct select_list {
+    uint32_t word[SELECT_TILE + 64];
+    uint32_t kept[SELECT_TILE + 64];
+    uint32_t at[SELECT_TILE + 64]; /* of candidates: where in the list */
+    uint32_t words, sure;
+};
+_Static_assert(sizeof(struct select_list) <= CPU_SCRATCH_FLOATS * sizeof(float), "it fits");
 
 /* A range of magnitudes and how many of the largest in it are wanted. */
 struct select_range {
@@ -56,13 +73,12 @@ struct select {
     uint32_t tiles;
 
     /* In the device's arena. */
-    uint16_t *place;  /* [k] sure ones: coordinate in the tile */
-    void *code;       /* [k] and what is sent, i8 or u16 */
-    float *candidate; /* [candidates_max] */
-    uint16_t *candidate_place;
+    uint32_t *word;         /* [k + candidates_max] */
+    float *candidate;       /* [candidates_max] */
+    uint16_t *candidate_at; /* where in the tile's list */
     uint32_t candidates_max;
 
-    atomic_uint sure, candidates, largest;
+    atomic_uint words, sure, candidates, largest;
     atomic_int lowest_exponent; /* of a group with sure ones */
     atomic_bool bad, missed;
 
@@ -70,6 +86,11 @@ struct select {
     uint32_t count;
     int floor_exponent;
 };
+
+#if SIMD_avx2
+/* Row m: the numbers of the bits set in m, the rest 0. */
+extern const uint8_t select_order[256][8];
+#endif
 
 static inline vi v_magnitude(vf x)
 {
@@ -108,30 +129,46 @@ static inline vf v_fma(vf a, float b, vf c)
 #endif
 }
 
-/** v_append: write first + lane for each lane of x that is >= low behind list[at], and return the
- *  new end. Up to W places behind the end are overwritten. */
-static inline uint32_t v_append(uint32_t *list, uint32_t at, vi x, int32_t low, uint32_t first)
+/** v_places: first, first + 1, … */
+static inline vi v_places(uint32_t first)
+{
+    vi x;
+    for (int i = 0; i < W; i++) x[i] = i;
+    return x + (int32_t)first;
+}
+
+/** v_keep: write the lanes of x whose mask is set behind list[at] and return the new end. Up to W
+ *  places behind the end are overwritten. */
+static inline uint32_t v_keep(uint32_t *list, uint32_t at, vi x, vi mask)
 {
 #if SIMD_avx512
-    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __mmask16 hit = _mm512_cmpge_epi32_mask((__m512i)x, _mm512_set1_epi32(low));
-    __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32((int)first));
-    _mm512_storeu_si512(list + at, _mm512_maskz_compress_epi32(hit, all));
-    return at + (uint32_t)__builtin_popcount(hit);
+    __mmask16 kept = _mm512_movepi32_mask((__m512i)mask);
+    _mm512_storeu_si512(list + at, _mm512_maskz_compress_epi32(kept, (__m512i)x));
+    return at + (uint32_t)__builtin_popcount(kept);
 #elif SIMD_avx2
-    __m256i less = _mm256_cmpgt_epi32(_mm256_set1_epi32(low), (__m256i)x);
-    uint32_t miss = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(less));
-    for (uint32_t i = 0; i < W; i++) {
-        list[at] = first + i;
-        at += ~miss >> i & 1;
-    }
-    return at;
+    uint32_t kept = (uint32_t)_mm256_movemask_ps((__m256)mask);
+    uint64_t order;
+    memcpy(&order, select_order[kept], sizeof order);
+    __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)order));
+    _mm256_storeu_si256((__m256i *)(list + at), _mm256_permutevar8x32_epi32((__m256i)x, lanes));
+    return at + (uint32_t)__builtin_popcount(kept);
 #else
-    for (uint32_t i = 0; i < W; i++) {
-        list[at] = first + i;
-        at += x[i] >= low;
+    for (int i = 0; i < W; i++) {
+        list[at] = (uint32_t)x[i];
+        at -= (uint32_t)mask[i];
     }
     return at;
+#endif
+}
+
+static inline bool v_any(vi mask)
+{
+#if SIMD_avx512
+    return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif SIMD_avx2
+    return _mm256_movemask_ps((__m256)mask) != 0;
+#else
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
 #endif
 }
 
@@ -158,7 +195,28 @@ bool SIMD(select_exact)(struct select *s);
 bool SIMD(select_settle)(struct select *s);
 
 /** select_stage: room in the arena for a pass. Returns false if there is none. */
-bool SIMD(select_stage)(struct select *s, size_t code_bytes);
+bool SIMD(select_stage)(struct select *s);
+
+/** select_put: in a pass: keep the tile's list. Returns false if it has no room: the bracket
+ * missed. select_kept: afterwards: list->kept becomes those that are sent, out of the tile's list
+ * with the flags of the chosen cleared; returns their number. select_chosen: whether this candidate
+ * is sent; counts its ties down. */
+bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_list *list,
+                      const float *x);
+uint32_t SIMD(select_kept)(const struct select *s, const struct select_tile *tile,
+                           struct select_list *list);
+static inline bool select_chosen(const struct select *s, float candidate, uint32_t *ties)
+{
+    uint32_t m = magnitude_bits(candidate);
+    if (m < s->threshold || (m == s->threshold && *ties == 0)) return false;
+    *ties -= m == s->threshold;
+    return true;
+}
+
+static inline struct select_list *select_list(const struct select *s, unsigned worker)
+{
+    return (struct select_list *)cpu_scratch(s->cpu, worker);
+}
 
 owm_status SIMD(topk)(struct owm_device *, const struct owm_topk *);
 owm_status SIMD(threshold)(struct owm_device *, const struct owm_threshold *);
