@@ -76,21 +76,22 @@ static uint32_t add_group(const struct select *s, size_t at, size_t count)
 {
     float *x = s->step->residual + at;
     const float *gradient = s->step->gradient + at;
-    float decay = s->step->decay;
+    const float decay = s->step->decay;
+    const int32_t limit = (int32_t)s->limit;
     vi top = {0};
     size_t i = 0;
     for (; i + W <= count; i += W) {
         vf old = v_load(x + i), sum = v_fma(old, decay, v_load(gradient + i));
         vi m = v_magnitude(sum);
         if (i % 16 == 0) fetch_ahead(x + i);
-        v_store(x + i, v_select(m > (int32_t)s->limit, old, sum));
+        v_store(x + i, v_select(m > limit, old, sum));
         top = v_highest_of(top, m);
     }
     if (i < count) {
         vf old = v_load_part(x + i, count - i, 0);
         vf sum = v_fma(old, decay, v_load_part(gradient + i, count - i, 0));
         vi m = v_magnitude(sum);
-        v_store_part(x + i, v_select(m > (int32_t)s->limit, old, sum), count - i);
+        v_store_part(x + i, v_select(m > limit, old, sum), count - i);
         top = v_highest_of(top, m);
     }
     return v_top(top);
@@ -118,15 +119,15 @@ static inline vi quantise_vector(vf s, const struct scaling *q, enum owm_quant q
     return code;
 }
 
-static inline void send_vector(float *x, size_t lanes, uint32_t place, const struct scaling *q,
-                               enum owm_quant quant, struct select_list *list)
+static inline uint32_t send_vector(float *x, size_t lanes, vi places, const struct scaling *q,
+                                   enum owm_quant quant, uint32_t *list, uint32_t words)
 {
     vf s = v_load_part(x, lanes, 0), sent;
     vi m = v_magnitude(s), sure = m >= (int32_t)q->high;
-    vi word = quantise_vector(s, q, quant, &sent) | v_places(place);
-    word = (word & sure) | (v_places(place + WORD_CANDIDATE) & ~sure);
-    list->words = v_keep(list->word, list->words, word, m >= (int32_t)q->low);
+    vi word = quantise_vector(s, q, quant, &sent);
+    word = places | (word & sure) | (~sure & (int32_t)WORD_CANDIDATE);
     v_store_part(x, v_select(sure, s - sent, s), lanes);
+    return v_keep(list, words, word, m >= (int32_t)q->low);
 }
 
 /* List what is >= low of a group; quantise and subtract what is >= high. */
@@ -134,12 +135,17 @@ static inline __attribute__((always_inline)) void
 send_group(float *x, const float *gradient, size_t count, uint32_t place, const struct scaling *q,
            enum owm_quant quant, struct select_list *list)
 {
+    const struct scaling own = *q; /* in registers: the stores below could be to *q */
+    uint32_t words = list->words;
+    vi places = v_places(place);
     size_t i = 0;
     for (; i + W <= count; i += W) {
         if (i % 16 == 0) fetch_ahead(gradient + i);
-        send_vector(x + i, W, place + (uint32_t)i, q, quant, list);
+        words = send_vector(x + i, W, places, &own, quant, list->word, words);
+        places += W;
     }
-    if (i < count) send_vector(x + i, count - i, place + (uint32_t)i, q, quant, list);
+    if (i < count) words = send_vector(x + i, count - i, places, &own, quant, list->word, words);
+    list->words = words;
 }
 
 static void raise_to(atomic_uint *most, uint32_t x)
@@ -230,24 +236,74 @@ static void restore_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
 /* --- the output ---------------------------------------------------------------------------------
  */
 
-/* Write what a tile sends, entry by entry of list->kept, behind `out`. */
+/* What W entries stand for. */
+static inline vi values_of(enum owm_quant quant, vi word, const float *scale)
+{
+    if (quant == BF16) return word & (int32_t)0xffff0000;
+    vi group = (word & (int32_t)WORD_PLACE) >> WORD_GROUP;
+    vf code = __builtin_convertvector(word << 8 >> 24, vf);
+#if SIMD_avx512
+    return (vi)(code * (vf)_mm512_permutexvar_ps((__m512i)group, _mm512_loadu_ps(scale)));
+#elif SIMD_avx2
+    return (vi)(code * (vf)_mm256_i32gather_ps(scale, (__m256i)group, 4));
+#else
+    for (int i = 0; i < W; i++) code[i] *= scale[group[i]];
+    return (vi)code;
+#endif
+}
+
+static uint32_t until_aligned(const void *to, uint32_t count)
+{
+    uint32_t lead = (uint32_t)(-(uintptr_t)to / sizeof(float) % W);
+    return lead < count ? lead : count;
+}
+
+static void write_indices(uint32_t *to, const uint32_t *word, uint32_t count, uint32_t base,
+                          bool stream)
+{
+    uint32_t i = 0, lead = until_aligned(to, count);
+    for (; i < lead; i++) to[i] = base + (word[i] & WORD_PLACE);
+    for (; i + W <= count; i += W) {
+        vi x;
+        memcpy(&x, word + i, sizeof x);
+        v_put(to + i, (x & (int32_t)WORD_PLACE) + (int32_t)base, stream);
+    }
+    for (; i < count; i++) to[i] = base + (word[i] & WORD_PLACE);
+}
+
+static inline __attribute__((always_inline)) void write_values(float *to, const uint32_t *word,
+                                                               uint32_t count, const float *scale,
+                                                               bool stream, enum owm_quant quant)
+{
+    uint32_t i = 0, lead = until_aligned(to, count);
+    for (; i < lead; i++) to[i] = value_of(quant, word[i], scale);
+    for (; i + W <= count; i += W) {
+        vi x;
+        memcpy(&x, word + i, sizeof x);
+        v_put(to + i, values_of(quant, x, scale), stream);
+    }
+    for (; i < count; i++) to[i] = value_of(quant, word[i], scale);
+}
+
+/* Write what a tile sends, entry by entry, behind `out`. */
 static void write_tile(const struct select *s, size_t begin, const uint32_t *word, uint32_t count,
                        uint32_t out)
 {
     const struct owm_feedback_step *step = s->step;
     float scale[SELECT_GROUPS] = {0}, *value = step->value + out;
-    uint32_t *index = step->index + out, base = (uint32_t)begin;
+    bool stream = s->k >= SELECT_STREAM;
     scales_of_tile(s, begin, scale);
-    for (uint32_t i = 0; i < count; i++) index[i] = base + (word[i] & WORD_PLACE);
+    write_indices(step->index + out, word, count, (uint32_t)begin, stream);
     if (step->quant == I8) {
         int8_t *code = (int8_t *)step->code + out;
-        for (uint32_t i = 0; i < count; i++) value[i] = value_of(I8, word[i], scale);
+        write_values(value, word, count, scale, stream, I8);
         for (uint32_t i = 0; i < count; i++) code[i] = (int8_t)(word[i] >> WORD_CODE);
     } else {
         uint16_t *code = (uint16_t *)step->code + out;
-        for (uint32_t i = 0; i < count; i++) value[i] = value_of(BF16, word[i], scale);
+        write_values(value, word, count, scale, stream, BF16);
         for (uint32_t i = 0; i < count; i++) code[i] = (uint16_t)(word[i] >> WORD_CODE);
     }
+    v_fence();
 }
 
 /* Chosen ones of one group that are not quantised yet. */
@@ -294,27 +350,37 @@ static void send_chosen(const struct select *s, struct chosen *c, size_t tile_be
 }
 
 /* After a pass: what of the candidates is chosen joins the sure ones. */
+static void merge_tile(const struct select *s, struct select_list *list, struct chosen *chosen,
+                       size_t t)
+{
+    const struct select_tile *tile = &s->tile[t];
+    const float *candidate = s->candidate + tile->candidate_at;
+    const uint16_t *at = s->candidate_at + tile->candidate_at;
+    memcpy(list->word, s->word + tile->word_at, tile->words * sizeof *list->word);
+    list->words = tile->words;
+    uint32_t count = SIMD(select_choose)(s, tile, list), group = 0;
+    for (uint32_t i = 0; i < count; i++) { /* Each lies far from the one before. */
+        uint32_t place = list->word[at[list->at[i]]] & WORD_PLACE;
+        __builtin_prefetch(s->x + t * SELECT_TILE + place, 1, 3);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t *word = &list->word[at[list->at[i]]];
+        uint32_t of = (*word & WORD_PLACE) >> WORD_GROUP;
+        if (of != group) send_chosen(s, chosen, t * SELECT_TILE);
+        group = of;
+        choose(chosen, word, candidate[list->at[i]]);
+    }
+    send_chosen(s, chosen, t * SELECT_TILE);
+    count = SIMD(select_kept)(list);
+    write_tile(s, t * SELECT_TILE, list->kept, count, tile->out);
+}
+
 static void merge_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct select *s = ctx;
-    struct select_list *list = select_list(s, worker);
     struct chosen chosen;
     chosen.count = chosen.largest = 0;
-    for (size_t t = begin; t < end; t++) {
-        const struct select_tile *tile = &s->tile[t];
-        uint32_t ties = tile->ties, group = 0, *words = s->word + tile->word_at;
-        for (uint32_t c = tile->candidate_at; c < tile->candidate_at + tile->candidates; c++) {
-            if (!select_chosen(s, s->candidate[c], &ties)) continue;
-            uint32_t *word = &words[s->candidate_at[c]];
-            uint32_t of = (*word & WORD_PLACE) >> WORD_GROUP;
-            if (of != group) send_chosen(s, &chosen, t * SELECT_TILE);
-            group = of;
-            choose(&chosen, word, s->candidate[c]);
-        }
-        send_chosen(s, &chosen, t * SELECT_TILE);
-        uint32_t count = SIMD(select_kept)(s, tile, list);
-        write_tile(s, t * SELECT_TILE, list->kept, count, tile->out);
-    }
+    for (size_t t = begin; t < end; t++) merge_tile(s, select_list(s, worker), &chosen, t);
 }
 
 /* After select_exact: s is in the residual, nothing is sent yet. */

@@ -133,10 +133,20 @@ static void take_lines(void *ctx, size_t begin, size_t end, unsigned worker)
     }
 }
 
-static uint32_t rank_of(struct cpu_device *cpu, const float *x, uint32_t n, uint32_t rank)
+/* The magnitude that `rank` of the sample are above, from below to one part in 2^14: one histogram
+ * of all says in which bin it is, a second one of that bin says where. */
+static uint32_t rank_of(const struct count_job *job, uint32_t count, const uint32_t *bins,
+                        uint32_t rank)
 {
-    struct select_range range = {0, INFINITY_BITS, rank + 1};
-    return SIMD(select_kth)(cpu, x, n, &range);
+    uint32_t bin = BINS - 1, wanted = rank + 1;
+    while (bin > 0 && bins[bin] < wanted) wanted -= bins[bin--];
+    struct count_job fine = *job;
+    fine.low = bin << job->shift;
+    fine.high = fine.low + (1u << job->shift);
+    fine.shift = job->shift - 11;
+    const struct histogram *h = count_range(&fine, count);
+    for (bin = BINS - 1; bin > 0 && h->bins[0][bin] < wanted;) wanted -= h->bins[0][bin--];
+    return fine.low + (bin << fine.shift);
 }
 
 /* The deviation of how many of the sample are above `bits`: from the differences of neighbouring
@@ -163,10 +173,13 @@ void SIMD(select_bracket)(struct select *s, float *work)
     owm_pool_for(s->cpu->base.pool, taken, 256, take_lines, &job);
     uint32_t count = (uint32_t)taken * LINE;
     double rank = (double)s->k / s->n * count;
-    uint32_t middle = rank_of(s->cpu, work, count, (uint32_t)fmin(rank, count - 1));
+    struct count_job all = {s->cpu, work, 0, INFINITY_BITS, 20}; /* 2040 bins */
+    uint32_t bins[BINS];
+    memcpy(bins, count_range(&all, count)->bins[0], sizeof bins);
+    uint32_t middle = rank_of(&all, count, bins, (uint32_t)fmin(rank, count - 1));
     double slack = 3.5 * deviation_above(work, (uint32_t)taken, middle) + 4;
-    s->low = rank + slack < count ? rank_of(s->cpu, work, count, (uint32_t)(rank + slack)) : 1;
-    s->high = rank > slack ? rank_of(s->cpu, work, count, (uint32_t)(rank - slack)) : s->limit + 1;
+    s->low = rank + slack < count ? rank_of(&all, count, bins, (uint32_t)(rank + slack)) : 1;
+    s->high = rank > slack ? rank_of(&all, count, bins, (uint32_t)(rank - slack)) : s->limit + 1;
     if (s->low == 0) s->low = 1;
     if (s->high <= s->low) s->high = s->low + 1;
 }
@@ -195,13 +208,14 @@ bool SIMD(select_stage)(struct select *s)
 static uint32_t find_candidates(struct select_list *list)
 {
     uint32_t count = 0;
+    vi at = v_places(0);
     for (uint32_t i = 0; i < list->words; i += W) {
         vi word;
         memcpy(&word, list->word + i, sizeof word);
-        vi at = v_places(i);
-        vi flagged = ((word & (int32_t)WORD_CANDIDATE) != 0) & (at < (int32_t)list->words);
-        if (v_any(flagged)) count = v_keep(list->at, count, at, flagged);
+        count = v_keep(list->at, count, at, (word & (int32_t)WORD_CANDIDATE) != 0);
+        at += W;
     }
+    while (count > 0 && list->at[count - 1] >= list->words) count--; /* left from before */
     return count;
 }
 
@@ -227,19 +241,27 @@ bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_
     return true;
 }
 
-uint32_t SIMD(select_kept)(const struct select *s, const struct select_tile *tile,
-                           struct select_list *list)
+uint32_t SIMD(select_kept)(struct select_list *list)
 {
-    const uint32_t *from = s->word + tile->word_at;
-    uint32_t count = 0, i = 0;
-    for (; i + W <= tile->words; i += W) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < list->words; i += W) {
         vi word;
-        memcpy(&word, from + i, sizeof word);
+        memcpy(&word, list->word + i, sizeof word);
+        if (list->words - i < W)
+            word |= (v_places(i) >= (int32_t)list->words) & (int32_t)WORD_CANDIDATE;
         count = v_keep(list->kept, count, word, (word & (int32_t)WORD_CANDIDATE) == 0);
     }
-    for (; i < tile->words; i++) {
-        list->kept[count] = from[i];
-        count += !(from[i] & WORD_CANDIDATE);
+    return count;
+}
+
+uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *tile,
+                             struct select_list *list)
+{
+    const float *x = s->candidate + tile->candidate_at;
+    uint32_t count = 0, ties = tile->ties;
+    for (uint32_t i = 0; i < tile->candidates; i++) {
+        list->at[count] = i;
+        count += select_chosen(s, x[i], &ties); /* as good as random: no jump depends on it */
     }
     return count;
 }

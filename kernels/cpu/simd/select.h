@@ -59,6 +59,9 @@ struct select_range {
     uint32_t wanted;
 };
 
+/* Outputs of so many values leave no room for anything else in the caches nearby. */
+#define SELECT_STREAM (1u << 17)
+
 struct select {
     struct cpu_device *cpu;
     const float *x; /* what is selected from, once s is in it */
@@ -111,9 +114,10 @@ static inline vi v_highest_of(vi a, vi b)
 
 static inline uint32_t v_top(vi x)
 {
-    int32_t top = x[0];
-    for (int i = 1; i < W; i++) top = x[i] > top ? x[i] : top;
-    return (uint32_t)top;
+    uint32_t lane[W], top = 0; /* not x[i], or x lives in memory all the time */
+    memcpy(lane, &x, sizeof lane);
+    for (int i = 0; i < W; i++) top = lane[i] > top ? lane[i] : top;
+    return top;
 }
 
 static inline vf v_fma(vf a, float b, vf c)
@@ -161,6 +165,33 @@ static inline uint32_t v_keep(uint32_t *list, uint32_t at, vi x, vi mask)
 #endif
 }
 
+/** v_put: W words to aligned memory; past the caches if `stream`, for what nobody reads soon. */
+static inline void v_put(void *to, vi x, bool stream)
+{
+#if SIMD_avx512
+    if (stream)
+        _mm512_stream_si512(to, (__m512i)x);
+    else
+        _mm512_store_si512(to, (__m512i)x);
+#elif SIMD_avx2
+    if (stream)
+        _mm256_stream_si256(to, (__m256i)x);
+    else
+        _mm256_store_si256(to, (__m256i)x);
+#else
+    (void)stream;
+    memcpy(to, &x, sizeof x);
+#endif
+}
+
+/** v_fence: what was streamed is ordered before what follows. */
+static inline void v_fence(void)
+{
+#if SIMD_avx512 || SIMD_avx2
+    _mm_sfence();
+#endif
+}
+
 static inline bool v_any(vi mask)
 {
 #if SIMD_avx512
@@ -198,13 +229,13 @@ bool SIMD(select_settle)(struct select *s);
 bool SIMD(select_stage)(struct select *s);
 
 /** select_put: in a pass: keep the tile's list. Returns false if it has no room: the bracket
- * missed. select_kept: afterwards: list->kept becomes those that are sent, out of the tile's list
- * with the flags of the chosen cleared; returns their number. select_chosen: whether this candidate
- * is sent; counts its ties down. */
+ * missed. select_kept: list->kept becomes the entries of list->word without a flag; returns their
+ * number. select_chosen: whether this candidate is sent; counts its ties down. */
 bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_list *list,
                       const float *x);
-uint32_t SIMD(select_kept)(const struct select *s, const struct select_tile *tile,
-                           struct select_list *list);
+uint32_t SIMD(select_kept)(struct select_list *list);
+uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *tile,
+                             struct select_list *list);
 static inline bool select_chosen(const struct select *s, float candidate, uint32_t *ties)
 {
     uint32_t m = magnitude_bits(candidate);

@@ -12,13 +12,21 @@
 static uint32_t scan(const float *x, size_t count, uint32_t low, uint32_t high,
                      struct select_list *list)
 {
-    vi top = {0};
-    uint32_t words = 0;
-    for (size_t i = 0; i < count; i += W) {
-        vi m = v_magnitude(v_load_part(x + i, count - i < W ? count - i : W, 0));
-        vi word = v_places((uint32_t)i) | ((m < (int32_t)high) & (int32_t)WORD_CANDIDATE);
+    vi top = {0}, places = v_places(0);
+    uint32_t words = 0, *word = list->word;
+    size_t i = 0;
+    for (; i + W <= count; i += W) {
+        vi m = v_magnitude(v_load(x + i));
+        vi flag = (m < (int32_t)high) & (int32_t)WORD_CANDIDATE;
         top = v_highest_of(top, m);
-        words = v_keep(list->word, words, word, m >= (int32_t)low);
+        words = v_keep(word, words, places | flag, m >= (int32_t)low);
+        places += W;
+    }
+    if (i < count) {
+        vi m = v_magnitude(v_load_part(x + i, count - i, 0));
+        vi flag = (m < (int32_t)high) & (int32_t)WORD_CANDIDATE;
+        top = v_highest_of(top, m);
+        words = v_keep(word, words, places | flag, m >= (int32_t)low);
     }
     list->words = words;
     return v_top(top);
@@ -53,11 +61,13 @@ static void merge_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
     struct select_list *list = select_list(s, worker);
     for (size_t t = begin; t < end; t++) {
         const struct select_tile *tile = &s->tile[t];
-        uint32_t base = (uint32_t)t * SELECT_TILE, ties = tile->ties;
-        for (uint32_t c = tile->candidate_at; c < tile->candidate_at + tile->candidates; c++)
-            if (select_chosen(s, s->candidate[c], &ties))
-                s->word[tile->word_at + s->candidate_at[c]] &= ~WORD_CANDIDATE;
-        uint32_t count = SIMD(select_kept)(s, tile, list);
+        uint32_t base = (uint32_t)t * SELECT_TILE;
+        memcpy(list->word, s->word + tile->word_at, tile->words * sizeof *list->word);
+        list->words = tile->words;
+        uint32_t count = SIMD(select_choose)(s, tile, list);
+        for (uint32_t i = 0; i < count; i++)
+            list->word[s->candidate_at[tile->candidate_at + list->at[i]]] &= ~WORD_CANDIDATE;
+        count = SIMD(select_kept)(list);
         for (uint32_t i = 0; i < count; i++) job->index[tile->out + i] = base + list->kept[i];
     }
 }
