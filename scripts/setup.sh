@@ -30,6 +30,9 @@ test_packages=(
     clang                    # libFuzzer, and a second opinion on warnings
     libclang-rt-dev          # clang's sanitizer and fuzzer run-time libraries
     clang-format             # the format check
+    gcc-aarch64-linux-gnu    # the kernels for 64-bit ARM: the compiler,
+    libc6-dev-arm64-cross    # the C library to link,
+    qemu-user                # and what runs them here
 )
 
 missing_packages() { # missing_packages NAME…: those that dpkg does not call installed, one a line
