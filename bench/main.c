@@ -16,6 +16,7 @@ static const struct bench {
     {"sha256d", bench_sha256d, true, "mining: scan, header batch and merkle roots, by path"},
     {"agg", bench_agg, true, "dense aggregation: weighted sum, trimmed mean, Gram matrix, norms"},
     {"topk", bench_topk, true, "error feedback, selection, sums of sparse vectors"},
+    {"model", bench_model, true, "a transformer: packed weights, products, attention, the rest"},
 #if !OWM_KERNELS_ONLY
     {"control", bench_control, false, "a real coordinator and PostgreSQL under simulated nodes"},
 #endif

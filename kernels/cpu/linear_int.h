@@ -19,116 +19,136 @@
 #define INT_INLINE     static inline __attribute__((always_inline))
 #define PREFETCH_BYTES 4096 /* Memory's latency at a core's share of its bandwidth. */
 
-/** One pass: `rows` (a constant) rows from `row` of a block, LANES rows of a panel from `lane`. */
+/** One pass: `rows` (a constant) rows from `row` of a block; LANES rows from `lane` of each of
+ *  `parts` (a constant) panels side by side, `lanes` of the last one valid. */
 struct int_pass {
     const uint8_t *panel, *x; /* x: of the whole block */
+    size_t panel_bytes;
     float *y;
     size_t ldy, blocks, block_rows, row, lane, lanes;
-    bool accumulate;
+    bool accumulate, prefetch;
 };
 
-INT_INLINE void weights_of(int_v w[8], const uint8_t *square, size_t lane, bool q8)
+/** The sums of one square of each part: side by side, since each sum is a chain. */
+INT_INLINE void square_of(int_v t[ROWS][PARTS], const uint8_t *square, size_t panel_bytes,
+                          const int8_t *q, int rows, int parts, bool q8)
 {
+    int vectors = q8 ? 8 : 4;
 #pragma GCC unroll 8
-    for (size_t v = 0; v < 8; v++)
-        if (q8)
-            w[v] = load(square + v * 64 + lane * 4);
-        else if (v < 4)
-            w[v] = low_nibbles(load(square + v * 64 + lane * 4));
-        else
-            w[v] = high_nibbles(load(square + (v - 4) * 64 + lane * 4));
+    for (int v = 0; v < vectors; v++) {
+        int_v w[PARTS];
+#pragma GCC unroll 2
+        for (int s = 0; s < parts; s++) w[s] = load(square + (size_t)s * panel_bytes + v * 64);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            int_v x = four(q + i * LINEAR_COLS + 4 * v);
+#pragma GCC unroll 2
+            for (int s = 0; s < parts; s++)
+                t[i][s] = q8 ? dot_q8(t[i][s], w[s], x) : dot_q4(t[i][s], low_nibbles(w[s]), x);
+            if (q8) continue;
+            x = four(q + i * LINEAR_COLS + 4 * v + 16);
+#pragma GCC unroll 2
+            for (int s = 0; s < parts; s++) t[i][s] = dot_q4(t[i][s], high_nibbles(w[s]), x);
+        }
+    }
 }
 
-INT_INLINE void pass(const struct int_pass *p, int rows, bool q8)
+INT_INLINE void ahead(const struct int_pass *p, const uint8_t *square, int parts, size_t bytes)
+{
+    for (int s = 0; s < parts; s++)
+        for (size_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch(square + (size_t)s * p->panel_bytes + PREFETCH_BYTES + i);
+}
+
+INT_INLINE void pass(const struct int_pass *p, int rows, int parts, bool q8)
 {
     size_t square_bytes = q8 ? 512 : 256, x_bytes = p->block_rows * LINEAR_X_Q;
     const uint8_t *scales = p->panel + p->lane * 2, *x = p->x;
-    const uint8_t *square = p->panel + p->blocks * LINEAR_PANEL * 2;
-    float_v sum[ROWS];
+    const uint8_t *square = p->panel + p->blocks * LINEAR_PANEL * 2 + p->lane * 4;
+    float_v sum[ROWS][PARTS];
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) sum[i] = splat(0);
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (int s = 0; s < parts; s++) sum[i][s] = splat(0);
     for (size_t b = 0; b < p->blocks; b++) {
-        int_v w[8];
+        int_v t[ROWS][PARTS];
+        float_v d[PARTS];
         const int8_t *q = (const int8_t *)x + p->row * LINEAR_COLS;
         const float *scale = (const float *)(x + p->block_rows * LINEAR_COLS) + p->row;
         const int32_t *start = (const int32_t *)scale + p->block_rows;
-        weights_of(w, square, p->lane, q8);
-        float_v d = halves(scales);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) {
-            int_v t = q8 ? start_q8(start[i]) : start_q4(start[i]);
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+            for (int s = 0; s < parts; s++) t[i][s] = q8 ? start_q8(start[i]) : start_q4(start[i]);
+        square_of(t, square, p->panel_bytes, q, rows, parts, q8);
+#pragma GCC unroll 2
+        for (int s = 0; s < parts; s++) d[s] = halves(scales + (size_t)s * p->panel_bytes);
 #pragma GCC unroll 8
-            for (int v = 0; v < 8; v++)
-                t = q8 ? dot_q8(t, w[v], q + i * LINEAR_COLS + 4 * v)
-                       : dot_q4(t, w[v], q + i * LINEAR_COLS + 4 * v);
-            sum[i] += to_float(t) * (d * splat(scale[i]));
-        }
-        if (rows <= 4)
-            for (size_t i = 0; i < square_bytes; i += 64)
-                __builtin_prefetch(square + PREFETCH_BYTES + i);
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+            for (int s = 0; s < parts; s++)
+                sum[i][s] += to_float(t[i][s]) * (d[s] * splat(scale[i]));
+        if (p->prefetch) ahead(p, square, parts, square_bytes);
         square += square_bytes;
         scales += LINEAR_PANEL * 2;
         x += x_bytes;
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) put(p->y + (size_t)i * p->ldy, sum[i], p->lanes, p->accumulate);
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (int s = 0; s < parts; s++)
+            put(p->y + (size_t)i * p->ldy + s * LINEAR_PANEL, sum[i][s],
+                s + 1 < parts ? LANES : p->lanes, p->accumulate);
 }
 
 /** A pass of a number of rows that is not known before. */
-INT_INLINE void pass_of(const struct int_pass *p, size_t rows, bool q8)
+INT_INLINE void pass_of(const struct int_pass *p, size_t rows, int parts, bool q8)
 {
     switch (rows) {
-#if ROWS > 4
-    case 8:
-        pass(p, 8, q8);
-        break;
-    case 7:
-        pass(p, 7, q8);
-        break;
-    case 6:
-        pass(p, 6, q8);
-        break;
-    case 5:
-        pass(p, 5, q8);
-        break;
-#endif
     case 4:
-        pass(p, 4, q8);
+        pass(p, 4, parts, q8);
         break;
     case 3:
-        pass(p, 3, q8);
+        pass(p, 3, parts, q8);
         break;
     case 2:
-        pass(p, 2, q8);
+        pass(p, 2, parts, q8);
         break;
     default:
-        pass(p, 1, q8);
+        pass(p, 1, parts, q8);
     }
 }
 
-/** All rows of a block, all lanes of a panel. */
-INT_INLINE void block(const struct linear_job *j, size_t panel, size_t first, bool q8)
+/** All rows of a block times `parts` panels. */
+INT_INLINE void block(const struct linear_job *j, size_t panel, int parts, size_t first, bool q8)
 {
-    size_t n = j->n - panel * LINEAR_PANEL, rows = j->m - first;
+    size_t rows = j->m - first, last = panel + (size_t)parts - 1;
+    size_t n = j->n - last * LINEAR_PANEL; /* Of the last panel. */
     struct int_pass p = {.panel = j->weights + panel * j->panel_bytes,
+                         .panel_bytes = j->panel_bytes,
                          .x = j->x + first * j->blocks * LINEAR_X_Q,
                          .ldy = j->ldy,
                          .blocks = j->blocks,
                          .block_rows = rows < LINEAR_PANEL ? rows : LINEAR_PANEL,
-                         .accumulate = j->accumulate};
+                         .accumulate = j->accumulate,
+                         .prefetch = j->m <= LINEAR_PANEL};
     for (p.lane = 0; p.lane < LINEAR_PANEL && p.lane < n; p.lane += LANES)
         for (p.row = 0; p.row < p.block_rows; p.row += ROWS) {
             size_t left = p.block_rows - p.row;
             p.lanes = n - p.lane < LANES ? n - p.lane : LANES;
             p.y = j->y + (first + p.row) * j->ldy + panel * LINEAR_PANEL + p.lane;
-            pass_of(&p, left < ROWS ? left : ROWS, q8);
+            pass_of(&p, left < ROWS ? left : ROWS, parts, q8);
         }
 }
 
 INT_INLINE void panels(const struct linear_job *j, size_t begin, size_t end, bool q8)
 {
-    for (size_t panel = begin; panel < end; panel++)
-        for (size_t first = 0; first < j->m; first += LINEAR_PANEL) block(j, panel, first, q8);
+    size_t panel = begin;
+    for (; panel + PARTS <= end; panel += PARTS)
+        for (size_t first = 0; first < j->m; first += LINEAR_PANEL)
+            block(j, panel, PARTS, first, q8);
+    for (; panel < end; panel++)
+        for (size_t first = 0; first < j->m; first += LINEAR_PANEL) block(j, panel, 1, first, q8);
 }
 
 #endif

@@ -51,10 +51,21 @@ struct linear_form {
     unsigned panels; /* At once, for speed: a chunk of a thread is a multiple. */
 };
 
+/** linear_turn: `panels` BF16 panels of 16 columns from `column` on, as if these were rows, over
+ *  `blocks` times 32 of the rows from `row` (a multiple of 32) on, of weights packed in `format`.
+ */
+struct linear_turn {
+    const uint8_t *weights;
+    enum owm_format format;
+    uint32_t rows, cols; /* of the whole matrix */
+    uint32_t row, blocks, column, panels;
+};
+
 /** linear_path: name for benchmarks; isa: of the table it belongs to (backend_cpu.c). */
 struct linear_path {
     const char *name, *isa;
     bool (*here)(void);
+    void (*turn)(void *out, const struct linear_turn *turn);
     struct linear_form form[OWM_FORMATS];
 };
 
@@ -124,5 +135,6 @@ owm_status ref_linear_bwd(struct owm_device *, const struct owm_linear_bwd *);
 size_t cpu_packed_bytes(struct owm_device *, enum owm_format, uint32_t rows, uint32_t cols);
 owm_status cpu_pack(struct owm_device *, const struct owm_pack *);
 owm_status cpu_linear(struct owm_device *, const struct owm_linear *);
+owm_status cpu_linear_bwd(struct owm_device *, const struct owm_linear_bwd *);
 
 #endif

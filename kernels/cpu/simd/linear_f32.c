@@ -2,14 +2,11 @@
  * a shift, and multiplied there. A pass keeps ROWS rows of activations times the 16 rows of a
  * panel.
  */
-#include "kernels/cpu/linear_kernels.h"
-#include "simd.h"
+#include "linear_simd.h"
 
 #define PARTS          (LINEAR_PANEL / W) /* Registers of a panel's rows. */
 #define ROWS           (8 / PARTS)        /* 8 sums; 2 * PARTS weights, and room. */
 #define PREFETCH_BYTES 4096
-
-typedef vi vi_mem __attribute__((aligned(4), may_alias));
 
 struct pass {
     const uint8_t *panel;
@@ -38,7 +35,7 @@ static inline __attribute__((always_inline)) void pass(const struct pass *p, int
             __builtin_prefetch(w + PREFETCH_BYTES);
 #pragma GCC unroll 4
             for (int part = 0; part < PARTS; part++) {
-                vi both = *(const vi_mem *)(w + part * W * 4);
+                vi both = v_load_bits(w + part * W * 4);
                 vf even = (vf)(both << 16), odd = (vf)(both & (int32_t)0xffff0000);
 #pragma GCC unroll 8
                 for (int i = 0; i < rows; i++) {

@@ -1,22 +1,17 @@
 /* linear_int.c: Q8_0 and Q4_0 without an instruction for four products of bytes at once. */
-#include "simd.h"
+#include "linear_simd.h"
 
 typedef vi int_v;
 typedef vf float_v;
-typedef vi vi_mem __attribute__((aligned(2), may_alias));
-typedef uint16_t vh __attribute__((vector_size(W * 2)));
 typedef int16_t vs __attribute__((vector_size(W * 4)));
 
 #define LANES W
-#if SIMD_avx512
-#define ROWS 8
-#else
-#define ROWS 4
-#endif
+#define ROWS  4
+#define PARTS 1
 
 static inline vi load(const uint8_t *p)
 {
-    return *(const vi_mem *)p;
+    return v_load_bits(p);
 }
 
 static inline vi to_lanes(int32_t x)
@@ -46,20 +41,14 @@ static inline vf to_float(vi x)
     return __builtin_convertvector(x, vf);
 }
 
+static inline vf halves(const uint8_t *p)
+{
+    return v_halves(p);
+}
+
 static inline vf splat(float x)
 {
     return v_set(x);
-}
-
-/** linear_half of W scales. */
-static inline vf halves(const uint8_t *p)
-{
-    vh bits;
-    memcpy(&bits, p, sizeof bits);
-    vi h = __builtin_convertvector(bits, vi), magnitude = (h & 0x7fff) << 13;
-    vf finite = (vf)magnitude * 0x1p112f;
-    vf x = v_select(magnitude >= 0x7c00 << 13, (vf)(magnitude | 0x7f800000), finite);
-    return (vf)((vi)x | (h & 0x8000) << 16);
 }
 
 static inline void put(float *y, vf x, size_t lanes, bool accumulate)
@@ -90,16 +79,16 @@ static inline vi add_pairs(vi sum, __m512i pairs)
     return sum + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 
-static inline vi dot_q8(vi sum, vi w, const int8_t *x)
+static inline vi dot_q8(vi sum, vi w, vi x)
 {
-    __m512i s = (__m512i)(w ^ to_lanes((int32_t)0x80808080)), v = (__m512i)four(x);
+    __m512i s = (__m512i)(w ^ to_lanes((int32_t)0x80808080)), v = (__m512i)x;
     __m512i turned = _mm512_mask_sub_epi8(v, _mm512_movepi8_mask(s), _mm512_setzero_si512(), v);
     return add_pairs(sum, _mm512_maddubs_epi16(_mm512_abs_epi8(s), turned));
 }
 
-static inline vi dot_q4(vi sum, vi w, const int8_t *x)
+static inline vi dot_q4(vi sum, vi w, vi x)
 {
-    return add_pairs(sum, _mm512_maddubs_epi16((__m512i)w, (__m512i)four(x)));
+    return add_pairs(sum, _mm512_maddubs_epi16((__m512i)w, (__m512i)x));
 }
 #elif SIMD_avx2
 static inline vi add_pairs(vi sum, __m256i pairs)
@@ -107,28 +96,28 @@ static inline vi add_pairs(vi sum, __m256i pairs)
     return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-static inline vi dot_q8(vi sum, vi w, const int8_t *x)
+static inline vi dot_q8(vi sum, vi w, vi x)
 {
     __m256i s = (__m256i)(w ^ to_lanes((int32_t)0x80808080));
-    __m256i turned = _mm256_sign_epi8((__m256i)four(x), s);
+    __m256i turned = _mm256_sign_epi8((__m256i)x, s);
     return add_pairs(sum, _mm256_maddubs_epi16(_mm256_abs_epi8(s), turned));
 }
 
-static inline vi dot_q4(vi sum, vi w, const int8_t *x)
+static inline vi dot_q4(vi sum, vi w, vi x)
 {
-    return add_pairs(sum, _mm256_maddubs_epi16((__m256i)w, (__m256i)four(x)));
+    return add_pairs(sum, _mm256_maddubs_epi16((__m256i)w, (__m256i)x));
 }
 #else
 /** Products of bytes in 16 bits, the even and the odd ones apart, then sums of neighbours. */
-static inline vi dot_q8(vi sum, vi w, const int8_t *x)
+static inline vi dot_q8(vi sum, vi w, vi x)
 {
-    vs weights = (vs)w, v = (vs)four(x);
+    vs weights = (vs)w, v = (vs)x;
     vi even = (vi)((weights & 0xff) * (vs)(v << 8 >> 8));
     vi odd = (vi)((vs)((vi)weights >> 8 & 0x00ff00ff) * (vs)(v >> 8));
     return sum + (even << 16 >> 16) + (even >> 16) + (odd << 16 >> 16) + (odd >> 16);
 }
 
-static inline vi dot_q4(vi sum, vi w, const int8_t *x)
+static inline vi dot_q4(vi sum, vi w, vi x)
 {
     return dot_q8(sum, w, x);
 }

@@ -1,10 +1,8 @@
 /* linear_x.c: activations prepared for products with packed weights (linear_path.h). Compiled
  * without contraction: rounding is part of the contract. */
-#include "kernels/cpu/linear_kernels.h"
-#include "simd.h"
+#include "linear_simd.h"
 
 typedef int8_t vb __attribute__((vector_size(W)));
-typedef uint16_t vh __attribute__((vector_size(W * 2)));
 
 #define VECTORS (LINEAR_COLS / W)
 
@@ -15,9 +13,22 @@ static inline vf v_abs(vf x)
 
 static inline int32_t sum_of(vi x)
 {
+#if SIMD_avx512
+    return _mm512_reduce_add_epi32((__m512i)x);
+#else
     int32_t sum = 0;
     for (int i = 0; i < W; i++) sum += x[i];
     return sum;
+#endif
+}
+
+static inline float highest_of(vf x)
+{
+#if SIMD_avx512
+    return _mm512_reduce_max_ps((__m512)x);
+#else
+    return v_highest(x);
+#endif
 }
 
 /** One group of one row: integers and their scale; minus the zero point times their sum. */
@@ -30,7 +41,7 @@ static inline void group(int8_t *q, float *scale, int32_t *start, const float *x
         v[i] = v_load(x + i * W);
         top = v_max(top, v_abs(v[i]));
     }
-    float highest = v_highest(top), inverse = 127.0f / highest;
+    float highest = highest_of(top), inverse = 127.0f / highest;
     if (!(inverse <= __FLT_MAX__)) inverse = 0;
     for (int i = 0; i < VECTORS; i++) {
         vi n = __builtin_convertvector(v[i] * inverse + shift - shift, vi);
@@ -66,15 +77,6 @@ static inline const float *columns(const float *x, size_t left, float spare[LINE
     return spare;
 }
 
-/** The bits of bfloat16, nearest even, in the upper half; a NaN stays one. */
-static inline vi rounded(vf x)
-{
-    vi bits = (vi)x, odd = bits >> 16 & 1;
-    vi nan = (bits & 0x7fffffff) > 0x7f800000;
-    vi up = bits + 0x7fff + odd;
-    return ((nan & (bits | 0x400000)) | (~nan & up)) & (int32_t)0xffff0000;
-}
-
 void SIMD(linear_prepare_f32)(void *block, const float *x, size_t ldx, uint32_t rows, uint32_t cols,
                               int32_t zero_point)
 {
@@ -84,23 +86,6 @@ void SIMD(linear_prepare_f32)(void *block, const float *x, size_t ldx, uint32_t 
         for (size_t r = 0; r < rows; r++, out += LINEAR_COLS) {
             const float *from = columns(x + r * ldx + k, cols - k, spare);
             for (int i = 0; i < VECTORS; i++)
-                v_store(out + i * W, (vf)rounded(v_load(from + i * W)));
-        }
-}
-
-void SIMD(linear_prepare_bf16)(void *block, const float *x, size_t ldx, uint32_t rows,
-                               uint32_t cols, int32_t zero_point)
-{
-    (void)zero_point;
-    uint16_t *out = block;
-    float spare[LINEAR_COLS];
-    for (size_t k = 0; k < cols; k += LINEAR_COLS)
-        for (size_t r = 0; r < rows; r++, out += LINEAR_COLS) {
-            const float *from = columns(x + r * ldx + k, cols - k, spare);
-            for (int i = 0; i < VECTORS; i++) {
-                vi upper = rounded(v_load(from + i * W)) >> 16;
-                vh half = __builtin_convertvector(upper, vh);
-                memcpy(out + i * W, &half, sizeof half);
-            }
+                v_store(out + i * W, (vf)v_bf16(v_load(from + i * W)));
         }
 }

@@ -13,6 +13,7 @@ const struct owm_backend SIMD(cpu_table) = {
     .packed_bytes = cpu_packed_bytes,
     .pack = cpu_pack,
     .linear = cpu_linear,
+    .linear_bwd = cpu_linear_bwd,
     .rmsnorm = SIMD(rmsnorm),
     .rmsnorm_bwd = SIMD(rmsnorm_bwd),
     .rope = SIMD(rope),
