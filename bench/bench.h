@@ -110,7 +110,8 @@ double bench_bandwidth(const struct bench_device *opened);
  *  what a kernel that updates an array in place can reach. */
 double bench_stream(const struct bench_device *opened);
 
-/** Pipes of a cpu, as operations/s (a multiply and an add are two) over all threads of the pool. */
+/** Pipes, as operations/s (a multiply and an add are two): of a cpu over all threads of the pool, of a
+ *  GPU (FMA_F32 and INTEGER) over the whole device. */
 enum bench_pipe {
     BENCH_FMA_F32, /* fused multiply-add, widest vectors */
     BENCH_FMA_F64,
@@ -118,9 +119,10 @@ enum bench_pipe {
     BENCH_DOT_I8,    /* vpdpbusd */
     BENCH_TILE_BF16, /* AMX tdpbf16ps */
     BENCH_TILE_I8,   /* AMX tdpbssd */
+    BENCH_INTEGER,   /* GPU: logic, shifts, additions; one operation a lane */
 };
 
-/** bench_peak: 0 where the processor lacks it, or the device is no cpu. */
+/** bench_peak: 0 where the device lacks it, or it is not known there. */
 double bench_peak(const struct bench_device *opened, enum bench_pipe pipe);
 
 /** bench_clock_hz: the clock of one core while it runs; 0: not known here. */

@@ -144,10 +144,21 @@ static double device_copy(struct owm_device *device)
     return rate;
 }
 
+/* A pipe of a GPU, in operations: a fused multiply-add is two. */
+static double device_peak(struct owm_device *device, enum bench_pipe pipe)
+{
+    double rate = 0;
+    if ((pipe != BENCH_FMA_F32 && pipe != BENCH_INTEGER) || !device->backend->pipe_rate) return 0;
+    enum owm_pipe wanted = pipe == BENCH_INTEGER ? OWM_PIPE_INTEGER : OWM_PIPE_FMA;
+    if (device->backend->pipe_rate(device, wanted, &rate) != OWM_OK) return 0;
+    return pipe == BENCH_INTEGER ? rate : 2 * rate;
+}
+
 double bench_peak(const struct bench_device *opened, enum bench_pipe pipe)
 {
+    if (!on_host(opened)) return device_peak(opened->device, pipe);
     const struct bench_pipe_loop *loop = bench_pipe_loop(pipe);
-    if (!loop || !on_host(opened)) return 0;
+    if (!loop) return 0;
     unsigned threads = opened->pool ? owm_pool_threads(opened->pool) : 1;
     return best_rate(opened->pool, threads, 1, loop->run, NULL, loop->operations * threads);
 }

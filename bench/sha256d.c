@@ -10,17 +10,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/bytes.h"
 #include "bench.h"
 #include "kernels/cpu/sha256d_path.h"
+#include "sha256d_work.h"
 
-#define RUNS          15
-#define RUN_SECONDS   0.03
-#define PEAK_LOOPS    100000
-#define MIDSTATES_MAX 64
-#define ROWS          4096
-#define COINBASE      240
-#define BRANCHES      12
+#define RUNS        15
+#define RUN_SECONDS 0.03
+#define PEAK_LOOPS  100000
+#define ROWS        4096
+#define COINBASE    240
+#define BRANCHES    12
 
 static double cpu_seconds(void)
 {
@@ -110,48 +109,14 @@ static double peak_hashes(const struct peak *peak, bool rolled)
     return rate / (rolled ? peak->per_hash_rolled : peak->per_hash);
 }
 
-/* The genesis block: its nonce is found, alone, before anything is timed. */
-struct work {
-    struct owm_sha256d_hit hit[16];
-    uint32_t found, midstate[MIDSTATES_MAX][8];
-    uint8_t header[OWM_HEADER_BYTES], target[32];
-    struct owm_sha256d_scan scan;
-};
-
-static owm_status prepare(struct work *work)
+static bool right(const struct sha256d_path *path, struct sha256d_work *work, uint32_t midstates)
 {
-    static const char genesis[] =
-        "0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b2"
-        "7ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c";
-    owm_status status = owm_hex_decode(genesis, work->header, sizeof work->header);
-    if (status) return status;
-    for (uint32_t m = 0; m < MIDSTATES_MAX; m++) {
-        work->header[0] = (uint8_t)(1 + m);
-        owm_header_midstate(work->midstate[m], work->header);
-    }
-    memset(work->target, 0, sizeof work->target);
-    memset(work->target + 26, 0xff, 2);
-    work->scan = (struct owm_sha256d_scan){.hit = work->hit,
-                                           .found = &work->found,
-                                           .midstate = (const uint32_t(*)[8])work->midstate,
-                                           .tail = work->header + 64,
-                                           .target = work->target,
-                                           .hit_max = 16};
-    return OWM_OK;
-}
-
-static bool right(const struct sha256d_path *path, struct work *work, uint32_t midstates)
-{
-    const uint32_t nonce = 2083236893;
-    work->scan.midstates = midstates;
-    work->scan.first = nonce - 1234;
-    work->scan.count = 4096;
-    return sha256d_scan_by(path, NULL, &work->scan) == OWM_OK && work->found == 1
-           && work->hit[0].nonce == nonce && work->hit[0].midstate == 0;
+    sha256d_work_known(work, midstates);
+    return sha256d_scan_by(path, NULL, &work->scan) == OWM_OK && sha256d_work_found(work);
 }
 
 /* Seconds of a run; the seconds are wanted, not the hits. */
-static double time_scan(const struct sha256d_path *path, struct work *work)
+static double time_scan(const struct sha256d_path *path, struct sha256d_work *work)
 {
     double start = cpu_seconds();
     (void)!sha256d_scan_by(path, NULL, &work->scan);
@@ -159,7 +124,7 @@ static double time_scan(const struct sha256d_path *path, struct work *work)
 }
 
 static owm_status bench_scan(const struct bench_options *options, const struct sha256d_path *path,
-                             struct work *work, uint32_t midstates, struct owm_error *error)
+                             struct sha256d_work *work, uint32_t midstates, struct owm_error *error)
 {
     if (!right(path, work, midstates))
         return owm_fail(error, OWM_E_DEVICE, "the %s path does not find the genesis block's nonce",
@@ -225,11 +190,11 @@ static owm_status bench_rows(const struct bench_options *options, const struct s
 }
 
 static owm_status bench_path(const struct bench_options *options, const struct sha256d_path *path,
-                             struct work *work, struct owm_error *error)
+                             struct sha256d_work *work, struct owm_error *error)
 {
     owm_status status = bench_scan(options, path, work, 1, error);
     if (!status && path->scan_rolled)
-        status = bench_scan(options, path, work, MIDSTATES_MAX, error);
+        status = bench_scan(options, path, work, SHA256D_WORK_MIDSTATES, error);
     if (!status) status = bench_rows(options, path, false, error);
     if (!status) status = bench_rows(options, path, true, error);
     return status;
@@ -237,8 +202,15 @@ static owm_status bench_path(const struct bench_options *options, const struct s
 
 owm_status bench_sha256d(const struct bench_options *options, struct owm_error *error)
 {
-    static struct work work;
-    owm_status status = prepare(&work);
+    static struct sha256d_work work;
+    struct bench_device opened;
+    owm_status status = bench_open(&opened, options, error);
+    if (status) return status;
+    bool gpu = opened.device->backend->pipe_rate != NULL;
+    if (gpu) status = bench_sha256d_device(options, &opened, error);
+    bench_close(&opened);
+    if (gpu || status) return status;
+    status = sha256d_work_init(&work);
     for (size_t i = 0; i < ROWS; i++)
         for (size_t b = 0; b < COINBASE; b++) rows[i][b] = (uint8_t)(i * 31 + b * 7 + (i >> 8));
     bench_print(options, &(struct bench_row){.bench = "sha256d",

@@ -68,6 +68,9 @@ struct owm_device_info {
  *  time. */
 enum owm_queue { OWM_QUEUE_COMPUTE, OWM_QUEUE_UPLOAD, OWM_QUEUE_DOWNLOAD, OWM_QUEUES };
 
+/** Pipes of a GPU: three-input logic, shifts and additions; fused multiply-add in f32. */
+enum owm_pipe { OWM_PIPE_INTEGER, OWM_PIPE_FMA };
+
 #define OWM_EVENTS_MAX 64 /* Events of a device, named 0 .. 63 by the caller. */
 
 struct owm_backend {
@@ -119,6 +122,11 @@ struct owm_backend {
      * OWM_E_DEVICE. */
     owm_status (*all_sum)(struct owm_device *const *device, float *const *buffer, uint32_t count,
                           size_t n);
+
+    /** pipe_rate: instructions/s (of one lane each) of a pipe when nothing waits, the limit that
+     *  owm-bench prints. Synchronous, about 50 ms. NULL on a cpu: owm-bench has its own.
+     *  Returns: OWM_E_ARG; OWM_E_DEVICE. */
+    owm_status (*pipe_rate)(struct owm_device *, enum owm_pipe pipe, double *rate);
 
     /* Ops. NULL: not supported here. Contracts are in ops.h, one paragraph per op. */
     owm_status (*gemm)(struct owm_device *, const struct owm_gemm *);

@@ -24,6 +24,7 @@ const struct owm_backend owm_plugin_backend = {
     .event_wait = gpu_event_wait,
     .event_elapsed = gpu_event_elapsed,
     .all_sum = gpu_all_sum,
+    .pipe_rate = gpu_pipe_rate,
     .gemm = gpu_gemm,
     .rmsnorm = gpu_rmsnorm,
     .rmsnorm_bwd = gpu_rmsnorm_bwd,

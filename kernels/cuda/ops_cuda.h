@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+owm_status gpu_pipe_rate(struct owm_device *, enum owm_pipe, double *rate);
+
 owm_status gpu_gemm(struct owm_device *, const struct owm_gemm *);
 owm_status gpu_rmsnorm(struct owm_device *, const struct owm_rmsnorm *);
 owm_status gpu_rmsnorm_bwd(struct owm_device *, const struct owm_rmsnorm_bwd *);
