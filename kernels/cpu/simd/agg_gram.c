@@ -4,8 +4,9 @@
  *   tile    some vectors against some others, so many that their sums stay in L2.
  *   piece   coordinates that are packed for all vectors of a tile, in the order in which the blocks
  *           read them: no two vectors fight for a place in a cache, and a missing coordinate or
- *           vector is a zero. The next piece is asked for meanwhile.
- *   block   B x B pairs in registers; between pieces their lanes wait in `lanes`.
+ *           vector is a zero. The next piece is packed meanwhile, a line with each step of a block:
+ *           loads and stores have time, the multipliers do not.
+ *   block   B x B pairs in registers; between pieces their lanes wait in memory.
  *
  * Lane l of a pair is lane l of the contract, whatever the width of a register. The sums of a batch
  * of chunks are kept, then added in order. */
@@ -31,9 +32,9 @@
 
 #define LANES_FLOATS  ((size_t)TILE_MAX * TILE_MAX * B * B * LANES)
 #define PACKED_FLOATS (TILE_MAX * B * PIECE)
-#define SUMS_FLOATS   (CPU_SCRATCH_FLOATS - LANES_FLOATS - 2 * PACKED_FLOATS)
+#define SUMS_FLOATS   (CPU_SCRATCH_FLOATS - LANES_FLOATS - 4 * PACKED_FLOATS)
 #define PAIRS_MAX     ((size_t)OWM_AGG_VECTORS_MAX * (OWM_AGG_VECTORS_MAX + 1) / 2)
-static_assert(LANES_FLOATS + 2 * PACKED_FLOATS + PAIRS_MAX <= CPU_SCRATCH_FLOATS, "scratch");
+static_assert(LANES_FLOATS + 4 * PACKED_FLOATS + PAIRS_MAX <= CPU_SCRATCH_FLOATS, "scratch");
 
 struct gram_job {
     struct cpu_device *cpu;
@@ -48,43 +49,68 @@ struct gram_job {
 static float *sums_of(const struct gram_job *j, size_t c)
 {
     float *scratch = cpu_scratch(j->cpu, (unsigned)(c / j->slots));
-    return scratch + LANES_FLOATS + 2 * PACKED_FLOATS + c % j->slots * j->pairs;
+    return scratch + LANES_FLOATS + 4 * PACKED_FLOATS + c % j->slots * j->pairs;
 }
 
-/* Packs coordinates first .. first + n of the vectors of `blocks` blocks: [block][step][B][LANES],
- * filled up with zeros to whole steps. */
-static void pack(float *packed, const struct owm_gram *a, uint32_t block, uint32_t blocks,
-                 size_t first, size_t n)
-{
-    size_t steps = (n + LANES - 1) / LANES, whole = n / LANES;
-    for (uint32_t v = block * B; v < (block + blocks) * B; v++) {
-        float *to = packed + (v / B - block) * steps * B * LANES + v % B * LANES;
-        const float *x = v < a->count ? a->x[v] + first : NULL;
-        for (size_t s = 0; s < steps; s++, to += B * LANES)
-            if (x && s < whole)
-                for (size_t l = 0; l < LANES; l += W) v_store(to + l, v_load(x + s * LANES + l));
-            else
-                memset(to, 0, LANES * sizeof *to);
-        if (x && whole < steps) memcpy(to - B * LANES, x + whole * LANES, n % LANES * sizeof *to);
-    }
-}
-
-/** block: lanes [B][B][LANES] of its pairs, packed vectors, and what to ask for meanwhile. */
-struct block {
-    float *lanes;
-    const float *a, *b, *next;
+/** side: the blocks of a tile's left or right side, and two places for packed pieces of them:
+ *  [block][step][B][LANES]. */
+struct side {
+    uint32_t first, blocks;
+    float *packed[2];
 };
 
-INLINE void run_lanes(const struct block *k, size_t from, size_t steps, bool diagonal)
+struct tile {
+    const struct owm_gram *a;
+    struct side left, right; /* on the diagonal, the right one shares the left one's pieces */
+    float *lanes;            /* [left blocks][right blocks][B][B][LANES] */
+};
+
+static const float no_vector[PIECE];
+
+static const float *vector_at(const struct owm_gram *a, size_t v, size_t first)
+{
+    return v < a->count ? a->x[v] + first : no_vector;
+}
+
+/* Packs one row of a side, filled up with zeros to whole steps. */
+static void pack_row(const struct tile *t, const struct side *side, uint32_t row, float *packed,
+                     size_t first, size_t n)
+{
+    size_t steps = (n + LANES - 1) / LANES, whole = n / LANES;
+    const float *x = vector_at(t->a, (size_t)side->first * B + row, first);
+    float *to = packed + row / B * steps * B * LANES + row % B * LANES;
+    for (size_t s = 0; s < whole; s++, to += B * LANES)
+        for (size_t l = 0; l < LANES; l += W) v_store(to + l, v_load(x + s * LANES + l));
+    if (whole == steps) return;
+    memset(to, 0, LANES * sizeof *to);
+    memcpy(to, x + whole * LANES, n % LANES * sizeof *to);
+}
+
+/** block: lanes [B][B][LANES] of its pairs, packed vectors, and a row to pack meanwhile. */
+struct block {
+    float *lanes;
+    const float *a, *b;
+    const float *from; /* NULL: none */
+    float *to;
+    bool fresh; /* lanes hold nothing yet */
+};
+
+INLINE void run_lanes(const struct block *k, size_t lane, size_t steps, bool diagonal, bool packs)
 {
     vf s[B][B];
-    const float *a = k->a + from, *b = k->b + from, *next = k->next;
+    const float *a = k->a + lane, *b = k->b + lane, *from = k->from + (packs ? lane : 0);
+    float *to = k->to + (packs ? lane : 0);
+    bool fresh = k->fresh;
 #pragma GCC unroll 16
-    for (int p = 0; p < B * B; p++) s[p / B][p % B] = v_load(k->lanes + p * LANES + from);
+    for (int p = 0; p < B * B; p++)
+        s[p / B][p % B] = fresh ? (vf){0} : v_load(k->lanes + p * LANES + lane);
     for (size_t step = 0; step < steps; step++) {
         vf right[B];
-        __builtin_prefetch(next, 0, 2);
-        next += LANES;
+        if (packs) {
+            __builtin_prefetch(from + PIECE, 0, 2);
+            v_store(to, v_load(from));
+            from += LANES, to += B * LANES;
+        }
 #pragma GCC unroll 4
         for (int j = 0; j < B; j++) right[j] = v_load(b + j * LANES);
 #pragma GCC unroll 4
@@ -96,16 +122,19 @@ INLINE void run_lanes(const struct block *k, size_t from, size_t steps, bool dia
         a += B * LANES, b += B * LANES;
     }
 #pragma GCC unroll 16
-    for (int p = 0; p < B * B; p++) v_store(k->lanes + p * LANES + from, s[p / B][p % B]);
+    for (int p = 0; p < B * B; p++) v_store(k->lanes + p * LANES + lane, s[p / B][p % B]);
 }
 
 static void run_block(const struct block *k, size_t steps)
 {
-    for (size_t from = 0; from < LANES; from += W) {
-        if (k->a == k->b)
-            run_lanes(k, from, steps, true);
+    bool diagonal = k->a == k->b;
+    for (size_t lane = 0; lane < LANES; lane += W) {
+        if (k->from)
+            diagonal ? run_lanes(k, lane, steps, true, true)
+                     : run_lanes(k, lane, steps, false, true);
         else
-            run_lanes(k, from, steps, false);
+            diagonal ? run_lanes(k, lane, steps, true, false)
+                     : run_lanes(k, lane, steps, false, false);
     }
 }
 
@@ -139,79 +168,142 @@ INLINE float halve(const float *lanes)
     return x[0];
 }
 
+/* The sums of a block's pairs. */
+INLINE void halve_all(float *sum, const float *lanes)
+{
+#if W == LANES && B * B == W
+    vf pair[W]; /* Turned on its side, lane l of all pairs is one register. */
+    for (int p = 0; p < W; p++) pair[p] = v_load(lanes + p * LANES);
+    v_transpose(pair);
+    for (int half = W / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) pair[l] += pair[l + half];
+    v_store(sum, pair[0]);
+#else
+    for (int p = 0; p < B * B; p++) sum[p] = halve(lanes + p * LANES);
+#endif
+}
+
 static void put_sums(float *sums, const float *lanes, uint32_t left, uint32_t right, uint32_t count)
 {
+    float sum[B * B];
+    halve_all(sum, lanes);
     for (uint32_t i = 0; i < B; i++)
         for (uint32_t j = 0; j < B; j++) {
             size_t v = left * B + i, w = right * B + j;
-            float sum = halve(lanes + (i * B + j) * LANES);
-            if (v <= w && w < count) sums[w * (w + 1) / 2 + v] = sum;
+            if (v <= w && w < count) sums[w * (w + 1) / 2 + v] = sum[i * B + j];
         }
 }
 
-/** tile: blocks left .. against blocks right .. of one chunk. */
-struct tile {
-    uint32_t left, lefts, right, rights;
-    float *lanes, *packed_left, *packed_right;
-};
+static bool on_diagonal(const struct tile *t)
+{
+    return t->left.first == t->right.first;
+}
 
 /* Pairs in order only: on the diagonal of tiles, blocks on it and to its right. */
 static bool has_block(const struct tile *t, uint32_t i, uint32_t j)
 {
-    return t->left + i <= t->right + j;
+    return t->left.first + i <= t->right.first + j;
 }
 
 static float *lanes_of(const struct tile *t, uint32_t i, uint32_t j)
 {
-    return t->lanes + (size_t)(i * t->rights + j) * B * B * LANES;
+    return t->lanes + (size_t)(i * t->right.blocks + j) * B * B * LANES;
 }
 
-/* NEAR blocks on the left stay in L1 while those on the right pass by. */
-static void run_piece(const struct owm_gram *a, const struct tile *t, size_t first, size_t n)
+/** piece: coordinates first .. first + n, packed in place `now`; more to come, or not. */
+struct piece {
+    size_t first, n, more;
+    int now;
+};
+
+/* Rows of both sides, in the order in which they are packed. */
+static uint32_t rows_of(const struct tile *t)
 {
-    size_t steps = (n + LANES - 1) / LANES, stride = steps * B * LANES;
-    pack(t->packed_left, a, t->left, t->lefts, first, n);
-    if (t->left != t->right) pack(t->packed_right, a, t->right, t->rights, first, n);
-    const float *rights = t->left == t->right ? t->packed_left : t->packed_right;
-    uint32_t next = 0;
-    for (uint32_t near = 0; near < t->lefts; near += NEAR)
-        for (uint32_t j = 0; j < t->rights; j++)
-            for (uint32_t i = near; i < near + NEAR && i < t->lefts && has_block(t, i, j); i++) {
-                struct block block = {lanes_of(t, i, j), t->packed_left + i * stride,
-                                      rights + j * stride, a->x[next] + first + n};
+    return (t->left.blocks + (on_diagonal(t) ? 0 : t->right.blocks)) * B;
+}
+
+static const struct side *side_of(const struct tile *t, uint32_t *row)
+{
+    if (*row < t->left.blocks * B) return &t->left;
+    *row -= t->left.blocks * B;
+    return &t->right;
+}
+
+static void pack_rows(const struct tile *t, uint32_t row, size_t first, size_t n, int place)
+{
+    for (; row < rows_of(t); row++) {
+        uint32_t at = row;
+        const struct side *side = side_of(t, &at);
+        pack_row(t, side, at, side->packed[place], first, n);
+    }
+}
+
+/* Gives a block a row of the next piece to pack: only a whole piece, as its steps are this one's. */
+static void give_row(const struct tile *t, const struct piece *p, uint32_t row, struct block *k)
+{
+    const struct side *side = side_of(t, &row);
+    k->from = vector_at(t->a, (size_t)side->first * B + row, p->first + PIECE);
+    k->to = side->packed[!p->now] + row / B * PIECE * B + row % B * LANES;
+}
+
+static void run_piece(const struct tile *t, const struct piece *p, bool fresh)
+{
+    size_t steps = (p->n + LANES - 1) / LANES, stride = steps * B * LANES;
+    const float *lefts = t->left.packed[p->now], *rights = t->right.packed[p->now];
+    uint32_t row = 0, rows = p->more >= PIECE ? rows_of(t) : 0;
+    for (uint32_t near = 0; near < t->left.blocks; near += NEAR)
+        for (uint32_t j = 0; j < t->right.blocks; j++)
+            for (uint32_t i = near; i < near + NEAR && i < t->left.blocks && has_block(t, i, j);
+                 i++) {
+                struct block block = {.lanes = lanes_of(t, i, j),
+                                      .a = lefts + i * stride,
+                                      .b = rights + j * stride,
+                                      .fresh = fresh};
+                if (row < rows) give_row(t, p, row++, &block);
                 run_block(&block, steps);
-                next = next + 1 < a->count ? next + 1 : 0;
             }
+    if (p->more) pack_rows(t, row, p->first + p->n, p->more < PIECE ? p->more : PIECE, !p->now);
 }
 
-static void run_tile(const struct owm_gram *a, const struct tile *t, float *sums, size_t first,
-                     size_t n)
+static void run_tile(const struct tile *t, float *sums, size_t first, size_t n)
 {
-    memset(t->lanes, 0, (size_t)t->lefts * t->rights * B * B * LANES * sizeof(float));
-    for (size_t i = 0; i < n; i += PIECE) run_piece(a, t, first + i, n - i < PIECE ? n - i : PIECE);
-    for (uint32_t i = 0; i < t->lefts; i++)
-        for (uint32_t j = 0; j < t->rights; j++)
+    struct piece p = {.first = first, .n = n < PIECE ? n : PIECE};
+    pack_rows(t, 0, first, p.n, 0);
+    for (size_t done = 0; done < n; done += p.n, p.now = !p.now) {
+        p.first = first + done;
+        p.n = n - done < PIECE ? n - done : PIECE;
+        p.more = n - done - p.n;
+        run_piece(t, &p, done == 0);
+    }
+    for (uint32_t i = 0; i < t->left.blocks; i++)
+        for (uint32_t j = 0; j < t->right.blocks; j++)
             if (has_block(t, i, j))
-                put_sums(sums, lanes_of(t, i, j), t->left + i, t->right + j, a->count);
+                put_sums(sums, lanes_of(t, i, j), t->left.first + i, t->right.first + j,
+                         t->a->count);
+}
+
+static struct side side(const struct gram_job *j, uint32_t first, float *packed)
+{
+    uint32_t blocks = (j->a->count + B - 1) / B;
+    return (struct side){first,
+                         blocks - first < j->tile ? blocks - first : j->tile,
+                         {packed, packed + PACKED_FLOATS}};
 }
 
 static void chunk_job(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct gram_job *j = ctx;
-    const struct owm_gram *a = j->a;
-    float *scratch = cpu_scratch(j->cpu, worker);
-    struct tile t = {.lanes = scratch,
-                     .packed_left = scratch + LANES_FLOATS,
-                     .packed_right = scratch + LANES_FLOATS + PACKED_FLOATS};
-    uint32_t blocks = (a->count + B - 1) / B;
+    float *scratch = cpu_scratch(j->cpu, worker), *packed = scratch + LANES_FLOATS;
+    struct tile t = {.a = j->a, .lanes = scratch};
+    uint32_t blocks = (j->a->count + B - 1) / B;
     for (size_t c = begin; c < end; c++) {
         size_t first = (j->first + c) * OWM_AGG_CHUNK;
-        size_t n = a->n - first < OWM_AGG_CHUNK ? a->n - first : OWM_AGG_CHUNK;
-        for (t.left = 0; t.left < blocks; t.left += j->tile)
-            for (t.right = t.left; t.right < blocks; t.right += j->tile) {
-                t.lefts = blocks - t.left < j->tile ? blocks - t.left : j->tile;
-                t.rights = blocks - t.right < j->tile ? blocks - t.right : j->tile;
-                run_tile(a, &t, sums_of(j, c), first, n);
+        size_t n = j->a->n - first < OWM_AGG_CHUNK ? j->a->n - first : OWM_AGG_CHUNK;
+        for (uint32_t left = 0; left < blocks; left += j->tile)
+            for (uint32_t right = left; right < blocks; right += j->tile) {
+                t.left = side(j, left, packed);
+                t.right = side(j, right, left == right ? packed : packed + 2 * PACKED_FLOATS);
+                run_tile(&t, sums_of(j, c), first, n);
             }
     }
 }

@@ -20,12 +20,13 @@
 #define GRAIN       ((size_t)16384) /* Coordinates a worker takes at once. */
 #define RUN         32              /* Rows sorted in registers. */
 #define COLUMNS     4               /* Registers of a step: sums that wait for each other's adds. */
+#define ROW         ((size_t)W * COLUMNS + 16) /* Floats from row to row: an odd number of lines. */
 #define NARROW_ROWS 128 /* With more rows a step is one register, so that L1 holds it. */
 #define AHEAD       512 /* Floats that are asked for ahead. */
 #define LINE        16  /* Floats of a cache line. */
 
 /* The cpu's scratch holds a stage: rows are padded to whole runs. */
-static_assert((OWM_AGG_VECTORS_MAX + RUN) * W * COLUMNS <= CPU_SCRATCH_FLOATS, "stage");
+static_assert((OWM_AGG_VECTORS_MAX + RUN) * ROW <= CPU_SCRATCH_FLOATS, "stage");
 
 INLINE void exchange(vf *v, int low, int high, bool ints)
 {
@@ -85,22 +86,22 @@ INLINE vf turn(vf x)
 struct stage {
     float *row;
     uint32_t rows, padded; /* 2, 4, 8, 16 or whole runs of 32 */
-    size_t width;          /* floats of a row */
+    uint32_t columns;      /* registers of a row: COLUMNS or 1 */
     const float *const *x; /* [padded] where the rows come from */
 };
 
 /* What a later step will read is asked for here, where there is time: all at once would wait. */
 #define SORT_RUN(n)                                                                                \
-    static void run##n(float *at, size_t width, const float *const *x, size_t ahead, bool ints)    \
+    static void run##n(float *at, const float *const *x, size_t ahead, bool ints)                  \
     {                                                                                              \
         vf v[n];                                                                                   \
         _Pragma("GCC unroll 32") for (int p = 0; p < n; p++)                                       \
         {                                                                                          \
-            v[p] = v_load(at + p * width);                                                         \
+            v[p] = v_load(at + p * ROW);                                                           \
             __builtin_prefetch(x[p] + ahead, 0, 2);                                                \
         }                                                                                          \
         ints ? sort##n(v, 0, true) : sort##n(v, 0, false);                                         \
-        _Pragma("GCC unroll 32") for (int p = 0; p < n; p++) v_store(at + p * width, v[p]);        \
+        _Pragma("GCC unroll 32") for (int p = 0; p < n; p++) v_store(at + p * ROW, v[p]);          \
     }
 SORT_RUN(2)
 SORT_RUN(4)
@@ -108,69 +109,89 @@ SORT_RUN(8)
 SORT_RUN(16)
 SORT_RUN(32)
 
+INLINE void exchange_rows(const struct stage *s, uint32_t low, uint32_t apart, uint32_t count,
+                          uint32_t columns, bool ints)
+{
+    uint32_t end = low + count + apart < s->rows ? low + count : s->rows - apart;
+    float *row = s->row + low * ROW;
+    for (uint32_t i = low; i < end; i++, row += ROW)
+        for (uint32_t c = 0; c < columns; c++) {
+            vf v[2] = {v_load(row + c * W), v_load(row + apart * ROW + c * W)};
+            exchange(v, 0, 1, ints);
+            v_store(row + c * W, v[0]), v_store(row + apart * ROW + c * W, v[1]);
+        }
+}
+
 /* Merges sorted stretches of `half` rows into ones twice as long. Padding is where it belongs. */
-static void merge_rows(const struct stage *s, float *at, uint32_t half, bool ints)
+INLINE void merge_rows(const struct stage *s, uint32_t half, uint32_t columns, bool ints)
 {
-    for (uint32_t k = half; k > 0; k /= 2)
-        for (uint32_t j = k % half; j + k < s->rows; j += 2 * k)
-            for (uint32_t i = j; i < j + k && i + k < s->rows; i++) {
-                if (i / (2 * half) != (i + k) / (2 * half)) continue;
-                float *low = at + i * s->width, *high = low + k * s->width;
-                vf v[2] = {v_load(low), v_load(high)};
-                ints ? exchange(v, 0, 1, true) : exchange(v, 0, 1, false);
-                v_store(low, v[0]), v_store(high, v[1]);
-            }
-}
-
-static void sort_column(const struct stage *s, size_t column, size_t ahead, bool ints)
-{
-    float *at = s->row + column;
-    if (s->padded == 2) run2(at, s->width, s->x, ahead, ints);
-    if (s->padded == 4) run4(at, s->width, s->x, ahead, ints);
-    if (s->padded == 8) run8(at, s->width, s->x, ahead, ints);
-    if (s->padded == 16) run16(at, s->width, s->x, ahead, ints);
-    if (s->padded < RUN) return;
-    for (uint32_t p = 0; p < s->padded; p += RUN)
-        run32(at + p * s->width, s->width, s->x + p, ahead, ints);
-    for (uint32_t half = RUN; half < s->rows; half *= 2) merge_rows(s, at, half, ints);
-}
-
-INLINE void fill_row(float *row, const float *x, size_t width, bool ints)
-{
-    for (size_t k = 0; k < width; k += W) {
-        vf v = v_load(x + k);
-        v_store(row + k, ints ? turn(v) : v);
+    for (uint32_t low = 0; low + half < s->rows; low += 2 * half) {
+        exchange_rows(s, low, half, half, columns, ints);
+        for (uint32_t apart = half / 2; apart > 0; apart /= 2)
+            for (uint32_t j = low + apart; j + apart < low + 2 * half && j + apart < s->rows;
+                 j += 2 * apart)
+                exchange_rows(s, j, apart, apart, columns, ints);
     }
 }
 
-static void fill_part(float *row, const float *x, size_t width, size_t n, bool ints)
+static void sort_column(const struct stage *s, uint32_t column, size_t ahead, bool ints)
 {
-    memset(row, 0, width * sizeof *row);
-    memcpy(row, x, n * sizeof *row);
-    for (size_t k = 0; ints && k < width; k += W) v_store(row + k, turn(v_load(row + k)));
+    float *at = s->row + column * W;
+    if (s->padded == 2) run2(at, s->x, ahead, ints);
+    if (s->padded == 4) run4(at, s->x, ahead, ints);
+    if (s->padded == 8) run8(at, s->x, ahead, ints);
+    if (s->padded == 16) run16(at, s->x, ahead, ints);
+    for (uint32_t p = 0; s->padded >= RUN && p < s->padded; p += RUN)
+        run32(at + p * ROW, s->x + p, ahead, ints);
+}
+
+static void sort_rows(const struct stage *s, size_t first, bool ints)
+{
+    for (uint32_t c = 0; c < s->columns; c++) sort_column(s, c, first + c * W + AHEAD, ints);
+    for (uint32_t half = RUN; half < s->rows; half *= 2) {
+        if (s->columns == 1)
+            ints ? merge_rows(s, half, 1, true) : merge_rows(s, half, 1, false);
+        else
+            ints ? merge_rows(s, half, COLUMNS, true) : merge_rows(s, half, COLUMNS, false);
+    }
+}
+
+INLINE void fill_row(float *row, const float *x, uint32_t columns, bool ints)
+{
+    for (uint32_t c = 0; c < columns; c++) {
+        vf v = v_load(x + c * W);
+        v_store(row + c * W, ints ? turn(v) : v);
+    }
+}
+
+static void fill_part(float *row, const float *x, uint32_t columns, size_t n, bool ints)
+{
+    float part[W * COLUMNS] = {0};
+    memcpy(part, x, n * sizeof *x);
+    fill_row(row, part, columns, ints);
 }
 
 static void fill(const struct stage *s, const struct owm_trimmed_mean *a, size_t first, size_t n,
                  bool ints)
 {
     for (uint32_t p = 0; p < a->count; p++) {
-        float *row = s->row + p * s->width;
+        float *row = s->row + p * ROW;
         const float *x = a->x[p] + first;
-        if (n < s->width)
-            fill_part(row, x, s->width, n, ints);
-        else if (s->width == W)
-            fill_row(row, x, W, ints);
+        if (n < (size_t)s->columns * W)
+            fill_part(row, x, s->columns, n, ints);
+        else if (s->columns == 1)
+            fill_row(row, x, 1, ints);
         else
-            fill_row(row, x, (size_t)W * COLUMNS, ints);
+            fill_row(row, x, COLUMNS, ints);
     }
     vf last = ints ? (vf)((vi){0} + INT32_MAX) : v_set(INFINITY);
-    for (size_t k = a->count * s->width; k < s->padded * s->width; k += W)
-        v_store(s->row + k, last);
+    for (uint32_t p = a->count; p < s->padded; p++)
+        for (uint32_t c = 0; c < s->columns; c++) v_store(s->row + p * ROW + c * W, last);
 }
 
 static inline vf row_at(const struct stage *s, uint32_t p, size_t column, bool ints)
 {
-    vf v = v_load(s->row + p * s->width + column);
+    vf v = v_load(s->row + p * ROW + column);
     return ints ? turn(v) : v;
 }
 
@@ -178,8 +199,7 @@ static inline vf row_at(const struct stage *s, uint32_t p, size_t column, bool i
 static vf zero_sign(const struct stage *s, size_t column, uint32_t last, vf sum)
 {
     vi below = {0};
-    for (uint32_t p = 0; p < s->rows; p++)
-        below -= (vi)v_load(s->row + p * s->width + column) >> 31;
+    for (uint32_t p = 0; p < s->rows; p++) below -= (vi)v_load(s->row + p * ROW + column) >> 31;
     vi minus = below >= (vi){0} + (int32_t)last;
     return v_select(sum == 0, (vf)(minus & INT32_MIN), sum);
 }
@@ -224,30 +244,29 @@ static bool step(const struct stage *s, const struct owm_trimmed_mean *a, size_t
                  bool ints)
 {
     fill(s, a, first, n, ints);
-    for (size_t c = 0; c < s->width; c += W) sort_column(s, c, first + c + AHEAD, ints);
+    sort_rows(s, first, ints);
     float *out = a->out + first;
-    if (ints)
-        return s->width == W ? mean_of(s, a->trim, out, n, 1, true)
-                             : mean_of(s, a->trim, out, n, COLUMNS, true);
-    return s->width == W ? mean_of(s, a->trim, out, n, 1, false)
-                         : mean_of(s, a->trim, out, n, COLUMNS, false);
+    if (s->columns == 1)
+        return ints ? mean_of(s, a->trim, out, n, 1, true) : mean_of(s, a->trim, out, n, 1, false);
+    return ints ? mean_of(s, a->trim, out, n, COLUMNS, true)
+                : mean_of(s, a->trim, out, n, COLUMNS, false);
 }
 
 struct trim_job {
     struct cpu_device *cpu;
     const struct owm_trimmed_mean *a;
-    uint32_t padded;
-    size_t width;
+    uint32_t padded, columns;
     const float *x[OWM_AGG_VECTORS_MAX + RUN];
 };
 
 static void trim_job(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct trim_job *j = ctx;
-    const struct stage s = {cpu_scratch(j->cpu, worker), j->a->count, j->padded, j->width, j->x};
+    const struct stage s = {cpu_scratch(j->cpu, worker), j->a->count, j->padded, j->columns, j->x};
+    size_t width = (size_t)s.columns * W;
     bool ints = false;
-    for (size_t i = begin; i < end; i += s.width) {
-        size_t n = end - i < s.width ? end - i : s.width;
+    for (size_t i = begin; i < end; i += width) {
+        size_t n = end - i < width ? end - i : width;
         ints = ints || !step(&s, j->a, i, n, false);
         if (ints) (void)step(&s, j->a, i, n, true);
     }
@@ -258,7 +277,7 @@ owm_status SIMD(trimmed_mean)(struct owm_device *device, const struct owm_trimme
     owm_status status = owm_check_trimmed_mean(a);
     if (status != OWM_OK) return status;
     struct trim_job job = {.cpu = cpu_of(device), .a = a, .padded = 2};
-    job.width = a->count > NARROW_ROWS ? W : (size_t)W * COLUMNS;
+    job.columns = a->count > NARROW_ROWS ? 1 : COLUMNS;
     while (job.padded < a->count && job.padded < RUN) job.padded *= 2;
     if (a->count > RUN) job.padded = (a->count + RUN - 1) / RUN * RUN;
     for (uint32_t p = 0; p < job.padded; p++) job.x[p] = a->x[p < a->count ? p : 0];
