@@ -6,20 +6,25 @@
 
 #include "kernels/cuda/gpu.cuh"
 
-/** sha256_k, sha256_iv: 4.2.2 and 5.3.3. They fold to immediates where the index is known. */
+#define SHA256_K                                                                                   \
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,            \
+        0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,        \
+        0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,        \
+        0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7,        \
+        0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,        \
+        0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,        \
+        0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116,        \
+        0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,        \
+        0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,        \
+        0xc67178f2
+
+/** sha256_k, sha256_iv: 4.2.2 and 5.3.3. They fold to immediates where the index is known; the table
+ *  is for loops. */
+static __constant__ const uint32_t sha256_table[64] = {SHA256_K};
+
 static __host__ __device__ __forceinline__ constexpr uint32_t sha256_k(int t)
 {
-    constexpr uint32_t k[64] = {
-        0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
-        0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
-        0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
-        0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7,
-        0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,
-        0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
-        0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116,
-        0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-        0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
-        0xc67178f2};
+    constexpr uint32_t k[64] = {SHA256_K};
     return k[t];
 }
 
@@ -73,29 +78,32 @@ static __host__ __device__ __forceinline__ constexpr uint32_t sha256_swap(uint32
     return x << 24 | (x & 0xff00u) << 8 | (x >> 8 & 0xff00u) | x >> 24;
 }
 
-/** Step 3 of 6.2.2. Words keep their places: the name a is s[-t mod 8], and so on, so that in an
- *  unrolled loop nothing moves. */
-static __host__ __device__ __forceinline__ void sha256_round(uint32_t (&s)[8], int t, uint32_t w)
+/** Step 3 of 6.2.2 with kw = K + W of round t. Words keep their places: the name a is s[-t mod 8], and
+ *  so on, so that in an unrolled loop nothing moves. */
+static __host__ __device__ __forceinline__ void sha256_round(uint32_t (&s)[8], int t, uint32_t kw)
 {
     uint32_t &d = s[(3 - t) & 7], &h = s[(7 - t) & 7];
     uint32_t e = s[(4 - t) & 7], a = s[-t & 7];
-    uint32_t t1 =
-        h + sha256_k(t) + w + sha256_choose(e, s[(5 - t) & 7], s[(6 - t) & 7]) + sha256_big1(e);
+    uint32_t t1 = h + kw + sha256_choose(e, s[(5 - t) & 7], s[(6 - t) & 7]) + sha256_big1(e);
     d += t1;
     h = t1 + sha256_majority(a, s[(1 - t) & 7], s[(2 - t) & 7]) + sha256_big0(a);
 }
 
-/** sha256_compress: one block of 16 words into the state; w is used up. */
+/** sha256_compress: one block of 16 words into the state; w is used up. Sixteen rounds are unrolled, no
+ *  more: messages are many kinds of code, and none of it is what a miner waits for. */
 static __device__ __forceinline__ void sha256_compress(uint32_t (&state)[8], uint32_t (&w)[16])
 {
     uint32_t s[8];
 #pragma unroll
     for (int i = 0; i < 8; i++) s[i] = state[i];
+#pragma unroll 1
+    for (int first = 0; first < 64; first += 16) {
 #pragma unroll
-    for (int t = 0; t < 64; t++) {
-        if (t >= 16)
-            w[t & 15] += sha256_s1(w[(t - 2) & 15]) + w[(t - 7) & 15] + sha256_s0(w[(t - 15) & 15]);
-        sha256_round(s, t, w[t & 15]);
+        for (int t = 0; t < 16; t++) {
+            if (first)
+                w[t] += sha256_s1(w[(t + 14) & 15]) + w[(t + 9) & 15] + sha256_s0(w[(t + 1) & 15]);
+            sha256_round(s, t, w[t] + sha256_table[first + t]);
+        }
     }
 #pragma unroll
     for (int i = 0; i < 8; i++) state[i] += s[i];

@@ -363,7 +363,7 @@ static __global__ void __launch_bounds__(SCAN_THREADS)
 #pragma unroll
     for (int i = 0; i < 8; i++) start[i] = midstate[i] = midstates[index][i];
 #pragma unroll
-    for (int t = 0; t < 4; t++) sha256_round(start, t, t < 3 ? job.word[t] : 0);
+    for (int t = 0; t < 4; t++) sha256_round(start, t, sha256_k(t) + (t < 3 ? job.word[t] : 0));
     uint32_t step = SCAN_GROUPS / job.groups;
 #pragma unroll 1
     for (uint32_t n = threadIdx.x / SCAN_LANES / job.groups; n < nonces; n += step) {
@@ -453,7 +453,8 @@ static void prepare(scan_job *job, const struct owm_sha256d_scan *op)
 static void prepare_single(scan_job *job, const uint32_t midstate[8])
 {
     for (int i = 0; i < 8; i++) job->start[i] = job->midstate[i] = midstate[i];
-    for (int t = 0; t < 4; t++) sha256_round(job->start, t, t < 3 ? job->word[t] : 0);
+    for (int t = 0; t < 4; t++)
+        sha256_round(job->start, t, sha256_k(t) + (t < 3 ? job->word[t] : 0));
     /* After round 3 the names are four places on: job->start[4] is a, [0] is e. */
     for (int i = 0; i < 4; i++) {
         uint32_t x = job->start[i];
