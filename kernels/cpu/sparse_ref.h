@@ -43,6 +43,20 @@ static inline uint32_t bf16_smallest_bits(int floor_exponent)
     return (uint32_t)(e + 7 + 127) << 23;
 }
 
+/* The first entry of a package at or behind a coordinate. */
+static inline uint32_t sparse_lower_bound(const struct owm_sparse *package, uint64_t coordinate)
+{
+    uint32_t low = 0, high = package->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (package->index[middle] < coordinate)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 owm_status ref_topk(struct owm_device *, const struct owm_topk *);
 owm_status ref_threshold(struct owm_device *, const struct owm_threshold *);
 owm_status ref_feedback(struct owm_device *, const struct owm_feedback_step *);

@@ -9,19 +9,6 @@
 
 #define TILE 65536 /* coordinates; 256 KiB of f32 stays in a core's cache */
 
-static uint32_t lower_bound(const struct owm_sparse *package, uint32_t coordinate)
-{
-    uint32_t low = 0, high = package->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (package->index[middle] < coordinate)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static void sum_tile(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     (void)worker;
@@ -33,7 +20,7 @@ static void sum_tile(void *ctx, size_t begin, size_t end, unsigned worker)
         const struct owm_sparse *x = &op->package[p];
         float alpha = op->alpha[p];
         if (alpha == 0) continue;
-        for (uint32_t i = lower_bound(x, first); i < x->count && x->index[i] < last; i++)
+        for (uint32_t i = sparse_lower_bound(x, first); i < x->count && x->index[i] < last; i++)
             out[x->index[i]] = fmaf(alpha, x->value[i], out[x->index[i]]);
     }
 }

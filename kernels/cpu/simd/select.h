@@ -252,5 +252,10 @@ static inline struct select_list *select_list(const struct select *s, unsigned w
 owm_status SIMD(topk)(struct owm_device *, const struct owm_topk *);
 owm_status SIMD(threshold)(struct owm_device *, const struct owm_threshold *);
 owm_status SIMD(feedback)(struct owm_device *, const struct owm_feedback_step *);
+owm_status SIMD(quantise)(struct owm_device *, const struct owm_quantise *);
+owm_status SIMD(scatter_add)(struct owm_device *, const struct owm_scatter_add *);
+owm_status SIMD(sparse_sum)(struct owm_device *, const struct owm_sparse_sum *);
+owm_status SIMD(sparse_gram)(struct owm_device *, const struct owm_sparse_gram *);
+owm_status SIMD(apply_update)(struct owm_device *, const struct owm_apply_update *);
 
 #endif
