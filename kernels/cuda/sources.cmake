@@ -12,4 +12,5 @@ set(gpu_exact_sources
   weighted_sum.cu)
 set(gpu_fast_sources
   adamw.cu attention.cu attention_bwd.cu attention_decode.cu attention_paged.cu cross_entropy.cu
-  embedding.cu gemm.cu kv_put.cu pipe.cu rmsnorm.cu rope.cu sample.cu softmax.cu swiglu.cu vector.cu)
+  embedding.cu gemm.cu kv_put.cu linear.cu linear_bwd.cu pack.cu pipe.cu rmsnorm.cu rope.cu
+  sample.cu softmax.cu swiglu.cu vector.cu)
