@@ -1,4 +1,4 @@
-/* mma.cuh: products of small matrices by 32 neighbouring threads, and copies that go on beside them.
+/* mma.cuh: products of small matrices by 32 neighbouring threads, and copies that go on meanwhile.
  *
  * A fragment is spread over 32 threads, g = lane / 4, t = lane % 4, as mma.sync of sm_80 has it; in
  * bytes it is the same for bf16 (depth 16) and int8 (depth 32):
