@@ -138,48 +138,25 @@ static void run_block(const struct block *k, size_t steps)
     }
 }
 
-#define TURN(h, i)  (((h) + (i)) % W)
-#define TURN4(h, i) TURN(h, i), TURN(h, i + 1), TURN(h, i + 2), TURN(h, i + 3)
-#if W == 16
-#define UPPER(x, h)                                                                                \
-    __builtin_shufflevector(x, x, TURN4(h, 0), TURN4(h, 4), TURN4(h, 8), TURN4(h, 12))
-#elif W == 8
-#define UPPER(x, h) __builtin_shufflevector(x, x, TURN4(h, 0), TURN4(h, 4))
-#else
-#define UPPER(x, h) __builtin_shufflevector(x, x, TURN4(h, 0))
-#endif
-
-/* Lane l takes lane l + 8, then 4, 2, 1. */
-INLINE float halve(const float *lanes)
-{
-    vf part[LANES / W];
-    for (int r = 0; r < LANES / W; r++) part[r] = v_load(lanes + r * W);
-    for (int half = LANES / W / 2; half > 0; half /= 2)
-        for (int r = 0; r < half; r++) part[r] += part[r + half];
-    vf x = part[0];
-#if W == 16
-    x += UPPER(x, 8);
-#endif
-#if W >= 8
-    x += UPPER(x, 4);
-#endif
-    x += UPPER(x, 2);
-    x += UPPER(x, 1);
-    return x[0];
-}
-
-/* The sums of a block's pairs. */
+/* The sums of a block's pairs: lane l takes lane l + 8, then l + 4, l + 2, l + 1. */
 INLINE void halve_all(float *sum, const float *lanes)
 {
-#if W == LANES && B * B == W
-    vf pair[W]; /* Turned on its side, lane l of all pairs is one register. */
+#if W == LANES
+    static_assert(B * B == W, "a block turned on its side");
+    vf pair[W]; /* Turned, lane l of all pairs is one register. */
     for (int p = 0; p < W; p++) pair[p] = v_load(lanes + p * LANES);
     v_transpose(pair);
     for (int half = W / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) pair[l] += pair[l + half];
     v_store(sum, pair[0]);
 #else
-    for (int p = 0; p < B * B; p++) sum[p] = halve(lanes + p * LANES);
+    for (int p = 0; p < B * B; p++, lanes += LANES) {
+        vf part[LANES / W];
+        for (int r = 0; r < LANES / W; r++) part[r] = v_load(lanes + r * W);
+        for (int half = LANES / W / 2; half > 0; half /= 2)
+            for (int r = 0; r < half; r++) part[r] += part[r + half];
+        sum[p] = v_sum(part[0]);
+    }
 #endif
 }
 
@@ -238,7 +215,7 @@ static void pack_rows(const struct tile *t, uint32_t row, size_t first, size_t n
     }
 }
 
-/* Gives a block a row of the next piece to pack: only a whole piece, as its steps are this one's. */
+/* Gives a block a row of the next piece to pack. Only of a whole one: its steps are this one's. */
 static void give_row(const struct tile *t, const struct piece *p, uint32_t row, struct block *k)
 {
     const struct side *side = side_of(t, &row);
