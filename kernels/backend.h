@@ -178,6 +178,7 @@ struct owm_backend {
     owm_status (*sha256d_scan)(struct owm_device *, const struct owm_sha256d_scan *);
     owm_status (*sha256d_batch)(struct owm_device *, const struct owm_sha256d_batch *);
     owm_status (*sha256d_merkle)(struct owm_device *, const struct owm_sha256d_merkle *);
+    owm_status (*sha256)(struct owm_device *, const struct owm_sha256 *);
 };
 
 extern const struct owm_backend owm_backend_cpu;       /* SIMD, chosen by cpuid at open. */

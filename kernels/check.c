@@ -304,3 +304,9 @@ owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a)
                ? OWM_OK
                : OWM_E_LIMIT;
 }
+
+owm_status owm_check_sha256(const struct owm_sha256 *a)
+{
+    if (!a->hash || (!a->message && a->bytes)) return OWM_E_ARG;
+    return a->bytes <= OWM_SHA256_MESSAGE_MAX ? OWM_OK : OWM_E_LIMIT;
+}

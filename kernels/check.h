@@ -54,6 +54,7 @@ OWM_MUST_USE owm_status owm_check_sample(const struct owm_sample *a);
 OWM_MUST_USE owm_status owm_check_sha256d_scan(const struct owm_sha256d_scan *a);
 OWM_MUST_USE owm_status owm_check_sha256d_batch(const struct owm_sha256d_batch *a);
 OWM_MUST_USE owm_status owm_check_sha256d_merkle(const struct owm_sha256d_merkle *a);
+OWM_MUST_USE owm_status owm_check_sha256(const struct owm_sha256 *a);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
-/* sha256d.h: contracts of the SHA-256d ops (a part of ops.h): mining, share validation, merkle
- * roots. SHA-256 is FIPS 180-4; SHA-256d is SHA-256 of the SHA-256.
+/* sha256d.h: contracts of the SHA-256 ops (a part of ops.h): mining, share validation, merkle
+ * roots, checkpoints. SHA-256 is FIPS 180-4; SHA-256d is SHA-256 of the SHA-256.
  *
  * Letters: N messages, M midstates, B branches. A hash is its 32 bytes as SHA-256 writes them; read
  * as a number for a target, byte 31 is the highest (Bitcoin's uint256). Bitcoin shows them
@@ -74,6 +74,20 @@ struct owm_sha256d_merkle {
     size_t stride;
     uint32_t count, bytes, branches;
 };
+
+/** sha256: SHA-256 of one message, once. For checkpoints and other large things in memory; what the
+ *  control plane hashes goes by base/sha256.h, on the library that it links anyway.
+ *
+ *  hash     [32], host; written.
+ *  message  [bytes], host; may be NULL if bytes is 0, which is allowed here.
+ *  Synchronous, on the calling thread: a message has one order.
+ *  Returns: OWM_OK; OWM_E_ARG; OWM_E_LIMIT: bytes above OWM_SHA256_MESSAGE_MAX. */
+struct owm_sha256 {
+    uint8_t *hash;
+    const void *message;
+    uint64_t bytes;
+};
+#define OWM_SHA256_MESSAGE_MAX ((UINT64_C(1) << 61) - 1) /* Its bits are counted in 64 bits. */
 
 #ifdef __cplusplus
 extern "C" {

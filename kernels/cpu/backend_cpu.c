@@ -100,6 +100,7 @@ static owm_status open_table(struct owm_device **device, const struct owm_device
     if (!cpu) return owm_fail(error, OWM_E_NOMEM, "no memory for a %s device", table->name);
     cpu->base = (struct owm_device){.backend = table, .pool = config->pool};
     cpu->sha256d = sha256d_path_best(config->isa);
+    cpu->sha256 = sha256_path_best(config->isa);
     cpu->linear = linear_path_best(config->isa);
     cpu->workers = config->pool ? owm_pool_threads(config->pool) : 1;
     if (map_work_space(cpu) != OWM_OK) {
@@ -188,4 +189,5 @@ const struct owm_backend owm_backend_reference = {
     .sha256d_scan = ref_sha256d_scan,
     .sha256d_batch = ref_sha256d_batch,
     .sha256d_merkle = ref_sha256d_merkle,
+    .sha256 = ref_sha256_op,
 };

@@ -22,7 +22,8 @@ struct sha256d_path;
 struct cpu_device {
     struct owm_device base;
     unsigned workers;
-    const struct sha256d_path *sha256d; /* The fastest that the instruction set allows. */
+    const struct sha256d_path *sha256d; /* The fastest that the instruction set allows, */
+    const struct sha256d_path *sha256;  /* and the fastest for one long message. */
     const struct linear_path *linear;   /* As sha256d. */
     uint8_t *linear_x;                  /* LINEAR_X_BYTES (linear_path.h): prepared activations. */
     float *pack;     /* [CPU_PACK_DEPTH][CPU_PACK_COLS], shared by the workers. */

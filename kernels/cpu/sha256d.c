@@ -12,13 +12,17 @@
 #if OWM_CPU_X86
 extern const struct sha256d_path sha256d_path_avx512, sha256d_path_avx2, sha256d_path_sha_ni;
 #endif
+#if OWM_CPU_ARM64
+extern const struct sha256d_path sha256d_path_sha2;
+#endif
 extern const struct sha256d_path sha256d_path_generic;
 
 static const struct sha256d_path *const paths[] = {
 #if OWM_CPU_X86
-    &sha256d_path_avx512,
-    &sha256d_path_sha_ni,
-    &sha256d_path_avx2,
+    &sha256d_path_avx512,  &sha256d_path_sha_ni, &sha256d_path_avx2,
+#endif
+#if OWM_CPU_ARM64
+    &sha256d_path_sha2,
 #endif
     &sha256d_path_generic,
 };
@@ -28,7 +32,7 @@ const struct sha256d_path *sha256d_path_at(size_t index)
     return index < sizeof paths / sizeof *paths ? paths[index] : NULL;
 }
 
-/* A path is named like the isa it is of; the SHA extensions go with avx2. */
+/* A path is named like the isa it is of; the SHA extensions go with avx2, or with no isa named. */
 static bool allowed(const char *path, const char *isa)
 {
     if (!isa || strcmp(isa, "avx512") == 0) return true;
@@ -40,6 +44,13 @@ const struct sha256d_path *sha256d_path_best(const char *isa)
 {
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (allowed(paths[i]->name, isa) && paths[i]->here()) return paths[i];
+    return &sha256d_path_generic;
+}
+
+const struct sha256d_path *sha256_path_best(const char *isa)
+{
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (paths[i]->blocks && allowed(paths[i]->name, isa) && paths[i]->here()) return paths[i];
     return &sha256d_path_generic;
 }
 

@@ -213,6 +213,34 @@ static void batch(const struct owm_sha256d_batch *op)
     for (uint32_t at = 0; at < op->count; at += 2) batch_rows(op, at, op->count - at < 2 ? 1 : 2);
 }
 
+/** One message: nothing to interleave it with. */
+static void blocks(uint32_t state[8], const uint8_t *message, size_t count)
+{
+    __m128i abef = words(state[5], state[4], state[1], state[0]);
+    __m128i cdgh = words(state[7], state[6], state[3], state[2]), w[4];
+    for (; count > 0; count--, message += 64) {
+        __m128i x = abef, y = cdgh;
+        for (int q = 0; q < 4; q++)
+            w[q] = swap(_mm_loadu_si128((const __m128i *)(const void *)(message + 16 * q)));
+#pragma GCC unroll 16
+        for (int q = 0; q < 16; q++) {
+            if (q >= 4) {
+                __m128i older = _mm_alignr_epi8(w[(q + 3) & 3], w[(q + 2) & 3], 4); /* t-7 on. */
+                older = _mm_add_epi32(older, _mm_sha256msg1_epu32(w[q & 3], w[(q + 1) & 3]));
+                w[q & 3] = _mm_sha256msg2_epu32(older, w[(q + 3) & 3]);
+            }
+            __m128i kw = _mm_add_epi32(w[q & 3], load_k(4 * q));
+            y = _mm_sha256rnds2_epu32(y, x, kw);
+            x = _mm_sha256rnds2_epu32(x, y, _mm_shuffle_epi32(kw, 0x0e));
+        }
+        abef = _mm_add_epi32(abef, x);
+        cdgh = _mm_add_epi32(cdgh, y);
+    }
+    __m128i feba = _mm_shuffle_epi32(abef, 0x1b), ghcd = _mm_shuffle_epi32(cdgh, 0x1b);
+    _mm_storeu_si128((__m128i *)(void *)state, _mm_unpacklo_epi64(feba, ghcd));
+    _mm_storeu_si128((__m128i *)(void *)(state + 4), _mm_unpackhi_epi64(feba, ghcd));
+}
+
 /* __builtin_cpu_supports does not know "sha" in the compilers we support: leaf 7, EBX bit 29. */
 static bool here(void)
 {
@@ -227,4 +255,5 @@ const struct sha256d_path sha256d_path_sha_ni = {
     .here = here,
     .scan = scan, /* No scan_rolled: the schedule hides behind the rounds. */
     .batch = batch,
+    .blocks = blocks,
 };

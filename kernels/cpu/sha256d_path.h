@@ -96,6 +96,10 @@ struct sha256d_path {
 
     /** batch: as the op, on one thread. */
     void (*batch)(const struct owm_sha256d_batch *op);
+
+    /** blocks: state after `count` more blocks of 64 bytes of one message. NULL: lanes do not help
+     *  one message, so another path has to. */
+    void (*blocks)(uint32_t state[8], const uint8_t *message, size_t count);
 };
 
 /** sha256d_path_at: the paths in this build, fastest first; NULL past the end. Not each is here. */
@@ -104,6 +108,9 @@ const struct sha256d_path *sha256d_path_at(size_t index);
 /** sha256d_path_best: the first one here of those that an isa of owm_device_config allows; "avx2"
  *  allows the SHA extensions too, NULL all. */
 const struct sha256d_path *sha256d_path_best(const char *isa);
+
+/** sha256_path_best: likewise, of those with `blocks`. */
+const struct sha256d_path *sha256_path_best(const char *isa);
 
 /** sha256d_start: state after rounds 0..3 of the second block, taking the nonce's word W3 as 0; it
  *  goes into a and e by addition alone, so the rest of the start is the same for all nonces. */
@@ -124,10 +131,16 @@ OWM_MUST_USE owm_status sha256d_batch_by(const struct sha256d_path *path, struct
 OWM_MUST_USE owm_status sha256d_merkle_by(const struct sha256d_path *path, struct owm_pool *pool,
                                           const struct owm_sha256d_merkle *op);
 
+OWM_MUST_USE owm_status sha256_by(const struct sha256d_path *path, const struct owm_sha256 *op);
+
+/** sha256_blocks_c: `blocks` in plain C. */
+void sha256_blocks_c(uint32_t state[8], const uint8_t *message, size_t count);
+
 /* The ops of the cpu backend: by the device's path and pool. */
 owm_status cpu_sha256d_scan(struct owm_device *, const struct owm_sha256d_scan *);
 owm_status cpu_sha256d_batch(struct owm_device *, const struct owm_sha256d_batch *);
 owm_status cpu_sha256d_merkle(struct owm_device *, const struct owm_sha256d_merkle *);
+owm_status cpu_sha256(struct owm_device *, const struct owm_sha256 *);
 
 /* sha256d_ref.c: FIPS 180-4 word by word; the judge. */
 void ref_sha256_compress(uint32_t state[8], const uint8_t block[64]);
@@ -135,5 +148,6 @@ void ref_sha256(uint8_t hash[32], const void *message, size_t bytes);
 owm_status ref_sha256d_scan(struct owm_device *, const struct owm_sha256d_scan *);
 owm_status ref_sha256d_batch(struct owm_device *, const struct owm_sha256d_batch *);
 owm_status ref_sha256d_merkle(struct owm_device *, const struct owm_sha256d_merkle *);
+owm_status ref_sha256_op(struct owm_device *, const struct owm_sha256 *);
 
 #endif

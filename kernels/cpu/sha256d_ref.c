@@ -169,3 +169,11 @@ owm_status ref_sha256d_merkle(struct owm_device *device, const struct owm_sha256
     }
     return status;
 }
+
+owm_status ref_sha256_op(struct owm_device *device, const struct owm_sha256 *op)
+{
+    (void)device;
+    owm_status status = owm_check_sha256(op);
+    if (status == OWM_OK) ref_sha256(op->hash, op->bytes ? op->message : "", (size_t)op->bytes);
+    return status;
+}

@@ -106,6 +106,13 @@ static void read_block(size_t i, uint8_t header[80], uint8_t hash[32])
     for (int b = 0; b < 32; b++) hash[b] = shown[31 - b];
 }
 
+static bool is_hash(const uint8_t hash[32], const char *hex)
+{
+    uint8_t want[32];
+    CHECK(owm_hex_decode(hex, want, 32) == OWM_OK);
+    return !memcmp(hash, want, 32);
+}
+
 /* The reference itself: the examples of FIPS 180-2 appendix B and the empty message. */
 static void test_fips(void)
 {
@@ -120,20 +127,17 @@ static void test_fips(void)
          "lmnopqrsmnopqrstnopqrstu",
          "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
     };
-    uint8_t hash[32], want[32];
+    uint8_t hash[32];
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         ref_sha256(hash, vectors[i].text, strlen(vectors[i].text));
-        CHECK(owm_hex_decode(vectors[i].hash, want, 32) == OWM_OK && !memcmp(hash, want, 32));
+        CHECK(is_hash(hash, vectors[i].hash));
     }
     char *million = malloc(1000000);
     CHECK(million);
     memset(million, 'a', 1000000);
     ref_sha256(hash, million, 1000000);
+    CHECK(is_hash(hash, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
     free(million);
-    CHECK(
-        owm_hex_decode("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0", want, 32)
-            == OWM_OK
-        && !memcmp(hash, want, 32));
 }
 
 /* The target that a header's bits stand for (all those of the table have exponents above 3). */
@@ -323,6 +327,43 @@ static void test_merkle(const struct sha256d_path *path)
     }
 }
 
+static void hash_long(const struct sha256d_path *path, uint8_t hash[32], const void *message,
+                      size_t bytes)
+{
+    memset(hash, 0xee, 32);
+    struct owm_sha256 op = {hash, message, bytes};
+    CHECK(sha256_by(path, &op) == OWM_OK);
+}
+
+/* FIPS's vectors, every length around the padding at odd addresses, and a long message. */
+static void test_long(const struct sha256d_path *path)
+{
+    static const char two_blocks[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    enum { LONG = 1000003 };
+    uint8_t got[32], want[32], *message = malloc(LONG);
+    CHECK(message);
+    hash_long(path, got, NULL, 0);
+    CHECK(is_hash(got, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
+    hash_long(path, got, "abc", 3);
+    CHECK(is_hash(got, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    hash_long(path, got, two_blocks, strlen(two_blocks));
+    CHECK(is_hash(got, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"));
+    memset(message, 'a', 1000000);
+    hash_long(path, got, message, 1000000);
+    CHECK(is_hash(got, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
+    random_bytes(message, 2000);
+    for (size_t bytes = 0; bytes <= 200; bytes++) {
+        const uint8_t *at = message + bytes % 7;
+        hash_long(path, got, at, bytes);
+        ref_sha256(want, at, bytes);
+        CHECK(!memcmp(got, want, 32));
+    }
+    hash_long(path, got, message, LONG);
+    ref_sha256(want, message, LONG);
+    CHECK(!memcmp(got, want, 32));
+    free(message);
+}
+
 /* Each wrong argument alone. */
 static void test_scan_refusals(struct owm_device *device)
 {
@@ -357,6 +398,19 @@ static void test_row_refusals(struct owm_device *device)
         CHECK(device->backend->sha256d_merkle(device, &m[i]) == (i < 6 ? OWM_E_ARG : OWM_E_LIMIT));
 }
 
+static void test_long_refusals(struct owm_device *device)
+{
+    uint8_t hash[32];
+    const struct owm_sha256 good = {hash, "", 0},
+                            bad[3] = {{NULL, "x", 1},
+                                      {hash, NULL, 1},
+                                      {hash, "x", OWM_SHA256_MESSAGE_MAX + 1}};
+    CHECK(device->backend->sha256(device, &good) == OWM_OK);
+    CHECK(is_hash(hash, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
+    for (int i = 0; i < 3; i++)
+        CHECK(device->backend->sha256(device, &bad[i]) == (i < 2 ? OWM_E_ARG : OWM_E_LIMIT));
+}
+
 /* Through the backend table: the choice by isa, and what it refuses. */
 static void test_device(const struct owm_backend *backend, const char *isa)
 {
@@ -372,6 +426,7 @@ static void test_device(const struct owm_backend *backend, const char *isa)
     CHECK(device->backend->sha256d_batch(device, &batch) == OWM_OK && !memcmp(got, hash, 32));
     test_scan_refusals(device);
     test_row_refusals(device);
+    test_long_refusals(device);
     device->backend->close(device);
 }
 
@@ -383,6 +438,7 @@ static void test_path(const struct sha256d_path *path)
     test_overflow(path);
     test_batch(path);
     test_merkle(path);
+    if (path->blocks) test_long(path);
 }
 
 int main(void)

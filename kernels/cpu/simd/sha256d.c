@@ -472,4 +472,7 @@ const struct sha256d_path SIMD(sha256d_path) = {
     .scan_rolled = scan_rolled,
     .lanes = W,
     .batch = batch,
+#if !SIMD_avx512 && !SIMD_avx2
+    .blocks = sha256_blocks_c,
+#endif
 };

@@ -47,4 +47,5 @@ const struct owm_backend SIMD(cpu_table) = {
     .sha256d_scan = cpu_sha256d_scan,
     .sha256d_batch = cpu_sha256d_batch,
     .sha256d_merkle = cpu_sha256d_merkle,
+    .sha256 = cpu_sha256,
 };
