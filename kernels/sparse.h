@@ -36,7 +36,7 @@ struct owm_sparse {
  *  x       [N] f32; read.
  *  index   [K] u32; written: ascending indices of the K largest |x|, ties to the lowest index,
  * zeros never (then fewer than K are written). count   1 u32, host; written: how many. Synchronous.
- *  Returns: OWM_OK; OWM_E_ARG if n or k is 0, k > n, or an x is NaN or infinite.
+ *  Returns: OWM_OK; OWM_E_ARG if n or k is 0, k > n, or an x is NaN or infinite; OWM_E_NOMEM.
  *  Exact:   same bits on every backend. */
 struct owm_topk {
     const float *x;
@@ -82,6 +82,7 @@ enum owm_quant {
  *           if an s is not finite or beyond 127 * 2^119. Then nothing is sent: residual is s
  *           wherever s is good, as it was where s is not, and the rest undefined: one pass cannot
  *           know of a bad s at the end before it has written at the begin, and this loses nothing.
+ *           OWM_E_NOMEM (nothing written).
  *  Exact:   same bits on every backend and any number of threads. */
 struct owm_feedback_step {
     float *residual;

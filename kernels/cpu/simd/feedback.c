@@ -359,10 +359,11 @@ static void emit_tile(void *ctx, size_t begin, size_t end, unsigned worker)
     for (size_t at = begin; at < end; at += OWM_QUANT_GROUP) {
         size_t size = end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP;
         uint32_t hits = 0;
+        int32_t low =
+            (int32_t)s->threshold + (ties == 0); /* where all is equal, most is left out */
         for (size_t i = 0; i < size; i += W) {
             vi m = v_magnitude(v_load_part(s->x + at + i, size - i < W ? size - i : W, 0));
-            hits = v_keep(list->word, hits, v_places((uint32_t)(at - begin + i)),
-                          m >= (int32_t)s->threshold);
+            hits = v_keep(list->word, hits, v_places((uint32_t)(at - begin + i)), m >= low);
         }
         chosen.count = chosen.largest = 0;
         if (s->step->quant == I8) s->step->exponent[at / OWM_QUANT_GROUP] = OWM_QUANT_EXPONENT_MIN;
@@ -395,19 +396,23 @@ static bool above_floor(const struct select *s)
     return s->high >= bf16_smallest_bits(s->floor_exponent);
 }
 
-static bool one_pass(struct select *s)
+/* How far the pass came: all is written, or s is in the residual, with the threshold or without. */
+enum progress { DONE, SETTLED, ADDED };
+
+static enum progress one_pass(struct select *s)
 {
     owm_pool *pool = s->cpu->base.pool;
     SIMD(select_bracket)(s, s->cpu->pack);
     s->lowest_exponent = OWM_QUANT_EXPONENT_MAX;
     owm_pool_for(pool, s->n, SELECT_TILE, pass_tile, s);
     know_floor(s);
-    if (!s->bad && above_floor(s) && SIMD(select_settle)(s)) {
+    bool settled = !s->bad && SIMD(select_settle)(s);
+    if (settled && above_floor(s)) {
         owm_pool_for(pool, s->tiles, 4, merge_tiles, s);
-        return true;
+        return DONE;
     }
     owm_pool_for(pool, s->tiles, 4, restore_tiles, s);
-    return false;
+    return settled ? SETTLED : ADDED;
 }
 
 owm_status SIMD(feedback)(struct owm_device *device, const struct owm_feedback_step *op)
@@ -422,11 +427,15 @@ owm_status SIMD(feedback)(struct owm_device *device, const struct owm_feedback_s
                        .step = op,
                        .tiles = select_tiles(op->n)};
     if (!SIMD(select_stage)(&s)) return OWM_E_NOMEM;
-    bool small = op->n < SELECT_SMALL;
-    s.missed = small; /* then the pass only adds */
-    if (small) owm_pool_for(device->pool, op->n, SELECT_TILE, pass_tile, &s);
-    if (small || !one_pass(&s)) {
-        if (s.bad || !SIMD(select_exact)(&s)) return OWM_E_ARG;
+    enum progress progress = ADDED;
+    if (op->n < SELECT_SMALL) {
+        s.missed = true; /* then the pass only adds */
+        owm_pool_for(device->pool, op->n, SELECT_TILE, pass_tile, &s);
+    } else {
+        progress = one_pass(&s);
+    }
+    if (s.bad || (progress == ADDED && !SIMD(select_exact)(&s))) return OWM_E_ARG;
+    if (progress != DONE) {
         know_floor(&s);
         owm_pool_for(device->pool, op->n, SELECT_TILE, emit_tile, &s);
     }

@@ -305,7 +305,7 @@ bool SIMD(select_settle)(struct select *s)
     if (s->missed || sure > s->k || (s->low > 1 && s->k - sure > candidates)) return false;
     s->threshold = s->low; /* all are chosen */
     if (s->k == sure) {
-        s->threshold = s->high; /* none is */
+        s->threshold = s->high - 1; /* none is, not even those that equal it */
         ties = 0;
     } else if (s->k - sure < candidates) {
         struct select_range range = {s->low, s->high, s->k - sure};
