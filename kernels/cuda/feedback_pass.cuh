@@ -25,8 +25,8 @@
 #define PASS_THREADS COLLECT_THREADS
 #define PASS_TILE    COLLECT_TILE
 #define PASS_GROUPS  (PASS_TILE / OWM_QUANT_GROUP) /* of a tile */
-#define PASS_QUADS   (COLLECT_ITEMS / 4)           /* of a thread */
-#define PASS_SENT    0x80000000u                   /* In shared memory: this coordinate is. */
+#define PASS_QUADS   COLLECT_QUADS
+#define PASS_SENT    0x80000000u /* In shared memory: this coordinate is. */
 
 /* What a tile has, and what the tiles before it had. */
 struct pass_tile {
@@ -123,12 +123,6 @@ struct pass_items {
     bool bad;
 };
 
-static __device__ __forceinline__ uint64_t pass_place(uint32_t tile, int q)
-{
-    return (uint64_t)tile * PASS_TILE + (uint64_t)gpu_warp() * COLLECT_ITEMS * warpSize
-           + ((uint64_t)q * warpSize + gpu_lane()) * 4;
-}
-
 static __device__ __forceinline__ void pass_load(const pass_job &job, uint32_t tile,
                                                  pass_items &items)
 {
@@ -137,8 +131,8 @@ static __device__ __forceinline__ void pass_load(const pass_job &job, uint32_t t
     items.bad = false;
 #pragma unroll
     for (int q = 0; q < PASS_QUADS; q++) {
-        items.s[q] = gpu_load4(job.op.residual, pass_place(tile, q), job.op.n, job.wide);
-        g[q] = gpu_load4(job.op.gradient, pass_place(tile, q), job.op.n, job.wide);
+        items.s[q] = gpu_load4(job.op.residual, collect_place(tile, q), job.op.n, job.wide);
+        g[q] = gpu_load4(job.op.gradient, collect_place(tile, q), job.op.n, job.wide);
     }
 #pragma unroll
     for (int q = 0; q < PASS_QUADS; q++)
@@ -180,21 +174,21 @@ static __device__ __forceinline__ uint32_t pass_group(const uint32_t (&largest)[
     return found;
 }
 
-/* Rank of the flagged items of a quad row: how many come before this lane's, and in all. */
-struct quad_ranks {
-    uint32_t before, all;
-};
-
-static __device__ __forceinline__ quad_ranks rank_quad(const bool (&flag)[4])
+/* Definites of a thread's quads in the lower half, candidates in the upper. */
+static __device__ __forceinline__ warp_ranks pass_ranks(const pass_items &items, uint32_t lo,
+                                                        uint32_t hi)
 {
-    quad_ranks ranks = {0, 0};
+    uint32_t counts[PASS_QUADS];
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        gpu_lanes lanes = gpu_ballot(flag[i]);
-        ranks.before += gpu_count(lanes & gpu_lanes_below());
-        ranks.all += gpu_count(lanes);
+    for (int q = 0; q < PASS_QUADS; q++) {
+        counts[q] = 0;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t bits = items.bits[4 * q + i];
+            counts[q] += bits >= hi ? 1u : bits >= lo ? 0x10000u : 0;
+        }
     }
-    return ranks;
+    return rank_quads(counts);
 }
 
 /* What the tile's definites and candidates come after. `room` says whether all of them may be kept. */
@@ -205,17 +199,10 @@ struct pass_offsets {
 
 static __device__ __forceinline__ pass_offsets pass_count(const pass_job &job, uint32_t tile,
                                                           const gpu_lookback &chain,
-                                                          const pass_items &items,
+                                                          const warp_ranks &ranks,
                                                           const uint32_t (&group)[PASS_GROUPS])
 {
-    uint32_t lo = job.state->lo, hi = job.state->hi, definites = 0, candidates = 0;
-#pragma unroll
-    for (int j = 0; j < COLLECT_ITEMS; j++) {
-        uint32_t bits = items.bits[j];
-        definites += gpu_count(gpu_ballot(bits >= hi));
-        candidates += gpu_count(gpu_ballot(bits >= lo && bits < hi));
-    }
-    block_counts block = count_warps(definites, candidates);
+    block_counts block = count_warps(ranks.all);
     uint64_t before[LOOKBACK_SUMS];
     gpu_running(chain, tile, block.all[0], block.all[1], before);
     uint64_t end0 = before[0] + block.all[0], end1 = before[1] + block.all[1];
@@ -242,36 +229,28 @@ static __device__ __forceinline__ pass_offsets pass_count(const pass_job &job, u
 template <bool BF16>
 static __device__ __forceinline__ void pass_emit(const pass_job &job, uint32_t tile,
                                                  const pass_code<BF16> &code, pass_items &items,
-                                                 pass_offsets at)
+                                                 const warp_ranks &ranks, const pass_offsets &at)
 {
     uint32_t lo = job.state->lo, hi = job.state->hi;
     uint32_t *record = reinterpret_cast<uint32_t *>(job.op.value);
 #pragma unroll
     for (int q = 0; q < PASS_QUADS; q++) {
-        bool definite[4], candidate[4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            uint32_t bits = items.bits[4 * q + i];
-            definite[i] = bits >= hi;
-            candidate[i] = bits >= lo && bits < hi;
-        }
-        quad_ranks definites = rank_quad(definite), candidates = rank_quad(candidate);
-        uint32_t d = at.definite + definites.before, c = at.candidate + candidates.before;
-        uint64_t place = pass_place(tile, q);
+        uint32_t d = at.definite + (ranks.before[q] & 0xffffu);
+        uint32_t c = at.candidate + (ranks.before[q] >> 16);
+        uint32_t place = (uint32_t)collect_place(tile, q);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             float s = items.s[q].v[i];
-            if (definite[i]) {
-                uint32_t bits = code.code(s);
-                items.s[q].v[i] = __fsub_rn(s, code.value(bits));
-                record[d++] = (uint32_t)(place + i) % PASS_TILE | bits << 16;
-            } else if (candidate[i]) {
-                job.candidate[c] = (uint32_t)(place + i);
+            uint32_t bits = items.bits[4 * q + i];
+            if (bits >= hi) {
+                uint32_t sent = code.code(s);
+                items.s[q].v[i] = __fsub_rn(s, code.value(sent));
+                record[d++] = (place + i) % PASS_TILE | sent << 16;
+            } else if (bits >= lo) {
+                job.candidate[c] = place + i;
                 job.candidate_s[c++] = s;
             }
         }
-        at.definite += definites.all;
-        at.candidate += candidates.all;
     }
 }
 
@@ -285,15 +264,16 @@ static __global__ void __launch_bounds__(PASS_THREADS)
     pass_load(job, tile, items);
     pass_groups(items.largest, group);
     if (threadIdx.x == 0) seen[0] = 0;
-    pass_offsets offsets = pass_count(job, tile, chain, items, group);
+    warp_ranks ranks = pass_ranks(items, job.state->lo, job.state->hi);
+    pass_offsets offsets = pass_count(job, tile, chain, ranks, group);
     pass_code<BF16> code;
     code.exponent =
         exponent_of_bits(pass_group(group, gpu_warp() * PASS_GROUPS * warpSize / PASS_THREADS));
     code.smallest = 0;
-    if (offsets.room) pass_emit(job, tile, code, items, offsets);
+    if (offsets.room) pass_emit(job, tile, code, items, ranks, offsets);
 #pragma unroll
     for (int q = 0; q < PASS_QUADS; q++)
-        gpu_store4(job.op.residual, pass_place(tile, q), job.op.n, job.wide, items.s[q]);
+        gpu_store4(job.op.residual, collect_place(tile, q), job.op.n, job.wide, items.s[q]);
     if (items.bad) seen[0] = 1;
     __syncthreads();
     if (threadIdx.x) return;
@@ -355,7 +335,7 @@ static __device__ __forceinline__ void merge_candidates(const pass_job &job, con
         float s = have ? job.candidate_s[at] : 0;
         uint32_t bits = magnitude_bits(s);
         gpu_lanes ties = gpu_ballot(have && bits == threshold);
-        block_counts block = count_warps(gpu_count(ties), 0);
+        block_counts block = count_warps((uint32_t)gpu_count(ties));
         uint64_t tie = ties_before + block.before[0] + gpu_count(ties & gpu_lanes_below());
         ties_before += block.all[0];
         if (!have || !(bits > threshold || (bits == threshold && tie < limit))) continue;
@@ -381,7 +361,7 @@ static __device__ __forceinline__ block_counts merge_count(const pass_job &job,
         above += gpu_count(gpu_ballot(have && bits > threshold));
         ties += gpu_count(gpu_ballot(have && bits == threshold));
     }
-    return count_warps(above, ties);
+    return count_warps(above | ties << 16);
 }
 
 /* The slots of a tile that are sent, in order, from place `base` on. */
@@ -389,24 +369,32 @@ template <bool BF16, class SHARED>
 static __device__ __forceinline__ void merge_write(const pass_job &job, uint32_t tile,
                                                    uint64_t base, const SHARED &slot)
 {
-    uint32_t warp_first = gpu_warp() * COLLECT_ITEMS * warpSize + gpu_lane(), count = 0;
+    uint32_t own[COLLECT_ITEMS], counts[PASS_QUADS];
 #pragma unroll
-    for (int j = 0; j < COLLECT_ITEMS; j++)
-        count += gpu_count(gpu_ballot((slot[warp_first + j * warpSize] & PASS_SENT) != 0));
-    block_counts block = count_warps(count, 0);
-    uint64_t at = base + block.before[0];
+    for (int q = 0; q < PASS_QUADS; q++) {
+        counts[q] = 0;
 #pragma unroll
-    for (int j = 0; j < COLLECT_ITEMS; j++) {
-        uint32_t place = warp_first + j * warpSize, s = slot[place];
-        gpu_lanes sent = gpu_ballot((s & PASS_SENT) != 0);
-        uint64_t to = at + gpu_count(sent & gpu_lanes_below());
-        at += gpu_count(sent);
-        if (!(s & PASS_SENT)) continue;
-        job.op.index[to] = tile * PASS_TILE + place;
-        if (BF16)
-            static_cast<uint16_t *>(job.op.code)[to] = (uint16_t)s;
-        else
-            static_cast<int8_t *>(job.op.code)[to] = (int8_t)s;
+        for (int i = 0; i < 4; i++) {
+            own[4 * q + i] = slot[(uint32_t)collect_place(0, q) + i];
+            counts[q] += own[4 * q + i] >> 31;
+        }
+    }
+    warp_ranks ranks = rank_quads(counts);
+    block_counts block = count_warps(ranks.all);
+#pragma unroll
+    for (int q = 0; q < PASS_QUADS; q++) {
+        uint64_t to = base + block.before[0] + ranks.before[q];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t s = own[4 * q + i];
+            if (!(s & PASS_SENT)) continue;
+            job.op.index[to] = (uint32_t)collect_place(tile, q) + i;
+            if (BF16)
+                static_cast<uint16_t *>(job.op.code)[to] = (uint16_t)s;
+            else
+                static_cast<int8_t *>(job.op.code)[to] = (int8_t)s;
+            to++;
+        }
     }
 }
 

@@ -20,7 +20,8 @@ extern "C" owm_status gpu_threshold(struct owm_device *device, const struct owm_
     status = gpu_status(cudaMemsetAsync(scratch, 0, words, gpu_stream(device)));
     if (status) return status;
     OWM_LAUNCH(collect, (unsigned)tiles, COLLECT_THREADS, 0, gpu_stream(device), op->index,
-               op->index_max, op->x, op->n, shared, gpu_lookback_at(scratch, tiles));
+               op->index_max, op->x, op->n, gpu_wide(op->x, 0), shared,
+               gpu_lookback_at(scratch, tiles));
     status = gpu_launched();
     if (status == OWM_OK) status = gpu_fetch(device, &state, shared, sizeof state);
     if (status) return status;

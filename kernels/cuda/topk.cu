@@ -54,7 +54,7 @@ extern "C" owm_status gpu_topk(struct owm_device *device, const struct owm_topk 
         OWM_LAUNCH(narrow, 1, DIGIT_THREADS, 0, stream, bins, shared, digit);
     }
     OWM_LAUNCH(collect, (unsigned)tiles, COLLECT_THREADS, 0, stream, op->index, op->k, op->x, op->n,
-               shared, gpu_lookback_at(scratch, tiles));
+               gpu_wide(op->x, 0), shared, gpu_lookback_at(scratch, tiles));
     status = gpu_launched();
     if (status == OWM_OK) status = gpu_fetch(device, &state, shared, sizeof state);
     if (status) return status;
