@@ -1,6 +1,7 @@
-/* selftest.h: every op of an opened device, once, on small fixed data, against the plain-C reference
- * and against published answers. Run before a device is used: a broken driver, a bad memory chip or a
- * plug-in that was built wrong shows here, not in somebody's model. Under half a second on a cpu.
+/* selftest.h: every op of an opened device, once, on small fixed data, against the reference in
+ * plain C and against published answers. Run before a device is used: a broken driver, a bad memory
+ * chip or a plug-in that was built wrong shows here, not in somebody's model. Under half a second
+ * on a cpu.
  */
 #ifndef OWM_KERNELS_SELFTEST_H
 #define OWM_KERNELS_SELFTEST_H

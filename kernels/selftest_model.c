@@ -1,5 +1,5 @@
-/* selftest_model.c: the ops of training, one case each. Sizes are odd on purpose and larger than one
- * tile; tolerances are the contract's 1e-4 of the sum of magnitudes, which is bounded beside them. */
+/* selftest_model.c: the ops of training, one case each. Sizes are odd on purpose; tolerances are
+ * the contract's 1e-4 of the sum of magnitudes, which each case bounds for its own sizes. */
 #include "selftest_trial.h"
 
 #define EPS 1e-5f

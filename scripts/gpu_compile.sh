@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# gpu_compile.sh REPORT COMPILER…: run a compiler, keep what it says; show it when it fails or warns.
+# gpu_compile.sh: run a compiler and keep what it says; show it when it fails or warns.
+# Usage: gpu_compile.sh REPORT COMPILER…
 set -u
 report=$1
 shift

@@ -4,7 +4,7 @@
  * HIP need a hand in them: launches, shared arrays, votes. Never assume 32 threads in a warp: use
  * warpSize, and blocks of a multiple of 64 threads.
  *
- *     static __global__ void __launch_bounds__(256) row_sum(float *out, const float *x, uint32_t cols)
+ *     static __global__ void __launch_bounds__(256) row_sum(float *out, const float *x, uint32_t n)
  *     {
  *         OWM_SHARED(float, partial, GPU_WARPS_MAX);
  *         ...

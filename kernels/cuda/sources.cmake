@@ -1,4 +1,4 @@
-# The sources of the GPU plug-ins, once for cuda, hip and the emulator of the tests. Names by hand.
+# sources.cmake: the sources of the GPU plug-ins, once for cuda, hip and the emulator of the tests.
 #
 # gpu_host_sources   C, compiled by the C compiler against cuda_runtime.h; vendor_cuda.c (also for the
 #                    emulator) or hip/vendor_hip.c joins them.

@@ -1,6 +1,6 @@
-/* cuda_runtime.h: CUDA's names as HIP has them. The hip plug-in finds this file where the cuda plug-in
- * finds CUDA's own, so that both compile the sources of kernels/cuda unchanged, the C of the host
- * side and the kernels. Only names that are used stand here; HIP 5.2 and newer.
+/* cuda_runtime.h: the names of CUDA as HIP has them. The hip plug-in finds this file where the cuda
+ * plug-in finds the one of CUDA, so that both compile the sources of kernels/cuda unchanged, the C
+ * of the host side and the kernels. Only names that are used stand here; HIP 5.2 and newer.
  */
 #ifndef OWM_KERNELS_HIP_CUDA_RUNTIME_H
 #define OWM_KERNELS_HIP_CUDA_RUNTIME_H

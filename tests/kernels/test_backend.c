@@ -15,7 +15,7 @@
 #define PLUGINS "."
 #endif
 
-/* ---- A fault in every op: the right one runs, then the last element of its result is spoiled. ---- */
+/* ---- A fault in every op: the right one runs, then one element of its result is spoiled. ---- */
 
 static struct owm_backend good;
 

@@ -1,5 +1,5 @@
-/* test_plugin.c PLUGIN: a plug-in as it was built. Without a device it must say why in a sentence and
- * refuse to open; with one, every device that says it is usable must pass the self-test.
+/* test_plugin.c: a plug-in as it was built (its path is the argument). Without a device it must say
+ * why in a sentence and refuse to open; every device that is usable must pass the self-test.
  * $OWM_REQUIRE naming the backend asks for at least one. */
 #include "check.h"
 #include "kernels/selftest.h"

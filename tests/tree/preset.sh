@@ -6,6 +6,13 @@ cd "$(dirname "$0")/../.." || exit 1
 preset=$1 labels=$2 target=$3
 shift 3
 log=build/preset-$preset.log
+
+# The plug-ins need a compiler of their own, which not every machine can have.
+source scripts/gpu_tools.sh
+case $preset in
+gpu) find_nvcc >/dev/null || { echo "skipped: there is no nvcc on this machine"; exit 77; } ;;
+hip) find_hipcc >/dev/null || { echo "skipped: there is no hipcc on this machine"; exit 77; } ;;
+esac
 mkdir -p build
 : >"$log"
 
