@@ -1,8 +1,8 @@
 /* linear_amx.c: many rows by AMX: products of whole tiles of 16 rows of activations and a panel.
  *
- * BF16: two blocks of activations times two panels, four tiles of sums for four loads. Columns are
- * cut into pieces so that the activations of a piece stay in the first-level cache while the panels
- * pass by; sums wait in y between two pieces.
+ * BF16: two blocks of activations times two panels, four tiles of sums for four loads, over all
+ * columns. The panels of a turn stay in the second-level cache while all rows pass by. (Cutting the
+ * columns so that activations stay in the first level costs more in sums that come and go.)
  *
  * Q8_0 and Q4_0: a tile of sums holds one group of 32 columns, since the next has other scales; it
  * goes through memory into 16 registers of f32 sums. A piece of a panel is first unpacked to signed
@@ -12,7 +12,6 @@
 
 #include "linear_kernels.h"
 
-#define BF16_PIECE 16 /* Blocks of 32 columns: 32 KiB of activations. */
 #define INT_PIECE  64 /* 32 KiB of unpacked weights. */
 #define TILE_BYTES 1024
 #define LINE       64
@@ -91,7 +90,7 @@ static void corner_close(const struct corner *c)
             _tile_stored(tile, (c)->spare, LINE);                                                  \
     } while (0)
 
-/** a[2], b[2]: blocks of activations and panels at the first column of the piece. */
+/** a[2], b[2]: blocks of activations and panels. */
 struct square {
     const uint8_t *a[2], *b[2];
     size_t a_step[2], blocks;
@@ -146,45 +145,40 @@ static void square_of(struct square *s, bool two_a, bool two_b)
     if (two_a && two_b) CORNER_STORE(3, &s->corner[1][1]);
 }
 
-/** Rows [row, row + 32) times panels [panel, panel + 2), blocks [from, from + count) of columns. */
-static void bf16_square(const struct linear_job *j, size_t row, size_t panel, size_t end,
-                        size_t from, size_t count)
+/** Rows [row, row + 32) times panels [panel, panel + 2). */
+static void bf16_square(const struct linear_job *j, struct square *s, size_t row, size_t panel,
+                        size_t end)
 {
-    struct square s;
-    s.blocks = count;
-    s.add = j->accumulate || from > 0;
     bool two_a = row + LINEAR_PANEL < j->m, two_b = panel + 1 < end;
     for (size_t i = 0; i < 1 + (size_t)two_a; i++) {
         size_t first = row + i * LINEAR_PANEL;
-        s.a_step[i] = low(LINEAR_PANEL, j->m - first) * LINEAR_X_BF16;
-        s.a[i] = j->x + first * j->blocks * LINEAR_X_BF16 + from * s.a_step[i];
+        s->a_step[i] = low(LINEAR_PANEL, j->m - first) * LINEAR_X_BF16;
+        s->a[i] = j->x + first * j->blocks * LINEAR_X_BF16;
         for (size_t p = 0; p < 1 + (size_t)two_b; p++) {
-            s.b[p] = j->weights + (panel + p) * j->panel_bytes + from * TILE_BYTES;
-            corner_open(&s.corner[i][p], j, first, panel + p);
+            s->b[p] = j->weights + (panel + p) * j->panel_bytes;
+            corner_open(&s->corner[i][p], j, first, panel + p);
         }
     }
     stored();
-    square_of(&s, two_a, two_b);
+    square_of(s, two_a, two_b);
     for (size_t i = 0; i < 1 + (size_t)two_a; i++)
-        for (size_t p = 0; p < 1 + (size_t)two_b; p++) corner_close(&s.corner[i][p]);
+        for (size_t p = 0; p < 1 + (size_t)two_b; p++) corner_close(&s->corner[i][p]);
 }
 
 void linear_bf16_amx(const struct linear_job *j, size_t begin, size_t end)
 {
     static const uint16_t bytes[8] = {64, 64, 64, 64, 64, 64, 64, 64};
     static const uint8_t rows[8] = {16, 16, 16, 16, 16, 16, 16, 16};
+    struct square s;
     if (j->m < LINEAR_AMX_ROWS) {
         linear_bf16_avx512(j, begin, end);
         return;
     }
-    /* With one pair of blocks nothing is used twice: the panels are better read in one go. */
-    size_t pieces = j->m <= 2 * LINEAR_PANEL ? 1 : (j->blocks + BF16_PIECE - 1) / BF16_PIECE;
-    size_t piece = (j->blocks + pieces - 1) / pieces;
+    s.blocks = j->blocks;
+    s.add = j->accumulate;
     configure(bytes, rows);
-    for (size_t from = 0; from < j->blocks; from += piece)
-        for (size_t row = 0; row < j->m; row += 2 * LINEAR_PANEL)
-            for (size_t panel = begin; panel < end; panel += 2)
-                bf16_square(j, row, panel, end, from, low(piece, j->blocks - from));
+    for (size_t row = 0; row < j->m; row += 2 * LINEAR_PANEL)
+        for (size_t panel = begin; panel < end; panel += 2) bf16_square(j, &s, row, panel, end);
     _tile_release();
 }
 
@@ -241,28 +235,37 @@ static inline __attribute__((always_inline)) void fold(__m512 sum[LINEAR_PANEL],
         _tile_stored(t, out, LINE);                                                                \
     } while (0)
 
-/** 16 rows from x times a piece, one group ahead of the sums. */
+/** Groups [b, b + 4) into four tiles and on into `out`; fewer at the end of a piece. */
+static inline __attribute__((always_inline)) void
+issue(int32_t out[4][LINEAR_PANEL][LINEAR_PANEL], const struct piece *p, const uint8_t *x, size_t b)
+{
+    const uint8_t *at = x + b * GROUP_BYTES;
+    if (b < p->blocks) GROUP(0, 4, 6, out[0], at, p->weights[b]);
+    if (b + 1 < p->blocks) GROUP(1, 5, 7, out[1], at + GROUP_BYTES, p->weights[b + 1]);
+    if (b + 2 < p->blocks) GROUP(2, 4, 6, out[2], at + 2 * GROUP_BYTES, p->weights[b + 2]);
+    if (b + 3 < p->blocks) GROUP(3, 5, 7, out[3], at + 3 * GROUP_BYTES, p->weights[b + 3]);
+}
+
+/** 16 rows from x times a piece: tiles work on the next four groups while the sums take in these, so
+ *  that what a tile stores has arrived before it is read. */
 static void int_block(const struct piece *p, const uint8_t *x, float *y, size_t ldy, size_t cols,
                       bool add)
 {
-    int32_t even[LINEAR_PANEL][LINEAR_PANEL] __attribute__((aligned(LINE)));
-    int32_t odd[LINEAR_PANEL][LINEAR_PANEL] __attribute__((aligned(LINE)));
+    int32_t t[2][4][LINEAR_PANEL][LINEAR_PANEL] __attribute__((aligned(LINE)));
     __mmask16 mask = (__mmask16)((1u << cols) - 1);
     const float *scale = (const float *)(x + LINEAR_PANEL * LINEAR_COLS);
-    const size_t step = GROUP_BYTES / sizeof(float);
     __m512 sum[LINEAR_PANEL];
 #pragma GCC unroll 16
     for (size_t i = 0; i < LINEAR_PANEL; i++)
         sum[i] = add ? _mm512_maskz_loadu_ps(mask, y + i * ldy) : _mm512_setzero_ps();
-    size_t b = 0;
-    GROUP(0, 2, 4, even, x, p->weights[0]);
-    for (; b + 1 < p->blocks; b += 2, x += 2 * GROUP_BYTES, scale += 2 * step) {
-        GROUP(1, 3, 5, odd, x + GROUP_BYTES, p->weights[b + 1]);
-        fold(sum, even, p->scale[b], scale);
-        if (b + 2 < p->blocks) GROUP(0, 2, 4, even, x + 2 * GROUP_BYTES, p->weights[b + 2]);
-        fold(sum, odd, p->scale[b + 1], scale + step);
+    issue(t[0], p, x, 0);
+    for (size_t b = 0; b < p->blocks; b += 4) {
+        issue(t[(b / 4 + 1) % 2], p, x, b + 4);
+        for (size_t g = b; g < b + 4 && g < p->blocks; g++) {
+            fold(sum, t[b / 4 % 2][g - b], p->scale[g], scale);
+            scale += GROUP_BYTES / sizeof(float);
+        }
     }
-    if (b < p->blocks) fold(sum, even, p->scale[b], scale);
 #pragma GCC unroll 16
     for (size_t i = 0; i < LINEAR_PANEL; i++) _mm512_mask_storeu_ps(y + i * ldy, mask, sum[i]);
 }
@@ -270,8 +273,8 @@ static void int_block(const struct piece *p, const uint8_t *x, float *y, size_t 
 static inline __attribute__((always_inline)) void int_panels(const struct linear_job *j,
                                                              size_t begin, size_t end, bool q8)
 {
-    static const uint16_t bytes[8] = {64, 64, 32, 32, 64, 64};
-    static const uint8_t rows[8] = {16, 16, 16, 16, 8, 8};
+    static const uint16_t bytes[8] = {64, 64, 64, 64, 32, 32, 64, 64};
+    static const uint8_t rows[8] = {16, 16, 16, 16, 16, 16, 8, 8};
     struct piece piece;
     configure(bytes, rows);
     for (size_t panel = begin; panel < end; panel++)

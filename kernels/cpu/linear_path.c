@@ -28,9 +28,10 @@ static bool has_avx512(void)
 
 static bool has_vnni256(void)
 {
-    unsigned a, b, c, d; /* __builtin_cpu_supports knows it since gcc 11, clang since 17. */
-    return has_avx2() && __builtin_cpu_supports("f16c") && __get_cpuid_count(7, 1, &a, &b, &c, &d)
-           && (a & 1u << 4);
+    const unsigned f16c = 1u << 29, vnni = 1u << 4; /* Compilers know these names, but not all. */
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid(1, &a, &b, &c, &d) && (c & f16c)
+           && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & vnni);
 }
 
 static bool has_vnni512(void)
