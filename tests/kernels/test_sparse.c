@@ -293,7 +293,7 @@ static void test_topk_refusals(void)
     }
 }
 
-/* --- sparse vectors ----------------------------------------------------------------------------- */
+/* --- sparse vectors --------------------------------------------------------------------------- */
 
 /* A sparse vector with about one in `every` of n coordinates. */
 struct vector {

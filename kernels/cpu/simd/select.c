@@ -47,6 +47,10 @@ static void count_chunk(void *ctx, size_t begin, size_t end, unsigned worker)
         vi bin = (((x - low) >> (int)job->shift) & in) | (~in & (int32_t)TRASH);
         int32_t lane[W];
         memcpy(lane, &bin, sizeof lane);
+        if (!v_any(bin != lane[0])) { /* equal values, which would wait for each other */
+            h->bins[0][lane[0]] += W;
+            continue;
+        }
         for (unsigned j = 0; j < W; j++) h->bins[j % BANKS][lane[j]]++;
     }
     for (int j = 0; j < W; j++) {

@@ -10,7 +10,7 @@
 #define SUM_TILE    8192u  /* coordinates summed in the first cache */
 #define GROUP_CHUNK 32u    /* groups */
 
-/* --- quantise ----------------------------------------------------------------------------------- */
+/* --- quantise --------------------------------------------------------------------------------- */
 
 struct quantise_job {
     const struct owm_quantise *op;
@@ -83,7 +83,7 @@ owm_status SIMD(quantise)(struct owm_device *device, const struct owm_quantise *
     return OWM_OK;
 }
 
-/* --- sums --------------------------------------------------------------------------------------- */
+/* --- sums ------------------------------------------------------------------------------------- */
 
 static inline float fused(float a, float b, float c)
 {
@@ -146,7 +146,7 @@ owm_status SIMD(sparse_sum)(struct owm_device *device, const struct owm_sparse_s
     return OWM_OK;
 }
 
-/* --- the server's step -------------------------------------------------------------------------- */
+/* --- the server's step ------------------------------------------------------------------------ */
 
 static void apply_chunk(void *ctx, size_t begin, size_t end, unsigned worker)
 {

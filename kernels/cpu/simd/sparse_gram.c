@@ -2,13 +2,13 @@
  *
  * A tile is up to 1024 coordinates. There the values of a package are integers times one power of
  * two: quantised ones of 7 bits, others of up to 40, which are cut into digits of 11 bits,
- * -1024..1023. A package so becomes one row of 16-bit integers in the tile, or up to four. All pairs
- * of rows are multiplied densely: a sum of 1024 products of two digits is below 2^30 and is exact in
- * 32 bits; shifted to its place it is added to a sum of 128 bits, which holds 2^32 products of 80
- * bits. Nothing is ever rounded before the last conversion, so tiles may be summed in any order.
+ * -1024..1023. So a package becomes one row of 16-bit integers in the tile, or up to four. Every
+ * row is multiplied with every row: a sum of 1024 products of two digits is at most 2^30 and exact
+ * in 32 bits; shifted to its place it is added to a sum of 128 bits, which holds 2^32 products of
+ * 80 bits. Nothing is ever rounded before the last conversion, so tiles may be summed in any order.
  *
- * At a density of one in ten this is forty times faster than walking along two lists, since a
- * register holds 32 products and no jump depends on the data. Very sparse vectors take the walk.
+ * A register holds 32 products and no jump depends on the data, which pays until about one
+ * coordinate in 24 W is left; sparser vectors take the walk along two lists.
  */
 #include <math.h>
 
@@ -58,7 +58,7 @@ static size_t pairs(uint32_t count)
     return (size_t)count * (count + 1) / 2;
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static int16_t *new_row(const struct gram_job *job, struct space *w, uint32_t *rows,
                         uint32_t package, int shift)
@@ -131,7 +131,7 @@ static void make_rows(const struct gram_job *job, struct space *w, uint32_t pack
     }
 }
 
-/* --- products ----------------------------------------------------------------------------------- */
+/* --- products --------------------------------------------------------------------------------- */
 
 #if SIMD_avx512
 typedef __m512i vs;
@@ -237,7 +237,7 @@ static void gram_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
     }
 }
 
-/* --- the op ------------------------------------------------------------------------------------- */
+/* --- the op ----------------------------------------------------------------------------------- */
 
 static void write_gram(const struct gram_job *job)
 {
