@@ -85,7 +85,7 @@ static owm_status send(struct owm_device *device, const struct owm_feedback_step
     uint32_t count = *op->count, blocks = gpu_blocks(count, THREADS);
     if (count == 0) {
         size_t groups = ((size_t)op->n + OWM_QUANT_GROUP - 1) / OWM_QUANT_GROUP;
-        if (!op->exponent) return OWM_OK;
+        if (op->quant != OWM_QUANT_I8) return OWM_OK;
         return gpu_status(
             cudaMemsetAsync(op->exponent, OWM_QUANT_EXPONENT_MIN & 0xff, groups, stream));
     }
