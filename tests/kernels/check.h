@@ -18,6 +18,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 #include "kernels/backend.h"
+#include "staged.h"
 
 #define TEST_SKIP 77
 
@@ -90,8 +91,7 @@ static inline struct owm_device *check_open(const struct owm_backend *backend, c
     return opened;
 }
 
-/** check_each: call `run` for every way that this test's backend has on this machine. */
-static inline void check_each(void (*run)(const struct check_device *))
+static inline void check_each_of(void (*run)(const struct check_device *), bool staged)
 {
     static const char *const isas[] = {"generic", "avx2", "avx512"};
     const struct owm_backend *backend = check_backend();
@@ -105,12 +105,30 @@ static inline void check_each(void (*run)(const struct check_device *))
         device.three = check_open(backend, cpu ? isas[i] : NULL, pool);
         device.reference = reference;
         if (!device.one || !device.three) continue;
+        if (staged && !cpu) {
+            device.one = staged_open(device.one);
+            device.three = staged_open(device.three);
+        }
         run(&device);
-        backend->close(device.one), backend->close(device.three);
+        device.one->backend->close(device.one);
+        device.three->backend->close(device.three);
         printf("%s: ok\n", device.name);
     }
     owm_backend_reference.close(reference);
     owm_pool_close(pool);
+}
+
+/** check_each: call `run` for every way that this test's backend has on this machine, for a test
+ *  that takes its memory from mem_alloc and copies with mem_put and mem_get. */
+static inline void check_each(void (*run)(const struct check_device *))
+{
+    check_each_of(run, false);
+}
+
+/** check_each_staged: the same, for a test whose arrays are the host's (staged.h). */
+static inline void check_each_staged(void (*run)(const struct check_device *))
+{
+    check_each_of(run, true);
 }
 
 /** CHECK_HAS: whether a backend has the op; an op that it lacks is told, and OWM_REQUIRE forbids

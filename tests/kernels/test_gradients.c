@@ -200,17 +200,27 @@ static void test_embedding(void)
     free(l.table), free(l.dout), free(l.tokens);
 }
 
-int main(void)
+static void run(const struct check_device *d)
 {
-    check_seed();
-    ops = &owm_backend_reference;
-    CHECK(ops->open(&dev, &(struct owm_device_config){0}, NULL) == OWM_OK);
+    dev = d->one, ops = dev->backend;
     test_rmsnorm();
     test_swiglu();
     test_attention();
     test_cross_entropy();
     test_rope();
     test_embedding();
-    ops->close(dev);
+}
+
+int main(void)
+{
+    check_seed();
+    if (strcmp(check_backend_name(), "cpu") != 0) {
+        check_each_staged(run);
+        return 0;
+    }
+    /* Those of the cpu are held against the reference by test_ops. */
+    struct check_device reference = {.one = check_open(&owm_backend_reference, NULL, NULL)};
+    run(&reference);
+    reference.one->backend->close(reference.one);
     return 0;
 }

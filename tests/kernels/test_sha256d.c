@@ -3,7 +3,6 @@
  * all sizes find every hit; boundaries, overflow, wrap of the nonce, every refusal.
  */
 #include "base/bytes.h"
-#include "base/pool.h"
 #include "check.h"
 #include "kernels/cpu/sha256d_path.h"
 
@@ -92,6 +91,28 @@ static const char branch_170[] = "169e1e83e930853391bc6f35f605c6754cfead57cf8387
 static struct owm_sha256d_hit hit[HITS_MAX], expected[HITS_MAX];
 static uint32_t found, expected_found;
 static struct owm_pool *pool;
+static struct owm_device *under_test; /* NULL: a path of the cpu. */
+
+static owm_status scan_by(const struct sha256d_path *path, struct owm_pool *on,
+                          const struct owm_sha256d_scan *a)
+{
+    return under_test ? under_test->backend->sha256d_scan(under_test, a)
+                      : sha256d_scan_by(path, on, a);
+}
+
+static owm_status batch_by(const struct sha256d_path *path, struct owm_pool *on,
+                           const struct owm_sha256d_batch *a)
+{
+    return under_test ? under_test->backend->sha256d_batch(under_test, a)
+                      : sha256d_batch_by(path, on, a);
+}
+
+static owm_status merkle_by(const struct sha256d_path *path, struct owm_pool *on,
+                            const struct owm_sha256d_merkle *a)
+{
+    return under_test ? under_test->backend->sha256d_merkle(under_test, a)
+                      : sha256d_merkle_by(path, on, a);
+}
 
 static void random_bytes(void *out, size_t bytes)
 {
@@ -152,7 +173,7 @@ static void test_blocks(const struct sha256d_path *path)
     uint8_t header[BLOCKS][80], hash[BLOCKS][32], got[BLOCKS][32], target[32];
     for (size_t i = 0; i < BLOCKS; i++) read_block(i, header[i], hash[i]);
     struct owm_sha256d_batch batch = {got[0], header[0], 80, BLOCKS, 80};
-    CHECK(sha256d_batch_by(path, NULL, &batch) == OWM_OK && !memcmp(got, hash, sizeof hash));
+    CHECK(batch_by(path, NULL, &batch) == OWM_OK && !memcmp(got, hash, sizeof hash));
     for (size_t i = 0; i < BLOCKS; i++) {
         uint32_t midstate[1][8], nonce;
         memcpy(&nonce, header[i] + 76, 4);
@@ -167,7 +188,7 @@ static void test_blocks(const struct sha256d_path *path)
                                         .first = nonce - (uint32_t)owm_rng_below(&check_rng, 5000),
                                         .midstates = 1,
                                         .hit_max = HITS_MAX};
-        CHECK(sha256d_scan_by(path, NULL, &scan) == OWM_OK);
+        CHECK(scan_by(path, NULL, &scan) == OWM_OK);
         CHECK(found == 1 && hit[0].nonce == nonce && hit[0].midstate == 0);
     }
 }
@@ -210,7 +231,7 @@ static void compare_scan(const struct sha256d_path *path, uint32_t midstates, ui
                                     .first = first,
                                     .midstates = midstates,
                                     .hit_max = HITS_MAX};
-    CHECK(sha256d_scan_by(path, pool, &scan) == OWM_OK);
+    CHECK(scan_by(path, pool, &scan) == OWM_OK);
     scan.hit = expected;
     scan.found = &expected_found;
     CHECK(ref_sha256d_scan(NULL, &scan) == OWM_OK);
@@ -245,11 +266,11 @@ static void test_boundary(const struct sha256d_path *path)
         CHECK(ref_sha256d_batch(NULL, &one) == OWM_OK);
         owm_header_midstate(midstate[0], header);
         struct owm_sha256d_scan scan = {hit, &found, midstate, header + 64, target, 1, nonce, 1, 1};
-        CHECK(sha256d_scan_by(path, NULL, &scan) == OWM_OK && found == 1 && hit[0].nonce == nonce);
+        CHECK(scan_by(path, NULL, &scan) == OWM_OK && found == 1 && hit[0].nonce == nonce);
         int byte = 0;
         while (byte < 31 && target[byte] == 0) target[byte++] = 0xff;
         target[byte]--;
-        CHECK(sha256d_scan_by(path, NULL, &scan) == OWM_OK && found == 0);
+        CHECK(scan_by(path, NULL, &scan) == OWM_OK && found == 0);
     }
 }
 
@@ -263,10 +284,10 @@ static void test_overflow(const struct sha256d_path *path)
     for (uint32_t m = 1; m <= 16; m += 15) {
         struct owm_sha256d_scan scan = {
             hit, &found, (const uint32_t(*)[8])midstate, tail, target, 100, 7, m, 100 * m};
-        CHECK(sha256d_scan_by(path, pool, &scan) == OWM_OK && found == 100 * m);
+        CHECK(scan_by(path, pool, &scan) == OWM_OK && found == 100 * m);
         scan.hit_max = 100 * m - 1;
         memset(hit, 0xee, sizeof hit);
-        CHECK(sha256d_scan_by(path, pool, &scan) == OWM_E_LIMIT && found == 100 * m);
+        CHECK(scan_by(path, pool, &scan) == OWM_E_LIMIT && found == 100 * m);
         for (uint32_t i = 0; i < scan.hit_max; i++)
             CHECK(hit[i].nonce - 7 < 100 && hit[i].midstate < m);
         CHECK(hit[scan.hit_max].nonce == 0xeeeeeeee); /* Nothing beyond the buffer. */
@@ -282,7 +303,7 @@ static void compare_batch(const struct sha256d_path *path, uint32_t count, uint3
     random_bytes(message, count * stride);
     memset(hash, 0xee, (size_t)32 * count + 1);
     struct owm_sha256d_batch batch = {hash, message, stride, count, bytes};
-    CHECK(sha256d_batch_by(path, pool, &batch) == OWM_OK && hash[(size_t)32 * count] == 0xee);
+    CHECK(batch_by(path, pool, &batch) == OWM_OK && hash[(size_t)32 * count] == 0xee);
     batch.hash = want;
     CHECK(ref_sha256d_batch(NULL, &batch) == OWM_OK && !memcmp(hash, want, (size_t)32 * count));
     free(message);
@@ -308,7 +329,7 @@ static void test_merkle(const struct sha256d_path *path)
     read_block(5, header, hash);
     struct owm_sha256d_merkle real = {root, coinbase,        branch, sizeof coinbase,
                                       1,    sizeof coinbase, 1};
-    CHECK(sha256d_merkle_by(path, NULL, &real) == OWM_OK && !memcmp(root, header + 36, 32));
+    CHECK(merkle_by(path, NULL, &real) == OWM_OK && !memcmp(root, header + 36, 32));
     CHECK(ref_sha256d_merkle(NULL, &real) == OWM_OK && !memcmp(root, header + 36, 32));
     static const uint32_t counts[] = {1, 2, 31, 32, 33, 100};
     static uint8_t rows[100][301], branches[32][32], got[100][32], want[100][32];
@@ -319,7 +340,7 @@ static void test_merkle(const struct sha256d_path *path)
                                         240,    0};
         for (op.branches = 0; op.branches <= 32; op.branches += 1 + op.branches) {
             op.root = got[0];
-            CHECK(sha256d_merkle_by(path, pool, &op) == OWM_OK);
+            CHECK(merkle_by(path, pool, &op) == OWM_OK);
             op.root = want[0];
             CHECK(ref_sha256d_merkle(NULL, &op) == OWM_OK);
             CHECK(!memcmp(got, want, (size_t)32 * counts[i]));
@@ -411,23 +432,16 @@ static void test_long_refusals(struct owm_device *device)
         CHECK(device->backend->sha256(device, &bad[i]) == (i < 2 ? OWM_E_ARG : OWM_E_LIMIT));
 }
 
-/* Through the backend table: the choice by isa, and what it refuses. */
-static void test_device(const struct owm_backend *backend, const char *isa)
+/* Through the backend table. */
+static void test_device(struct owm_device *device)
 {
-    struct owm_device *device;
-    struct owm_error error;
-    owm_status status =
-        backend->open(&device, &(struct owm_device_config){.isa = isa, .pool = pool}, &error);
-    if (status == OWM_E_UNSUPPORTED) return;
-    CHECK(status == OWM_OK);
     uint8_t header[80], hash[32], got[32];
     read_block(0, header, hash);
     struct owm_sha256d_batch batch = {got, header, 80, 1, 80};
     CHECK(device->backend->sha256d_batch(device, &batch) == OWM_OK && !memcmp(got, hash, 32));
     test_scan_refusals(device);
     test_row_refusals(device);
-    test_long_refusals(device);
-    device->backend->close(device);
+    if (device->backend->sha256) test_long_refusals(device); /* Of the cpu alone. */
 }
 
 static void test_path(const struct sha256d_path *path)
@@ -438,22 +452,38 @@ static void test_path(const struct sha256d_path *path)
     test_overflow(path);
     test_batch(path);
     test_merkle(path);
-    if (path->blocks) test_long(path);
+    if (path && path->blocks) test_long(path);
 }
 
-int main(void)
+static void test_paths(void)
 {
-    check_seed();
-    test_fips();
     CHECK(owm_pool_open(2, &pool) == OWM_OK);
     for (size_t i = 0; sha256d_path_at(i); i++) {
         const struct sha256d_path *path = sha256d_path_at(i);
         printf("%s: %s\n", path->name, path->here() ? "here" : "not on this processor");
         if (path->here()) test_path(path);
     }
-    static const char *const isas[] = {NULL, "avx512", "avx2", "generic"};
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) test_device(&owm_backend_cpu, isas[i]);
-    test_device(&owm_backend_reference, NULL);
     owm_pool_close(pool);
+    pool = NULL;
+}
+
+static void run(const struct check_device *d)
+{
+    test_device(d->one), test_device(d->three);
+    if (strcmp(check_backend_name(), "cpu") == 0) return;
+    under_test = d->one;
+    test_path(NULL);
+    under_test = NULL;
+}
+
+int main(void)
+{
+    check_seed();
+    test_fips();
+    if (strcmp(check_backend_name(), "cpu") == 0) test_paths();
+    struct owm_device *reference = check_open(&owm_backend_reference, NULL, NULL);
+    test_device(reference);
+    owm_backend_reference.close(reference);
+    check_each_staged(run);
     return 0;
 }

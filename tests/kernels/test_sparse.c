@@ -3,7 +3,6 @@
  * In each instruction set that this machine has, on one thread and on three: sizes 1, odd, around
  * groups, tiles and the size where sampling begins; outputs poisoned first; data on which a sample
  * misleads, and every refusal. */
-#include "base/pool.h"
 #include "check.h"
 
 static struct owm_device *device, *reference;
@@ -155,7 +154,9 @@ static void test_feedback(void)
     static const uint32_t sizes[] = {1, 17, 2047, 2049, 32769, 131071, 131101, 400011};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         uint32_t n = sizes[i];
+        if (check_small() && n > 140000) continue;
         for (enum shape shape = 0; shape < SHAPES; shape++) {
+            if (check_small() && n > 40000 && shape != NORMAL) continue;
             enum owm_quant quant = owm_rng_below(&check_rng, 2) ? OWM_QUANT_I8 : OWM_QUANT_BF16;
             feedback_case(shape, n, n / 10 ? n / 10 : 1, 1, quant);
             feedback_case(shape, n, n / 1000 ? n / 1000 : 1, 0.95f, OWM_QUANT_I8);
@@ -191,6 +192,7 @@ static void test_bad_sums(void)
 {
     static const uint32_t sizes[] = {1, 33, 4099, 200001, 700001};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (check_small() && sizes[i] > 10000) continue;
         bad_case(sizes[i], NAN, 1);
         bad_case(sizes[i], -INFINITY, 1);
         bad_case(sizes[i], 3e38f, 3e38f);
@@ -259,6 +261,7 @@ static void test_threshold(void)
 {
     static const uint32_t sizes[] = {1, 13, 32767, 32768, 32769, 400003};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (check_small() && sizes[i] > 100000) continue;
         threshold_case(sizes[i], 0.9f, sizes[i]);
         threshold_case(sizes[i], 0.9f, sizes[i] / 20);
         threshold_case(sizes[i], 1e-45f, sizes[i]);
@@ -269,7 +272,7 @@ static void test_threshold(void)
 
 static void test_topk_refusals(void)
 {
-    static const uint32_t sizes[] = {3, 300007};
+    static const uint32_t sizes[] = {3, 140007};
     doing = "topk refusals";
     for (int i = 0; i < 2; i++) {
         uint32_t n = sizes[i], count, *index = malloc(n * sizeof *index);
@@ -394,6 +397,7 @@ static void test_gram(void)
 {
     static const uint32_t sizes[] = {1, 17, 1023, 1024, 1025, 70001};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (check_small() && sizes[i] > 2000) continue;
         gram_case(sizes[i], 1, 1);
         gram_case(sizes[i], 7, 3);
         gram_case(sizes[i], 9, 10);
@@ -512,6 +516,7 @@ static void test_sums(void)
 {
     static const uint32_t sizes[] = {1, 31, 2048, 8193, 65537, 200003};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (check_small() && sizes[i] > 10000) continue;
         sum_case(sizes[i], 0);
         sum_case(sizes[i], 8);
         apply_case(sizes[i], false);
@@ -526,41 +531,26 @@ static void test_sums(void)
 /* --- all instruction sets -----------------------------------------------------------------------
  */
 
-static void run_all(const char *isa, unsigned threads)
+static void run_all(struct owm_device *on)
 {
-    struct owm_pool *pool = NULL;
-    struct owm_error error;
-    if (threads > 1) CHECK(owm_pool_open(threads, &pool) == OWM_OK);
-    struct owm_device_config config = {.pool = pool, .isa = isa};
-    owm_status status = owm_backend_cpu.open(&device, &config, &error);
-    if (status == OWM_E_UNSUPPORTED) {
-        printf("skipped: %s is not here\n", isa);
-        owm_pool_close(pool);
-        return;
-    }
-    CHECK(status == OWM_OK);
-    test_feedback();
-    test_bad_sums();
-    test_feedback_refusals();
-    test_threshold();
-    test_topk_refusals();
-    test_gram();
-    test_sums();
-    device->backend->close(device);
-    owm_pool_close(pool);
-    printf("%s, %u threads: ok\n", isa, threads);
+    device = on;
+    if (CHECK_HAS(device, feedback)) test_feedback(), test_bad_sums(), test_feedback_refusals();
+    if (CHECK_HAS(device, threshold)) test_threshold();
+    if (CHECK_HAS(device, topk)) test_topk_refusals();
+    if (CHECK_HAS(device, sparse_gram)) test_gram();
+    if (CHECK_HAS(device, sparse_sum)) test_sums();
+}
+
+static void run(const struct check_device *d)
+{
+    reference = d->reference;
+    run_all(d->one);
+    if (!check_small()) run_all(d->three);
 }
 
 int main(void)
 {
-    struct owm_error error;
     check_seed();
-    CHECK(owm_backend_reference.open(&reference, &(struct owm_device_config){0}, &error) == OWM_OK);
-    for (unsigned threads = 1; threads <= 3; threads += 2) {
-        run_all("generic", threads);
-        run_all("avx2", threads);
-        run_all("avx512", threads);
-    }
-    reference->backend->close(reference);
+    check_each_staged(run);
     return 0;
 }

@@ -241,7 +241,10 @@ static void touch(const void *mem, size_t bytes, size_t align, enum how how, con
     const struct emu_allocation *a = emu_allocation_at(mem);
     bool inside = a && a->live && (const uint8_t *)mem >= a->base
                   && (const uint8_t *)mem + bytes <= a->base + a->bytes;
-    if (!inside) touch_elsewhere(mem, bytes, how, pc);
+    if (!inside)
+        touch_elsewhere(mem, bytes, how, pc);
+    else if (!emu_memory_is_open(mem) || !emu_memory_is_open((const uint8_t *)mem + bytes - 1))
+        emu_memory_open(mem, bytes);
 }
 
 void emu_atomic(const void *mem, size_t bytes)

@@ -29,6 +29,7 @@
 #define EMU_THREADS_MAX   1024
 #define EMU_WARPS_MAX     32
 #define EMU_STACK_BYTES   ((size_t)256 << 10)
+#define EMU_GUARD_BYTES   ((size_t)64 << 10)  /* Below a stack: more than one frame's arrays. */
 #define EMU_SHARED_USUAL  ((size_t)48 << 10)  /* Of a block, without asking. */
 #define EMU_SHARED_MAX    ((size_t)227 << 10) /* Of a block that asked. */
 #define EMU_SHARED_ARRAYS 32
@@ -93,9 +94,10 @@ struct emu_allocation {
     size_t bytes, map_bytes;
     bool live;
 };
-void emu_memory_begin(void); /* Idempotent. */
-void emu_memory_open(void);  /* Accessible from here, */
-void emu_memory_close(void); /* to here. */
+void emu_memory_begin(void);                         /* Idempotent. */
+void emu_memory_open(const void *mem, size_t bytes); /* Inside one allocation: accessible */
+void emu_memory_close(void);                         /* until here. */
+bool emu_memory_is_open(const void *mem);
 const struct emu_allocation *emu_allocation_at(const void *mem);
 cudaError_t emu_device_alloc(void **mem, size_t bytes);
 cudaError_t emu_device_free(void *mem);

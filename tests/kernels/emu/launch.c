@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "emu.h"
 
@@ -22,7 +21,7 @@ unsigned emu_warp_size = 32;
 
 static struct emu_context scheduler;
 static void *params_of_launch;
-static uint8_t *stacks; /* Each with a page before it that nobody may touch. */
+static uint8_t *stacks; /* Each with a guard before it that nobody may touch. */
 static size_t stack_stride;
 
 const uint8_t *emu_stacks(size_t *bytes)
@@ -96,8 +95,7 @@ static void fiber_main(void)
 
 static void make_stacks(void)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    stack_stride = EMU_STACK_BYTES + page;
+    stack_stride = EMU_STACK_BYTES + EMU_GUARD_BYTES;
     stacks = mmap(NULL, stack_stride * EMU_THREADS_MAX, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stacks == MAP_FAILED) {
@@ -106,9 +104,10 @@ static void make_stacks(void)
     }
     for (unsigned t = 0; t < EMU_THREADS_MAX; t++) {
         uint8_t *guard = stacks + stack_stride * t;
-        if (mprotect(guard, page, PROT_NONE) != 0) abort();
+        if (mprotect(guard, EMU_GUARD_BYTES, PROT_NONE) != 0) abort();
         emu_block.of[t].rank = t;
-        emu_context_make(&emu_block.of[t].context, guard + page, EMU_STACK_BYTES, fiber_main);
+        emu_context_make(&emu_block.of[t].context, guard + EMU_GUARD_BYTES, EMU_STACK_BYTES,
+                         fiber_main);
     }
 }
 

@@ -1,6 +1,7 @@
 /* memory.c: the memory of the device: address space of its own, in which nothing is given out twice
  * and every allocation lies between pages that do not exist. While no kernel and no copy runs, none
- * of it is accessible, so that host code which reads a device pointer ends, and is told so. */
+ * of it is accessible, so that host code which reads a device pointer ends, and is told so: a
+ * granule becomes accessible when a kernel or a copy first touches it, until that is over. */
 #include <dlfcn.h>
 #include <link.h>
 #include <signal.h>
@@ -28,7 +29,8 @@ static struct emu_allocation allocations[ALLOCATIONS_MAX];
 static uint32_t allocation_count;
 static uint32_t live[ALLOCATIONS_MAX], live_count;
 static size_t live_bytes;
-static bool is_open;
+static bool opened[GRANULES]; /* Accessible now, and which those are: */
+static uint32_t opened_list[GRANULES], opened_count;
 
 static struct {
     uint8_t *base;
@@ -116,13 +118,19 @@ void emu_where(const void *mem, char *text, size_t text_bytes)
                  number, a->bytes, a->live ? "" : ", which was freed");
 }
 
-/* Which kind of wrong access raised the signal. */
-static void explain(const void *mem, const void *pc, const char *verb)
+/* Which kind of access raised the signal. Returns: whether it was a right one. */
+static bool explain(const void *mem, const void *pc, const char *verb)
 {
+    const uint8_t *at = mem;
     char where[200];
     size_t all;
     const uint8_t *stacks = emu_stacks(&all);
     if (emu_in_arena(mem)) {
+        const struct emu_allocation *a = emu_allocation_at(mem);
+        if (emu_block.thread && a && a->live && at >= a->base && at < a->base + a->bytes) {
+            emu_memory_open(mem, 1); /* By a function of the C library, of which we are not told. */
+            return true;
+        }
         emu_where(mem, where, sizeof where);
         if (emu_block.thread)
             emu_fault(emu_block.thread, pc, "out of bounds: it %s device memory %s", verb, where);
@@ -133,6 +141,7 @@ static void explain(const void *mem, const void *pc, const char *verb)
         emu_fault(emu_block.thread, pc, "its local variables fill a stack of %zu bytes",
                   EMU_STACK_BYTES);
     if (emu_block.thread) emu_fault(emu_block.thread, pc, "it %s memory at %p", verb, mem);
+    return false;
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -148,7 +157,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 #else
     (void)at;
 #endif
-    explain(info->si_addr, pc ? pc + 1 : NULL, verb);
+    if (explain(info->si_addr, pc ? pc + 1 : NULL, verb)) return;
     sigaction(number, &before, NULL); /* Not ours: the instruction runs again, under the old one. */
 }
 
@@ -171,24 +180,39 @@ void emu_memory_begin(void)
     sigaction(SIGSEGV, &action, &before);
 }
 
-static void protect_all(int how)
+/* The part of an allocation that lies in one granule. */
+static void protect(size_t granule, int how)
 {
-    for (uint32_t i = 0; i < live_count; i++) {
-        const struct emu_allocation *a = &allocations[live[i]];
-        if (mprotect(a->map, a->map_bytes, how) != 0) abort();
+    const struct emu_allocation *a = &allocations[owner[granule]];
+    uint8_t *begin = arena + granule * GRANULE_BYTES, *end = begin + GRANULE_BYTES;
+    if (end > a->map + a->map_bytes) end = a->map + a->map_bytes;
+    if (mprotect(begin, (size_t)(end - begin), how) != 0) abort();
+}
+
+void emu_memory_open(const void *mem, size_t bytes)
+{
+    size_t first = ((uintptr_t)mem - (uintptr_t)arena) / GRANULE_BYTES;
+    size_t last = ((uintptr_t)mem + bytes - 1 - (uintptr_t)arena) / GRANULE_BYTES;
+    for (size_t g = first; g <= last; g++) {
+        if (opened[g]) continue;
+        protect(g, PROT_READ | PROT_WRITE);
+        opened[g] = true;
+        opened_list[opened_count++] = (uint32_t)g;
     }
 }
 
-void emu_memory_open(void)
+bool emu_memory_is_open(const void *mem)
 {
-    if (!is_open) protect_all(PROT_READ | PROT_WRITE);
-    is_open = true;
+    return opened[((uintptr_t)mem - (uintptr_t)arena) / GRANULE_BYTES];
 }
 
 void emu_memory_close(void)
 {
-    if (is_open) protect_all(PROT_NONE);
-    is_open = false;
+    while (opened_count) {
+        uint32_t g = opened_list[--opened_count];
+        opened[g] = false;
+        protect(g, PROT_NONE);
+    }
 }
 
 cudaError_t emu_device_alloc(void **mem, size_t bytes)
@@ -210,9 +234,9 @@ cudaError_t emu_device_alloc(void **mem, size_t bytes)
     next_granule += granules + 1;
     live[live_count++] = allocation_count;
     live_bytes += bytes;
-    if (mprotect(a->map, map_bytes, PROT_READ | PROT_WRITE) != 0) return cudaErrorMemoryAllocation;
-    memset(a->base, 0xff, bytes < POISON_BYTES ? bytes : POISON_BYTES);
-    if (!is_open && mprotect(a->map, map_bytes, PROT_NONE) != 0) abort();
+    size_t poisoned = bytes < POISON_BYTES ? bytes : POISON_BYTES;
+    emu_memory_open(a->base, poisoned);
+    memset(a->base, 0xff, poisoned);
     *mem = a->base;
     return cudaSuccess;
 }
@@ -233,6 +257,7 @@ cudaError_t emu_device_free(void *mem)
     live[i] = live[--live_count];
     live_bytes -= a->bytes;
     a->live = false;
+    emu_memory_close();
     if (mprotect(a->map, a->map_bytes, PROT_NONE) != 0) abort();
     return madvise(a->map, a->map_bytes, MADV_DONTNEED) == 0 ? cudaSuccess : cudaErrorInvalidValue;
 }

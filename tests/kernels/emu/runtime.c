@@ -169,7 +169,10 @@ static void do_one(struct emu_stream *stream)
     stream->first = work->next;
     if (!stream->first) stream->last = &stream->first;
     if (work->kind == WAIT) do_until(work->event, work->ticket);
-    emu_memory_open();
+    if (work->kind == COPY || work->kind == SET) {
+        if (emu_in_arena(work->dst)) emu_memory_open(work->dst, work->bytes);
+        if (emu_in_arena(work->src)) emu_memory_open(work->src, work->bytes);
+    }
     if (work->kind == LAUNCH) launch(work);
     if (work->kind == COPY) memmove(work->dst, work->src ? work->src : work->data, work->bytes);
     if (work->kind == SET) memset(work->dst, work->value, work->bytes);
