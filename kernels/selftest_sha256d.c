@@ -130,5 +130,28 @@ static owm_status try_sha256d_merkle(struct trial *t)
     return trial_same(t, root);
 }
 
-const struct trial_case trial_sha256d[] = {
-    TRIAL_CASE(sha256d_scan), TRIAL_CASE(sha256d_batch), TRIAL_CASE(sha256d_merkle), {0}};
+/* One message, in host memory. */
+static owm_status try_sha256(struct trial *t)
+{
+    static const uint8_t hash_abc[32] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea,
+                                         0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
+                                         0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c,
+                                         0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+    uint8_t hash[SIDES][32] = {{0}}, message[300];
+    for (size_t i = 0; i < sizeof message; i++) message[i] = (uint8_t)(7 * i);
+    TRIAL_READY(t);
+    for (int s = 0; s < SIDES; s++) {
+        struct owm_sha256 abc = {.hash = hash[s], .message = "abc", .bytes = 3};
+        struct owm_sha256 more = {.hash = hash[s], .message = message, .bytes = sizeof message};
+        TRIAL_CALL(t, s, sha256, &abc);
+        TRIAL_ALL(trial_host(t, hash[s], hash_abc, 32));
+        TRIAL_CALL(t, s, sha256, &more);
+    }
+    return trial_host(t, hash[TRIED], hash[JUDGE], 32);
+}
+
+const struct trial_case trial_sha256d[] = {TRIAL_CASE(sha256d_scan),
+                                           TRIAL_CASE(sha256d_batch),
+                                           TRIAL_CASE(sha256d_merkle),
+                                           TRIAL_CASE(sha256),
+                                           {0}};

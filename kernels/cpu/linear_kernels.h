@@ -26,6 +26,8 @@ LINEAR_SET(avx512);
 /* Files of one instruction each. */
 LINEAR_RUN(q8_vnni256);
 LINEAR_RUN(q4_vnni256);
+LINEAR_RUN(q8_dot);
+LINEAR_RUN(q4_dot);
 LINEAR_RUN(q8_vnni512);
 LINEAR_RUN(q4_vnni512);
 LINEAR_PREPARE(bf16_native);

@@ -7,6 +7,10 @@
 #include <unistd.h>
 #endif
 
+#if OWM_CPU_ARM64
+#include <sys/auxv.h>
+#endif
+
 #include "linear_kernels.h"
 
 static bool always(void)
@@ -59,6 +63,13 @@ static bool has_amx(void)
 }
 #endif
 
+#if OWM_CPU_ARM64
+static bool has_dot(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+#endif
+
 /* Activations, panels at once. */
 #define FORM(kind, set, run, at_once)                                                              \
     {                                                                                              \
@@ -107,6 +118,15 @@ static const struct linear_path paths[] = {
      linear_turn_avx2,
      {FORM(LINEAR_X_F32, f32_avx2, linear_f32_avx2, 1), FORM(LINEAR_X_Q, q_avx2, linear_q8_avx2, 1),
       FORM(LINEAR_X_Q, q_avx2, linear_q4_avx2, 1)}},
+#endif
+#if OWM_CPU_ARM64
+    {"dotprod",
+     "generic",
+     has_dot,
+     linear_turn_generic,
+     {FORM(LINEAR_X_F32, f32_generic, linear_f32_generic, 1),
+      FORM(LINEAR_X_Q, q_generic, linear_q8_dot, 1),
+      FORM(LINEAR_X_Q, q_generic, linear_q4_dot, 1)}},
 #endif
     {"generic",
      "generic",

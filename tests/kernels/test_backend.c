@@ -71,6 +71,7 @@ FAULT(apply_update, owm_apply_update, LAST(a->w, a->n))
 FAULT(sha256d_scan, owm_sha256d_scan, a->found)
 FAULT(sha256d_batch, owm_sha256d_batch, LAST(a->hash, a->count) + 28)
 FAULT(sha256d_merkle, owm_sha256d_merkle, LAST(a->root, a->count))
+FAULT(sha256, owm_sha256, a->hash + 28)
 
 static owm_status bad_add(struct owm_device *device, float *out, const float *a, const float *b,
                           size_t count)
@@ -149,6 +150,7 @@ static const struct {
     BAD(sha256d_scan),
     BAD(sha256d_batch),
     BAD(sha256d_merkle),
+    BAD(sha256),
 };
 #define FAULTS (sizeof faults / sizeof *faults)
 

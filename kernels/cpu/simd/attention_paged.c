@@ -21,7 +21,7 @@
 #define PART_BLOCKS ((size_t)8)     /* A part has no fewer, or starting it would cost more. */
 #define COLS        ((size_t)2 * W) /* Columns of a product come in multiples of this. */
 
-#if SIMD_avx512
+#if SIMD_avx512 || __aarch64__ /* 32 registers. */
 #define MR 8
 #else
 #define MR 4

@@ -9,8 +9,8 @@
 #include "simd.h"
 
 #if SIMD_avx2
-#define MR 6 /* 12 sums, 2 of b and 1 of a in 16 registers. */
-#elif SIMD_avx512
+#define MR 6                     /* 12 sums, 2 of b and 1 of a in 16 registers. */
+#elif SIMD_avx512 || __aarch64__ /* 32 registers. */
 #define MR 8
 #else
 #define MR 4

@@ -79,6 +79,8 @@ static inline vf v_max(vf a, vf b)
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif SIMD_avx2
     return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif __aarch64__
+    return (vf)vmaxnmq_f32((float32x4_t)a, (float32x4_t)b);
 #else
     return v_select(a > b, a, b);
 #endif
@@ -90,6 +92,8 @@ static inline vf v_min(vf a, vf b)
     return (vf)_mm512_min_ps((__m512)a, (__m512)b);
 #elif SIMD_avx2
     return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif __aarch64__
+    return (vf)vminnmq_f32((float32x4_t)a, (float32x4_t)b);
 #else
     return v_select(a < b, a, b);
 #endif
@@ -145,6 +149,8 @@ static inline vf v_sqrt(vf x)
     return (vf)_mm512_sqrt_ps((__m512)x);
 #elif SIMD_avx2
     return (vf)_mm256_sqrt_ps((__m256)x);
+#elif __aarch64__
+    return (vf)vsqrtq_f32((float32x4_t)x);
 #else
     for (int i = 0; i < W; i++) x[i] = __builtin_sqrtf(x[i]);
     return x;
