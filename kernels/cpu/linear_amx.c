@@ -246,8 +246,8 @@ issue(int32_t out[4][LINEAR_PANEL][LINEAR_PANEL], const struct piece *p, const u
     if (b + 3 < p->blocks) GROUP(3, 5, 7, out[3], at + 3 * GROUP_BYTES, p->weights[b + 3]);
 }
 
-/** 16 rows from x times a piece: tiles work on the next four groups while the sums take in these, so
- *  that what a tile stores has arrived before it is read. */
+/** 16 rows from x times a piece: tiles work on the next four groups while the sums take in these,
+ *  so that what a tile stores has arrived before it is read. */
 static void int_block(const struct piece *p, const uint8_t *x, float *y, size_t ldy, size_t cols,
                       bool add)
 {

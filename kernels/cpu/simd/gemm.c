@@ -30,21 +30,24 @@ static void store_edge(const struct simd_block *s, float *c, vf sum[MR][2], size
     }
 }
 
-/** tile: sum[MR][2] = a * panel, then stored or added to c; rows beyond m repeat the last one. */
-static inline __attribute__((always_inline)) void
-tile(const struct simd_block *s, size_t i0, const float *panel, float *c, size_t m, size_t n)
+/** tile: sum[MR][2] = a * panel, then stored or added to c; rows beyond m repeat the last one. With
+ *  `narrow` (a constant) c has no columns in the second half of the panel, as the thin products of
+ *  LoRA: nothing is multiplied there. */
+static inline __attribute__((always_inline)) void tile(const struct simd_block *s, size_t i0,
+                                                       const float *panel, float *c, size_t m,
+                                                       size_t n, bool narrow)
 {
     const float *a[MR];
     vf sum[MR][2] = {{{0}}};
     for (size_t i = 0; i < MR; i++) a[i] = s->a.at + (i0 + (i < m ? i : m - 1)) * s->a.row;
     size_t step = s->a.col;
     for (size_t k = 0; k < s->k; k++, panel += NR) {
-        vf b0 = v_load(panel), b1 = v_load(panel + W);
+        vf b0 = v_load(panel), b1 = narrow ? b0 : v_load(panel + W);
 #pragma GCC unroll 16
         for (int i = 0; i < MR; i++) {
             vf x = v_set(a[i][k * step]);
             sum[i][0] += x * b0;
-            sum[i][1] += x * b1;
+            if (!narrow) sum[i][1] += x * b1;
         }
     }
     if (m < MR || n < NR) {
@@ -65,9 +68,14 @@ void SIMD(block_gemm)(const struct simd_block *s)
 {
     for (size_t p = 0, j = 0; j < s->n; p++, j += NR) {
         size_t n = s->n - j < NR ? s->n - j : NR;
-        for (size_t i = 0; i < s->m; i += MR)
-            tile(s, i, s->packed + p * s->panel, s->c + i * s->ldc + j,
-                 s->m - i < MR ? s->m - i : MR, n);
+        const float *panel = s->packed + p * s->panel;
+        for (size_t i = 0; i < s->m; i += MR) {
+            size_t m = s->m - i < MR ? s->m - i : MR;
+            if (n <= W)
+                tile(s, i, panel, s->c + i * s->ldc + j, m, n, true);
+            else
+                tile(s, i, panel, s->c + i * s->ldc + j, m, n, false);
+        }
     }
 }
 
