@@ -28,6 +28,7 @@
 #endif
 
 typedef uint16_t vh_mem __attribute__((vector_size(W * 2), aligned(2), may_alias));
+typedef float pair_mem __attribute__((vector_size(W * 4), aligned(2), may_alias)); /* Of bf16. */
 
 /** result: per query vector the running maximum of its scores, and relative to that the sum of what
  *  they count and of the values. */
@@ -224,7 +225,7 @@ static void turn_bf16(float *kt, const uint16_t *k, size_t stride, size_t dim)
         vf pair[W];
 #pragma GCC unroll 16
         for (size_t i = 0; i < W; i++)
-            pair[i] = v_load((const float *)(const void *)(k + i * stride + e));
+            pair[i] = *(const pair_mem *)(const void *)(k + i * stride + e);
         v_transpose(pair);
 #pragma GCC unroll 16
         for (size_t i = 0; i < W; i++) {
