@@ -49,7 +49,7 @@ function(owm_find_nvcc)
           ${CMAKE_SOURCE_DIR}/build/tools/cuda/nvidia/cu13/bin)
   if(NOT OWM_NVCC)
     message(FATAL_ERROR "OWM_CUDA is on and there is no nvcc: looked on the PATH, in CUDA_HOME/bin, "
-                        "/usr/local/cuda/bin and build/tools/cuda ('./owm setup --gpu' fetches it)")
+                        "/usr/local/cuda/bin and build/tools/cuda ('./owm test' fetches it)")
   endif()
   file(REAL_PATH ${OWM_NVCC} real)
   get_filename_component(root ${real} DIRECTORY)

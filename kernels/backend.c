@@ -31,10 +31,13 @@ static bool has_device(const struct owm_backend *b, struct owm_device_info *info
     return false;
 }
 
+/* Those compiled in first: who asks for the cpu must not wait for the drivers of others. */
 static const struct owm_backend *named(const char *name)
 {
     const struct owm_backend *b;
-    for (size_t i = 0; (b = owm_backend_at(i)); i++)
+    for (size_t i = 0; i < sizeof compiled_in / sizeof *compiled_in; i++)
+        if (strcmp(name, compiled_in[i]->name) == 0) return compiled_in[i];
+    for (size_t i = 0; (b = owm_plugin_at(i)); i++)
         if (strcmp(name, b->name) == 0) return b;
     return NULL;
 }

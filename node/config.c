@@ -31,6 +31,11 @@ static const struct owm_conf_row rows[] = {
     {"node.log_level", OWM_CONF_CHOICE, AT(log_level), "info", 0, 0, OWM_LOG_LEVEL_CHOICES,
      "OWM_LOG_LEVEL", "The least important event that is logged."},
 
+    {"worker.backend", OWM_CONF_CHOICE, AT(backend), "auto", 0, 0, OWM_NODE_BACKENDS, NULL,
+     "What tasks compute on: auto takes a GPU if one works; a named one must be there."},
+    {"worker.device", OWM_CONF_INT, AT(device), "0", 0, 63, NULL, NULL,
+     "Which device of that backend, counted from 0."},
+
     {"network.coordinator_url", OWM_CONF_STRING, AT(coordinator_url), "", 0, 256, NULL,
      "OWM_COORDINATOR_URL", "https://host:port of the coordinator."},
     {"network.coordinator_cert", OWM_CONF_PATH, AT(coordinator_cert), "", 0, 0, NULL, NULL,
@@ -91,6 +96,12 @@ const struct owm_conf_table owm_node_table = {
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
+
+const char *owm_node_backend(const struct owm_node_config *config)
+{
+    static const char *const words[] = {"auto", "cuda", "hip", "cpu"}; /* OWM_NODE_BACKENDS */
+    return words[config->backend];
+}
 
 /** fill: replace an empty string by folder/name. */
 static owm_status fill(char **value, const char *folder, const char *name)

@@ -13,6 +13,7 @@
 #define OWM_NODE_TARGET_MAX    272 /* host:port */
 #define OWM_NODE_PORT_DEFAULT  9000
 #define OWM_NODE_FILE_FALLBACK "~/.owm/owm.toml"
+#define OWM_NODE_BACKENDS      "auto|cuda|hip|cpu"
 
 /** owm_node_config: filled by owm_conf_load from owm_node_table; freed by owm_conf_deinit. */
 struct owm_node_config {
@@ -27,6 +28,10 @@ struct owm_node_config {
     int64_t http_port;
     int64_t threads; /* per worker; 0: cores / slots */
     int log_level;
+
+    /* [worker] */
+    int backend;    /* index into OWM_NODE_BACKENDS */
+    int64_t device; /* of that backend, from 0 */
 
     /* [network] */
     char *coordinator_url;
@@ -62,6 +67,9 @@ struct owm_node_config {
 };
 
 extern const struct owm_conf_table owm_node_table;
+
+/** owm_node_backend: the word of worker.backend: auto, cuda, hip or cpu. */
+const char *owm_node_backend(const struct owm_node_config *config);
 
 /** owm_node_config_check: what a single row cannot say: combinations, and what is not supported.
  *  Also fills identity_key, model_cache_dir and worker_path where they are empty.

@@ -115,7 +115,12 @@ static void check_disk(const struct owm_node_config *config, struct doctor_repor
 static void check_worker(const struct owm_node_config *config, struct doctor_report *report)
 {
     const struct owm_worker_options options = {
-        .path = config->worker_path, .threads = 1, .silence_ms = 10000};
+        .path = config->worker_path,
+        .threads = 1,
+        .silence_ms = 10000,
+        .backend = owm_node_backend(config),
+        .device = (unsigned)config->device,
+    };
     owm_worker *worker = NULL;
     struct owm_error error = {""};
     owm_status status = owm_worker_open(&options, &worker);

@@ -99,6 +99,7 @@ struct node {
     owm_identity *identity;
     struct owm_cert cert;
     struct owm_machine machine;
+    char backend[OWM_WORKER_BACKEND_BYTES]; /* what tasks run on; set by node_slots_start */
     struct owm_tier_result tier;
     struct shard shard;
     owm_task_log *log;

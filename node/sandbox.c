@@ -126,9 +126,11 @@ static bool limit(int resource, uint64_t value)
  *  forbids new ones. A sanitizer reserves terabytes of address space, so no RLIMIT_AS there. */
 static bool set_limits(const struct owm_sandbox_options *options)
 {
-    bool ok = limit(RLIMIT_CORE, 0) && limit(RLIMIT_NOFILE, OWM_SANDBOX_FILES_MAX);
+    bool ok = limit(RLIMIT_CORE, 0);
+    if (!options->gpu) ok = ok && limit(RLIMIT_NOFILE, OWM_SANDBOX_FILES_MAX);
 #ifndef UNDER_SANITIZER
-    if (options->memory_bytes_max) ok = ok && limit(RLIMIT_AS, options->memory_bytes_max);
+    int memory = options->gpu ? RLIMIT_DATA : RLIMIT_AS;
+    if (options->memory_bytes_max) ok = ok && limit(memory, options->memory_bytes_max);
 #endif
     if (options->cpu_seconds_max) ok = ok && limit(RLIMIT_CPU, options->cpu_seconds_max);
     return ok;
@@ -201,7 +203,19 @@ static int allow_with_arguments(scmp_filter_ctx filter)
     return bad;
 }
 
-static owm_status load_filter(struct owm_error *error)
+/** allow_gpu: ioctl of the kinds that GPU drivers use: NVIDIA's 'F' and 0 (its unified memory has
+ *  bare numbers), AMD's 'K' (kfd) and 'd' (drm). A terminal's are 'T', a socket's 0x89. */
+static int allow_gpu(scmp_filter_ctx filter)
+{
+    static const unsigned kinds[] = {'F', 0, 'K', 'd'};
+    int bad = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        bad |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, kinds[i] << 8));
+    return bad;
+}
+
+static owm_status load_filter(bool gpu, struct owm_error *error)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == NULL) return owm_fail(error, OWM_E_NOMEM, "no memory for the worker's sandbox");
@@ -209,6 +223,7 @@ static owm_status load_filter(struct owm_error *error)
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
         bad |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
     bad |= allow_with_arguments(filter);
+    if (gpu) bad |= allow_gpu(filter);
     if (bad == 0) bad = seccomp_load(filter);
     seccomp_release(filter);
     if (bad != 0)
@@ -219,22 +234,40 @@ static owm_status load_filter(struct owm_error *error)
     return OWM_OK;
 }
 
-owm_status owm_sandbox_enter(const struct owm_sandbox_options *options, int keep_fd,
-                             struct owm_sandbox_report *report, struct owm_error *error)
+static owm_status begin(int keep_fd, struct owm_error *error)
 {
-    *report = (struct owm_sandbox_report){.text = "system call filter alone, as asked for"};
     if (keep_fd > 3) close_range(3, (unsigned)keep_fd - 1, 0);
     close_range((unsigned)keep_fd + 1, ~0u, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return owm_fail(error, OWM_E_UNSUPPORTED, "no_new_privs is refused: %s",
                         strerrordesc_np(errno));
-    if (options->namespaces) report->namespaces = enter_namespaces(keep_fd, report);
-    drop_capabilities();
+    return OWM_OK;
+}
+
+owm_status owm_sandbox_enter(const struct owm_sandbox_options *options, int keep_fd,
+                             struct owm_sandbox_report *report, struct owm_error *error)
+{
+    *report = (struct owm_sandbox_report){.text = "system call filter alone, as asked for"};
+    if (options->gpu)
+        snprintf(report->text, sizeof report->text,
+                 "system call filter that lets the GPU's driver through, no namespaces");
+    owm_status status = options->gpu ? OWM_OK : begin(keep_fd, error);
+    if (status != OWM_OK) return status;
+    if (options->namespaces && !options->gpu)
+        report->namespaces = enter_namespaces(keep_fd, report);
+    if (!options->gpu) drop_capabilities();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     /* Dropping rights clears this one, so it comes after. */
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (!set_limits(options))
         return owm_fail(error, OWM_E_IO, "a limit of the worker is refused: %s",
                         strerrordesc_np(errno));
-    return load_filter(error);
+    return load_filter(options->gpu, error);
+}
+
+owm_status owm_sandbox_begin(int keep_fd, struct owm_error *error)
+{
+    owm_status status = begin(keep_fd, error);
+    if (status == OWM_OK) drop_capabilities();
+    return status;
 }

@@ -7,6 +7,12 @@
  *   seccomp     a list of allowed system calls; open, socket, exec, fork, ptrace, ioctl and all
  *               others fail with EPERM, and executable memory cannot be made. Never skipped.
  * Before both: no_new_privs, no core dump, limits on memory, processor time and descriptors.
+ *
+ * With a GPU (`gpu`) the fences are lower, because its driver lives in this process: it holds open
+ * device files and threads, so there are no namespaces; ioctl is allowed, of the GPU drivers' kinds
+ * alone; the memory limit counts private memory in place of address space, of which drivers reserve
+ * terabytes. The driver starts between owm_sandbox_begin and owm_sandbox_enter. That a driver still
+ * works behind the fence is not known beforehand: the caller tries each op again when it is up.
  */
 #ifndef OWM_NODE_SANDBOX_H
 #define OWM_NODE_SANDBOX_H
@@ -22,7 +28,8 @@
 struct owm_sandbox_options {
     uint64_t memory_bytes_max; /* address space; 0: no limit */
     uint64_t cpu_seconds_max;  /* processor time in the whole life; 0: no limit */
-    bool namespaces;           /* try the first fence; false only in tests */
+    bool namespaces;           /* try the first fence; false only in tests and with a GPU */
+    bool gpu;                  /* a GPU's driver runs already; owm_sandbox_begin was called */
 };
 
 struct owm_sandbox_report {
@@ -30,12 +37,18 @@ struct owm_sandbox_report {
     char text[160]; /* one sentence for the log */
 };
 
+/** owm_sandbox_begin: what can be given up before a GPU's driver starts: descriptors but 0, 1, 2
+ *  and `keep_fd`, capabilities, new privileges. Thread: the process must have one thread only.
+ *  Returns: OWM_OK; OWM_E_UNSUPPORTED. */
+OWM_MUST_USE owm_status owm_sandbox_begin(int keep_fd, struct owm_error *error);
+
 /** owm_sandbox_enter: close everything but descriptors 0, 1, 2 and `keep_fd`, then put up the
  *  fences for the rest of this process's life.
  *
  *  With namespaces the caller goes on in a child process (process 1 of its own namespace); the
  *  original process waits for it, and ends as it ended. If the original is killed, so is the child.
- *  Thread: the process must have one thread only.
+ *  With `gpu`: nothing is closed; the filter is put on all threads.
+ *  Thread: the process must have one thread only, save with `gpu`.
  *  Returns: OWM_OK; OWM_E_UNSUPPORTED the kernel has no seccomp filters; OWM_E_IO; OWM_E_NOMEM. On
  *  failure the process must exit: it may be half fenced.
  */

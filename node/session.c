@@ -55,7 +55,8 @@ static void set_link(struct node *node, enum node_link link, const char *format,
 struct described {
     PB(NodeCapabilities) capabilities;
     char *types[2];
-    char tier[8], device[OWM_DEVICE_NAME_MAX], backend[8], inference[16], fl_round[16];
+    char tier[8], device[OWM_DEVICE_NAME_MAX], backend[sizeof((struct node *)0)->backend];
+    char inference[16], fl_round[16];
 };
 
 static void describe(const struct node *node, struct described *d)
@@ -64,8 +65,8 @@ static void describe(const struct node *node, struct described *d)
     d->capabilities = empty;
     snprintf(d->tier, sizeof d->tier, "%s", owm_tier_code(node->tier.tier));
     snprintf(d->device, sizeof d->device, "%s", node->machine.device);
-    /* What tasks run on: this version has the CPU backend only, whatever card was found. */
-    snprintf(d->backend, sizeof d->backend, "cpu");
+    /* What tasks run on, whatever card was found. */
+    memcpy(d->backend, node->backend, sizeof d->backend);
     snprintf(d->inference, sizeof d->inference, "inference");
     snprintf(d->fl_round, sizeof d->fl_round, "fl_round");
     d->types[0] = d->inference;

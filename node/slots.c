@@ -106,7 +106,26 @@ static struct owm_worker_options worker_options(const struct node *node, unsigne
         .silence_ms = (unsigned)node->config.silence_s * 1000,
         .vram_percent = gpu ? (unsigned)node->config.max_vram_percent : 0,
         .vram_bytes = node->machine.vram_bytes,
+        .backend = owm_node_backend(&node->config),
+        .device = (unsigned)node->config.device,
     };
+}
+
+/** try_worker: what tasks will run on, known before the coordinator is told. Only a backend that
+ *  was named and does not work stops the start; other troubles are told with the first task. */
+static owm_status try_worker(struct node *node, owm_worker *worker, struct owm_error *error)
+{
+    const char *wanted = owm_node_backend(&node->config);
+    bool named = strcmp(wanted, "cuda") == 0 || strcmp(wanted, "hip") == 0;
+    struct owm_error why = {""};
+    owm_status status = owm_worker_warm(worker, &why);
+    owm_worker_backend(worker, node->backend);
+    if (status == OWM_OK)
+        owm_log(OWM_LOG_INFO, "device backend=%s wanted=%s runs_on=\"%s\"", node->backend, wanted,
+                owm_worker_runs_on(worker));
+    if (status == OWM_OK || !named) return OWM_OK;
+    return owm_fail(error, OWM_E_DEVICE, "worker.backend is '%s', device %lld: %.400s", wanted,
+                    (long long)node->config.device, why.text);
 }
 
 owm_status node_slots_start(struct node *node, struct owm_error *error)
@@ -116,9 +135,11 @@ owm_status node_slots_start(struct node *node, struct owm_error *error)
         slot->node = node;
         slot->index = i;
         const struct owm_worker_options options = worker_options(node, i);
-        if (owm_worker_open(&options, &slot->worker) != OWM_OK
-            || pthread_create(&slot->thread, NULL, slot_main, slot) != 0)
-            return owm_fail(error, OWM_E_NOMEM, "no memory or thread for task slot %u", i);
+        if (owm_worker_open(&options, &slot->worker) != OWM_OK)
+            return owm_fail(error, OWM_E_NOMEM, "no memory for task slot %u", i);
+        if (i == 0 && try_worker(node, slot->worker, error) != OWM_OK) return OWM_E_DEVICE;
+        if (pthread_create(&slot->thread, NULL, slot_main, slot) != 0)
+            return owm_fail(error, OWM_E_NOMEM, "no thread for task slot %u", i);
         slot->started = true;
     }
     return OWM_OK;

@@ -22,7 +22,7 @@
 #define POLL_MS           100
 #define LOG_LINES_MAX     1000 /* of one process: what went wrong is in the first ones */
 #define CHILD_SOCKET      3
-#define ENV_MAX           8
+#define ENV_MAX           12
 
 struct owm_worker {
     struct owm_worker_options options;
@@ -58,6 +58,12 @@ unsigned owm_worker_starts(const owm_worker *worker)
 const char *owm_worker_runs_on(const owm_worker *worker)
 {
     return worker->runs_on;
+}
+
+void owm_worker_backend(const owm_worker *worker, char name[static OWM_WORKER_BACKEND_BYTES])
+{
+    const char *text = *worker->runs_on ? worker->runs_on : "cpu";
+    snprintf(name, OWM_WORKER_BACKEND_BYTES, "%.*s", (int)strcspn(text, " ;"), text);
 }
 
 int owm_worker_memory(const char *name, const void *data, size_t bytes)
@@ -160,8 +166,9 @@ static void environment_add(struct environment *env, const char *name, const cha
 
 static void environment_fill(struct environment *env, const struct owm_worker_options *options)
 {
-    static const char *const passed[] = {"LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS",
-                                         "UBSAN_OPTIONS"};
+    static const char *const passed[] = {
+        "LD_LIBRARY_PATH", "ASAN_OPTIONS",         "TSAN_OPTIONS",        "UBSAN_OPTIONS",
+        "OWM_PLUGIN_DIR",  "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"};
     memset(env, 0, sizeof *env);
     for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++)
         environment_add(env, passed[i], getenv(passed[i]));
@@ -177,12 +184,14 @@ static void environment_fill(struct environment *env, const struct owm_worker_op
 static int spawn(const owm_worker *worker, int socket, int log, pid_t *pid)
 {
     const struct owm_worker_options *o = &worker->options;
-    char sock[32], threads[32], memory[48];
+    char sock[32], threads[32], memory[48], backend[32], device[32];
     snprintf(sock, sizeof sock, "--socket=%d", CHILD_SOCKET);
     snprintf(threads, sizeof threads, "--threads=%u", o->threads);
     snprintf(memory, sizeof memory, "--memory-mb=%llu", (unsigned long long)o->memory_mb);
+    snprintf(backend, sizeof backend, "--backend=%s", o->backend ? o->backend : "cpu");
+    snprintf(device, sizeof device, "--device=%u", o->device);
     char name[] = "owm-worker";
-    char *argv[] = {name, sock, threads, memory, NULL};
+    char *argv[] = {name, sock, threads, memory, backend, device, NULL};
     struct environment env;
     environment_fill(&env, o);
 

@@ -14,6 +14,8 @@
 #include "base/status.h"
 #include "node/worker_message.h"
 
+#define OWM_WORKER_BACKEND_BYTES 8
+
 struct owm_worker_options {
     const char *path;      /* the owm-worker program; borrowed */
     unsigned slot;         /* for the log */
@@ -22,6 +24,8 @@ struct owm_worker_options {
     unsigned silence_ms;   /* killed after this long without a message */
     unsigned vram_percent; /* 0: no GPU; else CUDA MPS shares (SRS-NODE-05) */
     uint64_t vram_bytes;   /* of the GPU; with vram_percent */
+    const char *backend;   /* auto, cuda, hip, cpu; NULL: cpu */
+    unsigned device;       /* of that backend */
 };
 
 typedef struct owm_worker owm_worker;
@@ -58,6 +62,9 @@ unsigned owm_worker_starts(const owm_worker *worker);
 
 /** owm_worker_runs_on: backend and fences, as the worker said when it was ready; "" before. */
 const char *owm_worker_runs_on(const owm_worker *worker);
+
+/** owm_worker_backend: its first word, the backend: "cuda", "hip" or "cpu". */
+void owm_worker_backend(const owm_worker *worker, char name[static OWM_WORKER_BACKEND_BYTES]);
 
 /** owm_worker_memory: a memory file for a call's fds, sealed, so that a worker that went wrong can
  *  neither fill the machine's memory through it nor take it away under the reader's hands.

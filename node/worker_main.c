@@ -1,9 +1,9 @@
 /* worker_main.c: owm-worker, the sandboxed child of owm-node in which tasks run (SRS-NODE-05).
  *
- *     owm-worker --socket=FD --threads=N --memory-mb=N
+ *     owm-worker --socket=FD --threads=N --memory-mb=N --backend=auto|cuda|hip|cpu --device=N
  *
  * Started by owm-node, never by hand. It fences itself before it reads anything, then serves one
- * request after the other until the node closes the socket.
+ * request after the other until the node closes the socket. What it computes on: worker_device.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +13,22 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "kernels/backend.h"
-#include "node/sandbox.h"
+#include "node/worker_device.h"
 #include "node/worker_job.h"
 
 struct settings {
-    long socket, threads, memory_mb;
+    long socket, threads, memory_mb, device;
+    const char *backend;
 };
+
+/** word: "--name=text" → text; false if it is another flag. */
+static bool word(const char *arg, const char *name, const char **text)
+{
+    size_t bytes = strlen(name);
+    if (strncmp(arg, name, bytes) != 0) return false;
+    *text = arg + bytes;
+    return true;
+}
 
 /** number: "--name=123" → value; false if it is another flag or no number. */
 static bool number(const char *arg, const char *name, long max, long *value)
@@ -33,11 +42,13 @@ static bool number(const char *arg, const char *name, long max, long *value)
 
 static bool read_settings(int argc, char **argv, struct settings *s)
 {
-    *s = (struct settings){.socket = -1, .threads = 1};
+    *s = (struct settings){.socket = -1, .threads = 1, .backend = "cpu"};
     for (int i = 1; i < argc; i++)
         if (!number(argv[i], "--socket=", 1023, &s->socket)
             && !number(argv[i], "--threads=", OWM_POOL_THREADS_MAX, &s->threads)
-            && !number(argv[i], "--memory-mb=", 1L << 30, &s->memory_mb))
+            && !number(argv[i], "--memory-mb=", 1L << 30, &s->memory_mb)
+            && !number(argv[i], "--device=", 1023, &s->device)
+            && !word(argv[i], "--backend=", &s->backend))
             return false;
     int type = 0;
     socklen_t bytes = sizeof type;
@@ -106,17 +117,6 @@ static void serve(struct worker *worker)
     }
 }
 
-static owm_status open_device(struct worker *worker, unsigned threads, struct owm_error *error)
-{
-    owm_status status = owm_pool_open(threads, &worker->pool);
-    if (status != OWM_OK)
-        return owm_fail(error, status, "%u threads could not be started", threads);
-    const struct owm_backend *backend = owm_backend_pick("auto", error);
-    if (backend == NULL) return OWM_E_DEVICE;
-    const struct owm_device_config config = {.pool = worker->pool};
-    return backend->open(&worker->device, &config, error);
-}
-
 int main(int argc, char **argv)
 {
     static struct worker worker; /* Two datagrams in it: too large for a stack. */
@@ -129,10 +129,13 @@ int main(int argc, char **argv)
     }
     worker.socket = (int)settings.socket;
     struct owm_sandbox_report report;
-    const struct owm_sandbox_options options = {
-        .memory_bytes_max = (uint64_t)settings.memory_mb << 20, .namespaces = true};
-    owm_status status = owm_sandbox_enter(&options, worker.socket, &report, &error);
-    if (status == OWM_OK) status = open_device(&worker, (unsigned)settings.threads, &error);
+    const struct worker_device_options options = {
+        .backend = settings.backend,
+        .device = (int)settings.device,
+        .threads = (unsigned)settings.threads,
+        .memory_bytes_max = (uint64_t)settings.memory_mb << 20,
+    };
+    owm_status status = worker_device_open(&worker, &options, &report, &error);
     if (status != OWM_OK) {
         owm_log(OWM_LOG_ERROR, "worker_start_failed reason=\"%s\"", error.text);
         fail(&worker, &error);
@@ -140,7 +143,7 @@ int main(int argc, char **argv)
     }
     if (!report.namespaces) owm_log(OWM_LOG_WARN, "sandbox_reduced reason=\"%s\"", report.text);
     struct owm_worker_message ready = {.kind = OWM_WORKER_READY};
-    snprintf(ready.text, sizeof ready.text, "%s; %s", worker.device->backend->name, report.text);
+    worker_device_describe(&worker, &report, ready.text);
     worker_say(&worker, &ready);
     serve(&worker);
     _exit(0); /* No atexit handlers: a sanitizer's leak check needs what the fence forbids. */

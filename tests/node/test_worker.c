@@ -286,6 +286,51 @@ static void test_environment(void **state)
     fixture_remove(folder);
 }
 
+/* SRS-NODE-05: on a GPU's backend (a double: the cpu as a plug-in) the device is opened before the
+ * fences and works behind them; a named one that is missing is a sentence; auto goes on without. */
+static void test_backends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wanted, *plugins, *runs_on, *fence;
+    } story[] = {{"cuda", PLUGINS "/good", "cuda", "GPU's driver"},
+                 {"auto", PLUGINS "/good", "cuda", "GPU's driver"},
+                 {"auto", "/nonexistent", "cpu", "system call filter"},
+                 {"cpu", PLUGINS "/good", "cpu", "system call filter"},
+                 {"cuda", "/nonexistent", NULL, "libowm-cuda.so"},
+                 {"hip", PLUGINS "/good", NULL, "libowm-hip.so"},
+                 {"cuda", PLUGINS "/abi", NULL, "plug-in version"}};
+    for (size_t i = 0; i < sizeof story / sizeof story[0]; i++) {
+        setenv("OWM_PLUGIN_DIR", story[i].plugins, 1);
+        const struct owm_worker_options options = {.path = WORKER,
+                                                   .threads = 2,
+                                                   .memory_mb = 2048,
+                                                   .silence_ms = 20000,
+                                                   .backend = story[i].wanted};
+        owm_worker *worker = NULL;
+        struct owm_error error = {""};
+        char backend[OWM_WORKER_BACKEND_BYTES];
+        assert_ok(owm_worker_open(&options, &worker));
+        owm_status status = owm_worker_warm(worker, &error);
+        if (story[i].runs_on == NULL) {
+            assert_int_not_equal(status, OWM_OK);
+            assert_non_null(strstr(error.text, story[i].fence));
+        } else {
+            assert_ok(status);
+            owm_worker_backend(worker, backend);
+            assert_string_equal(backend, story[i].runs_on);
+            assert_non_null(strstr(owm_worker_runs_on(worker), story[i].fence));
+            struct heard heard = {.count = 0};
+            struct owm_worker_done done;
+            const struct owm_worker_message m = infer(4);
+            assert_ok(ask(worker, &m, &heard, NULL, &done, &error));
+            assert_int_equal(done.tokens, 4);
+        }
+        owm_worker_close(worker);
+    }
+    unsetenv("OWM_PLUGIN_DIR");
+}
+
 /* SRS-NODE-05: what a worker may write to is as large as its answer can be, and stays so. */
 static void test_memory_files(void **state)
 {
@@ -343,11 +388,12 @@ int main(void)
 {
     checkpoint = fixture_checkpoint(&checkpoint_bytes);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infer),        cmocka_unit_test(test_wrong_weights),
-        cmocka_unit_test(test_crash),        cmocka_unit_test(test_hang),
-        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_train),
-        cmocka_unit_test(test_no_worker),    cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_memory_files), cmocka_unit_test(test_chatter),
+        cmocka_unit_test(test_infer),     cmocka_unit_test(test_wrong_weights),
+        cmocka_unit_test(test_crash),     cmocka_unit_test(test_hang),
+        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_train),
+        cmocka_unit_test(test_no_worker), cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_backends),  cmocka_unit_test(test_memory_files),
+        cmocka_unit_test(test_chatter),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(checkpoint);
