@@ -48,24 +48,15 @@ static __device__ __forceinline__ void gpu_store4(float *x, uint64_t at, uint64_
 template <typename Shared>
 static __device__ __forceinline__ gpu_quad gpu_shared_get4(const Shared &x, unsigned at)
 {
-    gpu_quad q;
-#ifdef OWM_EMULATED /* Each access of its own is checked. */
-    for (int i = 0; i < 4; i++) q.v[i] = x[at + i];
-#else
     float4 four = *reinterpret_cast<const float4 *>(&x[at]);
-    q.v[0] = four.x, q.v[1] = four.y, q.v[2] = four.z, q.v[3] = four.w;
-#endif
+    gpu_quad q = {{four.x, four.y, four.z, four.w}};
     return q;
 }
 
 template <typename Shared>
 static __device__ __forceinline__ void gpu_shared_put4(Shared &x, unsigned at, const gpu_quad &q)
 {
-#ifdef OWM_EMULATED
-    for (int i = 0; i < 4; i++) x[at + i] = q.v[i];
-#else
     *reinterpret_cast<float4 *>(&x[at]) = make_float4(q.v[0], q.v[1], q.v[2], q.v[3]);
-#endif
 }
 
 /** gpu_flat_blocks: blocks of `threads` for a loop over quads that strides by the grid; enough to
