@@ -43,6 +43,10 @@ struct pass_state {
     uint32_t go;
 };
 
+#define PASS_STATE_BYTES 256 /* of scratch */
+static_assert(sizeof(pass_state) <= PASS_STATE_BYTES, "the state is the first thing in scratch");
+static_assert(PASS_TILE <= 65536, "a record has 16 bits for the place and 16 for the code");
+
 struct pass_job {
     struct owm_feedback_step op;
     pass_state *state;

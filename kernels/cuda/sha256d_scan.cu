@@ -30,8 +30,8 @@
           neighbours are in other banks. */
 #define SCAN_STAGED    1024
 #define CANDIDATES_MAX 65536
-/* Double hashes of a launch per processor: some 14 ms on an H200. */
-#define LAUNCH_HASHES (UINT64_C(1) << 20)
+/* Double hashes of a launch per processor: some 30 ms on an H200. */
+#define LAUNCH_HASHES (UINT64_C(1) << 21)
 
 /* From which round of each hash on one rotate of each big sigma runs on the multiplier; 64: none.
  * It depends on the rate of 64-bit products, so on the device. */
