@@ -1,11 +1,11 @@
 /* collect.cuh: the indices of the magnitudes above a threshold, and the first few that equal it, in
  * ascending order, in one pass over x.
  *
- * A block has a tile. A thread has quads of it: in a warp's part of the tile, quad q of lane l is at
- * (q * lanes + l) * 4. Two kinds of numbers are ranked side by side, in halves of a word: a thread
- * counts its quads, shuffles add up the lanes, shared memory the warps, lookback.cuh the tiles.
- * Here the kinds are "above" and "ties": of the ties before a place, no more than the limit are in the
- * list.
+ * A block has a tile. A thread has quads of it: in a warp's part of the tile, quad q of lane l is
+ * at (q * lanes + l) * 4. Two kinds of numbers are ranked side by side, in halves of a word: a
+ * thread counts its quads, shuffles add up the lanes, shared memory the warps, lookback.cuh the
+ * tiles. Here the kinds are "above" and "ties": of the ties before a place, no more than the limit
+ * are in the list.
  */
 #ifndef OWM_KERNELS_CUDA_COLLECT_CUH
 #define OWM_KERNELS_CUDA_COLLECT_CUH
@@ -35,8 +35,8 @@ static __device__ __forceinline__ uint64_t collect_place(uint32_t tile, int q)
            + ((uint64_t)q * warpSize + gpu_lane()) * 4;
 }
 
-/** Counts of the two kinds, the first in the lower half: `all` of the warp, and what of it comes before
- *  each quad of this thread. A warp has at most 64 * COLLECT_ITEMS numbers. */
+/** Counts of the two kinds, the first in the lower half: `all` of the warp, and what of it comes
+ *  before each quad of this thread. A warp has at most 64 * COLLECT_ITEMS numbers. */
 struct warp_ranks {
     uint32_t before[COLLECT_QUADS], all;
 };
@@ -58,7 +58,8 @@ static __device__ __forceinline__ warp_ranks rank_quads(const uint32_t (&counts)
     return ranks;
 }
 
-/** Sums of the two kinds over the warps before this one and over the block. Barriers on both sides. */
+/** Sums of the two kinds over the warps before this one and over the block. Barriers on both
+ *  sides. */
 struct block_counts {
     uint32_t before[2], all[2];
 };

@@ -1,7 +1,8 @@
 /* feedback.cu: one step of error feedback: add, select, quantise, keep what is not sent.
  *
- * Long vectors take the way of one pass (feedback_pass.cuh); short ones, and those that the pass finds
- * out of the ordinary, go step by step: the sums into the residual, then the ops topk and quantise.
+ * Long vectors take the way of one pass (feedback_pass.cuh); short ones, and those that the pass
+ * finds out of the ordinary, go step by step: the sums into the residual, then the ops topk and
+ * quantise.
  */
 #include <math.h>
 

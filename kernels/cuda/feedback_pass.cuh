@@ -2,12 +2,12 @@
  *
  *  1. sample, bracket: a sample of the sums says between which two magnitudes, lo and hi, the K-th
  *     largest lies, but for once in a million.
- *  2. pass: s = residual * decay + gradient. What is at or above hi is surely sent ("definite"): it is
- *     quantised at once and leaves the residual. What lies between is a candidate: it goes to a list,
- *     and stays in the residual as s. A definite goes out as a record of its place in the tile and its
- *     code, into the caller's `value`, which has just as many words as may be sent.
- *  3. decide: whether all went as it should; if not, nothing more is done here (feedback.cu restores
- *     s and goes on without a bracket).
+ *  2. pass: s = residual * decay + gradient. What is at or above hi is surely sent ("definite"): it
+ *     is quantised at once and leaves the residual. What lies between is a candidate: it goes to a
+ *     list, and stays in the residual as s. A definite goes out as a record of its place in the
+ *     tile and its code, into the caller's `value`, which has just as many words as may be sent.
+ *  3. decide: whether all went as it should; if not, nothing more is done here (feedback.cu
+ *     restores s and goes on without a bracket).
  *  4. count, narrow: the K-th largest, exactly, among the candidates (digits.cuh).
  *  5. merge: records and chosen candidates of a tile in order into index and code.
  *  6. values: from codes and scales.
@@ -195,7 +195,8 @@ static __device__ __forceinline__ warp_ranks pass_ranks(const pass_items &items,
     return rank_quads(counts);
 }
 
-/* What the tile's definites and candidates come after. `room` says whether all of them may be kept. */
+/* What the tile's definites and candidates come after. `room` says whether all of them may be
+ * kept. */
 struct pass_offsets {
     uint32_t definite, candidate;
     bool room;

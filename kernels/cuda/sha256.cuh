@@ -18,8 +18,8 @@
         0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,        \
         0xc67178f2
 
-/** sha256_k, sha256_iv: 4.2.2 and 5.3.3. They fold to immediates where the index is known; the table
- *  is for loops. */
+/** sha256_k, sha256_iv: 4.2.2 and 5.3.3. They fold to immediates where the index is known; the
+ *  table is for loops. */
 static __constant__ const uint32_t sha256_table[64] = {SHA256_K};
 
 static __host__ __device__ __forceinline__ constexpr uint32_t sha256_k(int t)
@@ -78,8 +78,8 @@ static __host__ __device__ __forceinline__ constexpr uint32_t sha256_swap(uint32
     return x << 24 | (x & 0xff00u) << 8 | (x >> 8 & 0xff00u) | x >> 24;
 }
 
-/** Step 3 of 6.2.2 with kw = K + W of round t. Words keep their places: the name a is s[-t mod 8], and
- *  so on, so that in an unrolled loop nothing moves. */
+/** Step 3 of 6.2.2 with kw = K + W of round t. Words keep their places: the name a is s[-t mod 8],
+ *  and so on, so that in an unrolled loop nothing moves. */
 static __host__ __device__ __forceinline__ void sha256_round(uint32_t (&s)[8], int t, uint32_t kw)
 {
     uint32_t &d = s[(3 - t) & 7], &h = s[(7 - t) & 7];
@@ -89,8 +89,8 @@ static __host__ __device__ __forceinline__ void sha256_round(uint32_t (&s)[8], i
     h = t1 + sha256_majority(a, s[(1 - t) & 7], s[(2 - t) & 7]) + sha256_big0(a);
 }
 
-/** sha256_compress: one block of 16 words into the state; w is used up. Sixteen rounds are unrolled, no
- *  more: messages are many kinds of code, and none of it is what a miner waits for. */
+/** sha256_compress: one block of 16 words into the state; w is used up. Sixteen rounds are
+ *  unrolled, no more: messages are many kinds of code, and none of it is what a miner waits for. */
 static __device__ __forceinline__ void sha256_compress(uint32_t (&state)[8], uint32_t (&w)[16])
 {
     uint32_t s[8];
