@@ -234,6 +234,22 @@ static owm_status train(struct worker *worker, const struct owm_worker_train *re
     return status;
 }
 
+/** package_by_host: the vectors are the host's, so the cpu packs them, whatever trains the model. */
+static owm_status package_by_host(const struct worker *worker,
+                                  const struct owm_feedback_config *config,
+                                  const struct owm_delta_header *header, struct vectors *v,
+                                  uint8_t **package, size_t *bytes)
+{
+    struct owm_device *host = worker->device;
+    bool opened = strcmp(host->backend->name, "cpu") != 0;
+    const struct owm_device_config by_pool = {.pool = worker->pool};
+    owm_status status = opened ? owm_backend_cpu.open(&host, &by_pool, NULL) : OWM_OK;
+    if (status == OWM_OK)
+        status = owm_feedback_package(host, config, header, v->residual, v->delta, package, bytes);
+    if (opened && host != worker->device) owm_backend_cpu.close(host);
+    return status;
+}
+
 /** pack: delta + residual → package and new residual, into the descriptors. */
 static owm_status pack(const struct worker *worker, const struct owm_worker_train *request,
                        struct vectors *v, const int *fds, uint32_t tokens, size_t *package_bytes,
@@ -250,8 +266,7 @@ static owm_status pack(const struct worker *worker, const struct owm_worker_trai
     memcpy(header.node_key, request->node_key, 32);
     memcpy(header.nonce, request->nonce, 16);
     uint8_t *package = NULL;
-    owm_status status = owm_feedback_package(worker->device, &config, &header, v->residual,
-                                             v->delta, &package, package_bytes);
+    owm_status status = package_by_host(worker, &config, &header, v, &package, package_bytes);
     if (status != OWM_OK)
         return owm_fail(error, status, "the update could not be packed: %s",
                         owm_status_text(status));

@@ -51,6 +51,7 @@ OWM_MUST_USE owm_status owm_feedback_restore(float *residual, uint32_t n,
 
 /** owm_feedback_package: pick, encode: one call for the worker. The package is unsigned.
  *
+ *  device   "cpu" or "reference": residual and delta are the host's memory (as in _pick).
  *  package  written: malloc'ed, the caller frees it; bytes: its size.
  *  Returns: as owm_feedback_pick and owm_delta_encode; on failure of the encoder
  *           nothing is lost: residual + delta stays in the residual. */
