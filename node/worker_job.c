@@ -234,7 +234,7 @@ static owm_status train(struct worker *worker, const struct owm_worker_train *re
     return status;
 }
 
-/** package_by_host: the vectors are the host's, so the cpu packs them, whatever trains the model. */
+/** package_by_host: the vectors are the host's, so the cpu packs them, whatever trains. */
 static owm_status package_by_host(const struct worker *worker,
                                   const struct owm_feedback_config *config,
                                   const struct owm_delta_header *header, struct vectors *v,
