@@ -1,14 +1,14 @@
 /* sha256d_device.c: SHA-256d on a whole GPU, through the same ops as a miner and a pool call.
  *
- * A scan is held against the integer pipe: the instructions that a nonce takes on it, counted in the
- * compiled kernel for sm_90 (docs/kernels.md), over the rate of that pipe measured beside it. The
- * other pipe, to which additions are moved, is not the one that binds.
+ * A scan is held against the integer pipe: the instructions that a nonce takes on it, counted in
+ * the compiled kernel for sm_90 (docs/kernels.md), over the rate of that pipe measured beside it.
+ * The other pipe, to which additions are moved, is not the one that binds.
  */
 #include <string.h>
 
 #include "sha256d_work.h"
 
-/* Instructions of the integer pipe in a nonce, kernels/cuda/sha256d_scan.cu by nvcc 13.0 for sm_90. */
+/* Instructions of the integer pipe in a nonce: kernels/cuda/sha256d_scan.cu, nvcc 13.0, sm_90. */
 #define SHA256D_SM90_ONE    1663.0
 #define SHA256D_SM90_ROLLED 1435.0
 

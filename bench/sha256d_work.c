@@ -1,4 +1,4 @@
-/* sha256d_work.c: the genesis block as work, so that every scan can be checked before it is timed. */
+/* sha256d_work.c: the genesis block as work, so that a scan can be checked before it is timed. */
 #include "sha256d_work.h"
 
 #include <string.h>
