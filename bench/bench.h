@@ -110,8 +110,8 @@ double bench_bandwidth(const struct bench_device *opened);
  *  what a kernel that updates an array in place can reach. */
 double bench_stream(const struct bench_device *opened);
 
-/** Pipes, as operations/s (a multiply and an add are two): of a cpu over all threads of the pool, of
- *  a GPU (FMA_F32 and INTEGER) over the whole device. */
+/** Pipes, as operations/s (a multiply and an add are two): of a cpu over all threads of the pool,
+ *  of a GPU (FMA_F32 and INTEGER) over the whole device. */
 enum bench_pipe {
     BENCH_FMA_F32, /* fused multiply-add, widest vectors */
     BENCH_FMA_F64,

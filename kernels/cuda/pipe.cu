@@ -1,8 +1,8 @@
 /* pipe.cu: what the pipes of a GPU give when nothing waits: the limit that owm-bench prints.
  *
- * Each thread has eight chains of one instruction, which hides its latency; there are enough blocks
- * to fill every processor. The instructions are named in PTX, so that no compiler removes or rewrites
- * them; elsewhere (hip, the emulator) plain operators stand for them.
+ * Each thread has eight chains of one instruction, which hides its latency; there are enough
+ * blocks to fill every processor. The instructions are named in PTX, so that no compiler removes or
+ * rewrites them; elsewhere (hip, the emulator) plain operators stand for them.
  */
 #include "gpu.cuh"
 
