@@ -82,6 +82,7 @@ owm_status bench_model(const struct bench_options *options, struct owm_error *er
     m.device = m.opened.device;
     status = owm_backend_reference.open(&m.reference, &(struct owm_device_config){0}, error);
     if (!status) status = model_linear(&m, error);
+    if (!status) status = model_decode(&m, error);
     if (!status) status = model_f32(&m, error);
     owm_backend_reference.close(m.reference);
     bench_close(&m.opened);

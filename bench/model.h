@@ -42,6 +42,7 @@ struct model_limit model_bandwidth(struct model *m);
 struct model_limit model_stream(struct model *m);
 
 OWM_MUST_USE owm_status model_linear(struct model *m, struct owm_error *error);
+OWM_MUST_USE owm_status model_decode(struct model *m, struct owm_error *error);
 OWM_MUST_USE owm_status model_f32(struct model *m, struct owm_error *error);
 
 #endif

@@ -7,6 +7,7 @@
  * own processor time.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -189,6 +190,51 @@ static owm_status bench_rows(const struct bench_options *options, const struct s
     return OWM_OK;
 }
 
+/* OpenSSL's rate for the same, if its program is here: GB/s of 16 KiB blocks; 0 otherwise. */
+static double openssl_rate(void)
+{
+    struct bench_options options = {
+        .rival = "openssl speed -seconds 1 -bytes 16384 -evp sha256 2>/dev/null"
+                 " | awk '/^sha256/ { sub(/k$/, \"\", $2); print $2 / 1000, \"MB/s\" }'"};
+    return bench_rival(&options, NULL) == OWM_OK ? options.rival_value : 0;
+}
+
+struct message {
+    struct owm_device *device;
+    struct owm_sha256 op;
+    owm_status status;
+};
+
+static void hash_once(void *ctx)
+{
+    struct message *message = ctx;
+    message->status = message->device->backend->sha256(message->device, &message->op);
+}
+
+/* SHA-256 of one long message, as a checkpoint is: the rounds wait for each other. */
+static owm_status bench_message(const struct bench_options *options, struct owm_device *device,
+                                const char *arch)
+{
+    static uint8_t hash[32];
+    struct message message = {device, {hash, NULL, UINT64_C(64) << 20}, OWM_OK};
+    if (!bench_wants(options, "sha256 of one message")) return OWM_OK;
+    void *bytes = calloc(1, message.op.bytes);
+    if (!bytes) return OWM_E_NOMEM;
+    message.op.message = bytes;
+    struct bench_row row = {.bench = "sha256d",
+                            .op = "sha256 of one message",
+                            .backend = "cpu",
+                            .device = arch,
+                            .shape = "64 MiB",
+                            .unit = "GB/s",
+                            .rival = openssl_rate(),
+                            .rival_name = "openssl speed"};
+    bench_row_rate(&row, bench_time(NULL, hash_once, &message), (double)message.op.bytes / 1e9);
+    if (message.status == OWM_OK) bench_print(options, &row);
+    free(bytes);
+    return message.status;
+}
+
 static owm_status bench_path(const struct bench_options *options, const struct sha256d_path *path,
                              struct sha256d_work *work, struct owm_error *error)
 {
@@ -207,7 +253,10 @@ owm_status bench_sha256d(const struct bench_options *options, struct owm_error *
     owm_status status = bench_open(&opened, options, error);
     if (status) return status;
     bool gpu = opened.device->backend->pipe_rate != NULL;
-    if (gpu) status = bench_sha256d_device(options, &opened, error);
+    if (gpu)
+        status = bench_sha256d_device(options, &opened, error);
+    else
+        status = bench_message(options, opened.device, opened.arch);
     bench_close(&opened);
     if (gpu || status) return status;
     status = sha256d_work_init(&work);
