@@ -13,6 +13,8 @@
 #include "linear_kernels.h"
 
 #define INT_PIECE  64 /* 32 KiB of unpacked weights. */
+#define AHEAD      2  /* Groups between what a tile stores and the sums that read it. */
+#define RING       8  /* Groups of stored tiles: a place is free long before its next use. */
 #define TILE_BYTES 1024
 #define LINE       64
 
@@ -235,36 +237,35 @@ static inline __attribute__((always_inline)) void fold(__m512 sum[LINEAR_PANEL],
         _tile_stored(t, out, LINE);                                                                \
     } while (0)
 
-/** Groups [b, b + 4) into four tiles and on into `out`; fewer at the end of a piece. */
-static inline __attribute__((always_inline)) void
-issue(int32_t out[4][LINEAR_PANEL][LINEAR_PANEL], const struct piece *p, const uint8_t *x, size_t b)
-{
-    const uint8_t *at = x + b * GROUP_BYTES;
-    if (b < p->blocks) GROUP(0, 4, 6, out[0], at, p->weights[b]);
-    if (b + 1 < p->blocks) GROUP(1, 5, 7, out[1], at + GROUP_BYTES, p->weights[b + 1]);
-    if (b + 2 < p->blocks) GROUP(2, 4, 6, out[2], at + 2 * GROUP_BYTES, p->weights[b + 2]);
-    if (b + 3 < p->blocks) GROUP(3, 5, 7, out[3], at + 3 * GROUP_BYTES, p->weights[b + 3]);
-}
+/* Group b + i + AHEAD by the tiles t, a and w into the ring, group b + i from there into the sums. */
+#define STEP(i, t, a, w)                                                                           \
+    do {                                                                                           \
+        size_t g = b + (i), next = g + AHEAD;                                                      \
+        if (next < p->blocks)                                                                      \
+            GROUP(t, a, w, ring[next % RING], x + next * GROUP_BYTES, p->weights[next]);           \
+        if (g < p->blocks)                                                                         \
+            fold(sum, ring[g % RING], p->scale[g], scale + g * (GROUP_BYTES / sizeof(float)));     \
+    } while (0)
 
-/** 16 rows from x times a piece: tiles work on the next four groups while the sums take in these,
- *  so that what a tile stores has arrived before it is read. */
+/** 16 rows from x times a piece. Tiles and sums take turns group by group: a core looks ahead over
+ *  one of each, so that both work at once, but not over several. */
 static void int_block(const struct piece *p, const uint8_t *x, float *y, size_t ldy, size_t cols,
                       bool add)
 {
-    int32_t t[2][4][LINEAR_PANEL][LINEAR_PANEL] __attribute__((aligned(LINE)));
+    int32_t ring[RING][LINEAR_PANEL][LINEAR_PANEL] __attribute__((aligned(LINE)));
     __mmask16 mask = (__mmask16)((1u << cols) - 1);
     const float *scale = (const float *)(x + LINEAR_PANEL * LINEAR_COLS);
     __m512 sum[LINEAR_PANEL];
 #pragma GCC unroll 16
     for (size_t i = 0; i < LINEAR_PANEL; i++)
         sum[i] = add ? _mm512_maskz_loadu_ps(mask, y + i * ldy) : _mm512_setzero_ps();
-    issue(t[0], p, x, 0);
+    for (size_t g = 0; g < AHEAD && g < p->blocks; g++)
+        GROUP(0, 4, 6, ring[g], x + g * GROUP_BYTES, p->weights[g]);
     for (size_t b = 0; b < p->blocks; b += 4) {
-        issue(t[(b / 4 + 1) % 2], p, x, b + 4);
-        for (size_t g = b; g < b + 4 && g < p->blocks; g++) {
-            fold(sum, t[b / 4 % 2][g - b], p->scale[g], scale);
-            scale += GROUP_BYTES / sizeof(float);
-        }
+        STEP(0, 0, 4, 6);
+        STEP(1, 1, 5, 7);
+        STEP(2, 2, 4, 6);
+        STEP(3, 3, 5, 7);
     }
 #pragma GCC unroll 16
     for (size_t i = 0; i < LINEAR_PANEL; i++) _mm512_mask_storeu_ps(y + i * ldy, mask, sum[i]);
