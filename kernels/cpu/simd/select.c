@@ -137,20 +137,30 @@ static void take_lines(void *ctx, size_t begin, size_t end, unsigned worker)
     }
 }
 
+/* Two histograms of the sample: of all, and of one bin of the first. */
+struct ranks {
+    struct count_job all, fine;
+    uint32_t count, bins[BINS];
+};
+
 /* The magnitude that `rank` of the sample are above, from below to one part in 2^14: one histogram
- * of all says in which bin it is, a second one of that bin says where. */
-static uint32_t rank_of(const struct count_job *job, uint32_t count, const uint32_t *bins,
-                        uint32_t rank)
+ * of all says in which bin it is, a second one of that bin says where. Neighbouring ranks mostly
+ * share it, and it stays in the scratch of worker 0. */
+static uint32_t rank_of(struct ranks *r, uint32_t rank)
 {
     uint32_t bin = BINS - 1, wanted = rank + 1;
-    while (bin > 0 && bins[bin] < wanted) wanted -= bins[bin--];
-    struct count_job fine = *job;
-    fine.low = bin << job->shift;
-    fine.high = fine.low + (1u << job->shift);
-    fine.shift = job->shift - 11;
-    const struct histogram *h = count_range(&fine, count);
+    while (bin > 0 && r->bins[bin] < wanted) wanted -= r->bins[bin--];
+    const struct histogram *h = histogram_of(r->all.cpu, 0);
+    uint32_t low = bin << r->all.shift, high = low + (1u << r->all.shift);
+    if (low != r->fine.low || high != r->fine.high) {
+        r->fine = r->all;
+        r->fine.low = low;
+        r->fine.high = high;
+        r->fine.shift = r->all.shift - 11;
+        h = count_range(&r->fine, r->count);
+    }
     for (bin = BINS - 1; bin > 0 && h->bins[0][bin] < wanted;) wanted -= h->bins[0][bin--];
-    return fine.low + (bin << fine.shift);
+    return low + (bin << r->fine.shift);
 }
 
 /* The deviation of how many of the sample are above `bits`: from the differences of neighbouring
@@ -177,13 +187,12 @@ void SIMD(select_bracket)(struct select *s, float *work)
     owm_pool_for(s->cpu->base.pool, taken, 256, take_lines, &job);
     uint32_t count = (uint32_t)taken * LINE;
     double rank = (double)s->k / s->n * count;
-    struct count_job all = {s->cpu, work, 0, INFINITY_BITS, 20}; /* 2040 bins */
-    uint32_t bins[BINS];
-    memcpy(bins, count_range(&all, count)->bins[0], sizeof bins);
-    uint32_t middle = rank_of(&all, count, bins, (uint32_t)fmin(rank, count - 1));
+    struct ranks r = {.all = {s->cpu, work, 0, INFINITY_BITS, 20}, .count = count}; /* 2040 bins */
+    memcpy(r.bins, count_range(&r.all, count)->bins[0], sizeof r.bins);
+    uint32_t middle = rank_of(&r, (uint32_t)fmin(rank, count - 1));
     double slack = 3.5 * deviation_above(work, (uint32_t)taken, middle) + 4;
-    s->low = rank + slack < count ? rank_of(&all, count, bins, (uint32_t)(rank + slack)) : 1;
-    s->high = rank > slack ? rank_of(&all, count, bins, (uint32_t)(rank - slack)) : s->limit + 1;
+    s->low = rank + slack < count ? rank_of(&r, (uint32_t)(rank + slack)) : 1;
+    s->high = rank > slack ? rank_of(&r, (uint32_t)(rank - slack)) : s->limit + 1;
     if (s->low == 0) s->low = 1;
     if (s->high <= s->low) s->high = s->low + 1;
 }
@@ -197,28 +206,30 @@ bool SIMD(select_stage)(struct select *s)
     s->candidates_max = s->n / 16 + 1024;
     size_t tile_bytes = ((size_t)s->tiles * sizeof *s->tile + 63) & ~(size_t)63;
     size_t candidates = ((size_t)s->candidates_max + 63) & ~(size_t)63;
-    size_t words = (size_t)s->k + candidates + 64;
+    s->words_max = (size_t)s->k + candidates + (size_t)s->tiles * LINE;
     char *mem = cpu_arena(s->cpu, tile_bytes + candidates * (sizeof(float) + sizeof(uint16_t))
-                                      + words * sizeof(uint32_t));
+                                      + s->words_max * sizeof(uint32_t));
     if (!mem) return false;
     s->tile = (void *)mem;
     s->candidate = (void *)(mem + tile_bytes);
     s->word = (uint32_t *)(s->candidate + candidates);
-    s->candidate_at = (uint16_t *)(s->word + words);
+    s->candidate_at = (uint16_t *)(s->word + s->words_max);
     return true;
 }
 
-/* Where the candidates are in the list: list->at, and their number. */
-static uint32_t find_candidates(struct select_list *list)
+/* Keep the list at `to`, and say where in it the candidates are: list->at, and their number. */
+static uint32_t keep_list(struct select_list *list, uint32_t *to, bool stream)
 {
     uint32_t count = 0;
     vi at = v_places(0);
     for (uint32_t i = 0; i < list->words; i += W) {
         vi word;
         memcpy(&word, list->word + i, sizeof word);
+        v_put(to + i, word, stream);
         count = v_keep(list->at, count, at, (word & (int32_t)WORD_CANDIDATE) != 0);
         at += W;
     }
+    v_fence();
     while (count > 0 && list->at[count - 1] >= list->words) count--; /* left from before */
     return count;
 }
@@ -226,9 +237,15 @@ static uint32_t find_candidates(struct select_list *list)
 bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_list *list,
                       const float *x)
 {
-    uint32_t candidates = find_candidates(list), sure = list->words - candidates;
+    size_t room = ((size_t)list->words + LINE - 1) / LINE * LINE; /* a line is one tile's alone */
+    tile->word_at = atomic_fetch_add(&s->words, room);
+    if (tile->word_at + room > s->words_max) { /* more than K and candidates_max together */
+        s->missed = true;
+        return false;
+    }
+    uint32_t candidates = keep_list(list, s->word + tile->word_at, s->k >= SELECT_STREAM);
+    uint32_t sure = list->words - candidates;
     uint64_t before = atomic_fetch_add(&s->sure, sure);
-    tile->word_at = atomic_fetch_add(&s->words, list->words);
     tile->candidate_at = atomic_fetch_add(&s->candidates, candidates);
     if (before + sure > s->k || (uint64_t)tile->candidate_at + candidates > s->candidates_max) {
         s->missed = true;
@@ -237,7 +254,6 @@ bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_
     tile->words = list->words;
     tile->sure = sure;
     tile->candidates = candidates;
-    memcpy(s->word + tile->word_at, list->word, list->words * sizeof *list->word);
     for (uint32_t i = 0; i < candidates; i++) {
         s->candidate_at[tile->candidate_at + i] = (uint16_t)list->at[i];
         s->candidate[tile->candidate_at + i] = x[list->word[list->at[i]] & WORD_PLACE];
@@ -263,9 +279,18 @@ uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *t
 {
     const float *x = s->candidate + tile->candidate_at;
     uint32_t count = 0, ties = tile->ties;
-    for (uint32_t i = 0; i < tile->candidates; i++) {
-        list->at[count] = i;
-        count += select_chosen(s, x[i], &ties); /* as good as random: no jump depends on it */
+    const int32_t threshold = (int32_t)s->threshold;
+    for (uint32_t i = 0; i < tile->candidates; i += W) {
+        uint32_t lanes = tile->candidates - i < W ? tile->candidates - i : W;
+        vi m = v_magnitude(v_load_part(x + i, lanes, 0));
+        if (!v_any(m == threshold)) {
+            count = v_keep(list->at, count, v_places(i), m > threshold);
+            continue;
+        }
+        for (uint32_t j = i; j < i + lanes; j++) { /* ties are counted */
+            list->at[count] = j;
+            count += select_chosen(s, x[j], &ties); /* as good as random: no jump depends on it */
+        }
     }
     return count;
 }

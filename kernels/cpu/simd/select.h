@@ -37,7 +37,8 @@ _Static_assert(WORD_CANDIDATE == 1u << (WORD_CODE - 1), "place, flag and code fi
 #define SELECT_SMALL (4 * SELECT_TILE)
 
 struct select_tile {
-    uint32_t word_at, words;           /* its part of the list */
+    size_t word_at; /* its part of the list */
+    uint32_t words;
     uint32_t sure;                     /* how many of it are */
     uint32_t candidate_at, candidates; /* its part of the candidates */
     uint32_t ties;                     /* how many that equal the threshold it may choose */
@@ -76,12 +77,14 @@ struct select {
     uint32_t tiles;
 
     /* In the device's arena. */
-    uint32_t *word;         /* [k + candidates_max] */
+    uint32_t *word;         /* [words_max]: k, candidates_max and a line for each tile */
     float *candidate;       /* [candidates_max] */
     uint16_t *candidate_at; /* where in the tile's list */
     uint32_t candidates_max;
+    size_t words_max;
 
-    atomic_uint words, sure, candidates, largest;
+    atomic_size_t words; /* in whole lines */
+    atomic_uint sure, candidates, largest;
     atomic_int lowest_exponent; /* of a group with sure ones */
     atomic_bool bad, missed;
 
