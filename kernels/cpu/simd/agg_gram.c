@@ -2,10 +2,9 @@
  *
  *   chunk   OWM_AGG_CHUNK coordinates of all vectors: the unit of work, and of the contract's f32.
  *   tile    some vectors against some others, so many that their sums stay in L2.
- *   piece   coordinates that are packed for all vectors of a tile, in the order in which the blocks
- *           read them: no two vectors fight for a place in a cache, and a missing coordinate or
- *           vector is a zero. The next piece is packed meanwhile, a line with each step of a block:
- *           loads and stores have time, the multipliers do not.
+ *   piece   coordinates of all vectors of a tile, read where they are: the rows of some blocks stay
+ *           in L1, all of them in L2. The next piece is fetched meanwhile, evenly, a line or less
+ *           with each step of a block: in bursts it would keep the loads of this one waiting.
  *   block   B x B pairs in registers; between pieces their lanes wait in memory.
  *
  * Lane l of a pair is lane l of the contract, whatever the width of a register. The sums of a batch
@@ -16,12 +15,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define LANES  OWM_AGG_LANES
-#ifndef PIECE
-#define PIECE ((size_t)512)
-#endif
-#ifndef NEAR
-#define NEAR 3
-#endif
+#define PIECE  ((size_t)512)
+#define NEAR   3 /* Blocks below each other that are run in turn. */
 #if W == 16
 #define B 4 /* 16 sums, 4 + 1 operands: of 32 registers */
 #else
@@ -30,11 +25,11 @@
 #define TILE_MAX  (104 / B) /* Blocks of a tile's side. */
 #define BATCH_MAX 64        /* Chunks per worker between two additions. */
 
-#define LANES_FLOATS  ((size_t)TILE_MAX * TILE_MAX * B * B * LANES)
-#define PACKED_FLOATS (TILE_MAX * B * PIECE)
-#define SUMS_FLOATS   (CPU_SCRATCH_FLOATS - LANES_FLOATS - 4 * PACKED_FLOATS)
-#define PAIRS_MAX     ((size_t)OWM_AGG_VECTORS_MAX * (OWM_AGG_VECTORS_MAX + 1) / 2)
-static_assert(LANES_FLOATS + 4 * PACKED_FLOATS + PAIRS_MAX <= CPU_SCRATCH_FLOATS, "scratch");
+#define LANES_FLOATS ((size_t)TILE_MAX * TILE_MAX * B * B * LANES)
+#define TAIL_FLOATS  ((size_t)2 * TILE_MAX * B * LANES)
+#define SUMS_FLOATS  (CPU_SCRATCH_FLOATS - LANES_FLOATS - TAIL_FLOATS)
+#define PAIRS_MAX    ((size_t)OWM_AGG_VECTORS_MAX * (OWM_AGG_VECTORS_MAX + 1) / 2)
+static_assert(LANES_FLOATS + TAIL_FLOATS + PAIRS_MAX <= CPU_SCRATCH_FLOATS, "scratch");
 
 struct gram_job {
     struct cpu_device *cpu;
@@ -49,22 +44,23 @@ struct gram_job {
 static float *sums_of(const struct gram_job *j, size_t c)
 {
     float *scratch = cpu_scratch(j->cpu, (unsigned)(c / j->slots));
-    return scratch + LANES_FLOATS + 4 * PACKED_FLOATS + c % j->slots * j->pairs;
+    return scratch + LANES_FLOATS + TAIL_FLOATS + c % j->slots * j->pairs;
 }
 
-/** side: the blocks of a tile's left or right side, and two places for packed pieces of them:
- *  [block][step][B][LANES]. */
+/** side: the blocks of a tile's left or right side, and their vectors at the piece's begin. */
 struct side {
     uint32_t first, blocks;
-    float *packed[2];
+    const float *row[TILE_MAX * B];
 };
 
 struct tile {
     const struct owm_gram *a;
-    struct side left, right; /* on the diagonal, the right one shares the left one's pieces */
-    float *lanes;            /* [left blocks][right blocks][B][B][LANES] */
+    struct side left, right;
+    float *lanes; /* [left blocks][right blocks][B][B][LANES] */
+    float *tail;  /* [TAIL_FLOATS]: the rows of a piece shorter than LANES */
 };
 
+/* Stands for the vectors missing in the last block. */
 static const float no_vector[PIECE];
 
 static const float *vector_at(const struct owm_gram *a, size_t v, size_t first)
@@ -72,54 +68,37 @@ static const float *vector_at(const struct owm_gram *a, size_t v, size_t first)
     return v < a->count ? a->x[v] + first : no_vector;
 }
 
-/* Packs one row of a side, filled up with zeros to whole steps. */
-static void pack_row(const struct tile *t, const struct side *side, uint32_t row, float *packed,
-                     size_t first, size_t n)
-{
-    size_t steps = (n + LANES - 1) / LANES, whole = n / LANES;
-    const float *x = vector_at(t->a, (size_t)side->first * B + row, first);
-    float *to = packed + row / B * steps * B * LANES + row % B * LANES;
-    for (size_t s = 0; s < whole; s++, to += B * LANES)
-        for (size_t l = 0; l < LANES; l += W) v_store(to + l, v_load(x + s * LANES + l));
-    if (whole == steps) return;
-    memset(to, 0, LANES * sizeof *to);
-    memcpy(to, x + whole * LANES, n % LANES * sizeof *to);
-}
-
-/** block: lanes [B][B][LANES] of its pairs, packed vectors, and a row to pack meanwhile. */
+/** block: lanes [B][B][LANES] of its pairs, its vectors, and what is fetched meanwhile. */
 struct block {
     float *lanes;
-    const float *a, *b;
-    const float *from; /* NULL: none */
-    float *to;
-    bool fresh; /* lanes hold nothing yet */
+    const float *const *a, *const *b;
+    const float *soon; /* fetched from here on, */
+    size_t pace;       /* so many bytes of it with each step */
+    bool fresh;        /* lanes hold nothing yet */
 };
 
-INLINE void run_lanes(const struct block *k, size_t lane, size_t steps, bool diagonal, bool packs)
+INLINE void run_lanes(const struct block *k, size_t lane, size_t steps, bool diagonal)
 {
     vf s[B][B];
-    const float *a = k->a + lane, *b = k->b + lane, *from = k->from + (packs ? lane : 0);
-    float *to = k->to + (packs ? lane : 0);
+    const float *a[B], *b[B];
+    const char *soon = (const char *)k->soon;
+    for (int i = 0; i < B; i++) a[i] = k->a[i] + lane, b[i] = k->b[i] + lane;
     bool fresh = k->fresh;
 #pragma GCC unroll 16
     for (int p = 0; p < B * B; p++)
         s[p / B][p % B] = fresh ? (vf){0} : v_load(k->lanes + p * LANES + lane);
-    for (size_t step = 0; step < steps; step++) {
+    for (size_t at = 0; at < steps * LANES; at += LANES) {
         vf right[B];
-        if (packs) {
-            __builtin_prefetch(from + PIECE, 0, 2);
-            v_store(to, v_load(from));
-            from += LANES, to += B * LANES;
-        }
+        __builtin_prefetch(soon, 0, 2);
+        soon += k->pace;
 #pragma GCC unroll 4
-        for (int j = 0; j < B; j++) right[j] = v_load(b + j * LANES);
+        for (int j = 0; j < B; j++) right[j] = v_load(b[j] + at);
 #pragma GCC unroll 4
         for (int i = 0; i < B; i++) {
-            vf left = diagonal ? right[i] : v_load(a + i * LANES);
+            vf left = diagonal ? right[i] : v_load(a[i] + at);
 #pragma GCC unroll 4
             for (int j = diagonal ? i : 0; j < B; j++) s[i][j] = v_fmadd(left, right[j], s[i][j]);
         }
-        a += B * LANES, b += B * LANES;
     }
 #pragma GCC unroll 16
     for (int p = 0; p < B * B; p++) v_store(k->lanes + p * LANES + lane, s[p / B][p % B]);
@@ -128,14 +107,8 @@ INLINE void run_lanes(const struct block *k, size_t lane, size_t steps, bool dia
 static void run_block(const struct block *k, size_t steps)
 {
     bool diagonal = k->a == k->b;
-    for (size_t lane = 0; lane < LANES; lane += W) {
-        if (k->from)
-            diagonal ? run_lanes(k, lane, steps, true, true)
-                     : run_lanes(k, lane, steps, false, true);
-        else
-            diagonal ? run_lanes(k, lane, steps, true, false)
-                     : run_lanes(k, lane, steps, false, false);
-    }
+    for (size_t lane = 0; lane < LANES; lane += W)
+        diagonal ? run_lanes(k, lane, steps, true) : run_lanes(k, lane, steps, false);
 }
 
 /* The sums of a block's pairs: lane l takes lane l + 8, then l + 4, l + 2, l + 1. */
@@ -187,70 +160,64 @@ static float *lanes_of(const struct tile *t, uint32_t i, uint32_t j)
     return t->lanes + (size_t)(i * t->right.blocks + j) * B * B * LANES;
 }
 
-/** piece: coordinates first .. first + n, packed in place `now`; more to come, or not. */
-struct piece {
-    size_t first, n, more;
-    int now;
-};
-
-/* Rows of both sides, in the order in which they are packed. */
-static uint32_t rows_of(const struct tile *t)
+/* The rows of a side's piece; `tail`, if not NULL, takes a copy filled up with zeros. */
+static void find_rows(const struct tile *t, struct side *side, size_t first, size_t n, float *tail)
 {
-    return (t->left.blocks + (on_diagonal(t) ? 0 : t->right.blocks)) * B;
-}
-
-static const struct side *side_of(const struct tile *t, uint32_t *row)
-{
-    if (*row < t->left.blocks * B) return &t->left;
-    *row -= t->left.blocks * B;
-    return &t->right;
-}
-
-static void pack_rows(const struct tile *t, uint32_t row, size_t first, size_t n, int place)
-{
-    for (; row < rows_of(t); row++) {
-        uint32_t at = row;
-        const struct side *side = side_of(t, &at);
-        pack_row(t, side, at, side->packed[place], first, n);
+    for (uint32_t r = 0; r < side->blocks * B; r++) {
+        side->row[r] = vector_at(t->a, (size_t)side->first * B + r, first);
+        if (!tail) continue;
+        memset(tail, 0, LANES * sizeof *tail);
+        memcpy(tail, side->row[r], n * sizeof *tail);
+        side->row[r] = tail;
+        tail += LANES;
     }
 }
 
-/* Gives a block a row of the next piece to pack. Only of a whole one: its steps are this one's. */
-static void give_row(const struct tile *t, const struct piece *p, uint32_t row, struct block *k)
+/* Spreads the fetching of the next piece evenly over the blocks of this one. Behind the last one it
+ * asks for what nobody wants, or what is not there, which does no harm. */
+static void fetch_soon(const struct tile *t, uint32_t nth, struct block *k)
 {
-    const struct side *side = side_of(t, &row);
-    k->from = vector_at(t->a, (size_t)side->first * B + row, p->first + PIECE);
-    k->to = side->packed[!p->now] + row / B * PIECE * B + row % B * LANES;
+    uint32_t lefts = t->left.blocks * B, rights = t->right.blocks * B;
+    uint32_t rows = on_diagonal(t) ? lefts : lefts + rights;
+    uint32_t blocks = on_diagonal(t) ? t->left.blocks * (t->left.blocks + 1) / 2
+                                     : t->left.blocks * t->right.blocks;
+    uint32_t shares = blocks > rows ? blocks / rows : 1, row = nth / shares;
+    k->soon = k->lanes;
+    k->pace = 0;
+    if (row >= rows) return;
+    k->soon = row < lefts ? t->left.row[row] : t->right.row[row - lefts];
+    k->soon += PIECE + PIECE / shares * (nth % shares);
+    k->pace = LANES * sizeof(float) / shares;
 }
 
-static void run_piece(const struct tile *t, const struct piece *p, bool fresh)
+static void run_piece(const struct tile *t, size_t steps, bool fresh)
 {
-    size_t steps = (p->n + LANES - 1) / LANES, stride = steps * B * LANES;
-    const float *lefts = t->left.packed[p->now], *rights = t->right.packed[p->now];
-    uint32_t row = 0, rows = p->more >= PIECE ? rows_of(t) : 0;
+    uint32_t nth = 0;
+    const struct side *right = on_diagonal(t) ? &t->left : &t->right;
     for (uint32_t near = 0; near < t->left.blocks; near += NEAR)
         for (uint32_t j = 0; j < t->right.blocks; j++)
             for (uint32_t i = near; i < near + NEAR && i < t->left.blocks && has_block(t, i, j);
                  i++) {
                 struct block block = {.lanes = lanes_of(t, i, j),
-                                      .a = lefts + i * stride,
-                                      .b = rights + j * stride,
+                                      .a = t->left.row + i * B,
+                                      .b = right->row + j * B,
                                       .fresh = fresh};
-                if (row < rows) give_row(t, p, row++, &block);
+                fetch_soon(t, nth++, &block);
                 run_block(&block, steps);
             }
-    if (p->more) pack_rows(t, row, p->first + p->n, p->more < PIECE ? p->more : PIECE, !p->now);
 }
 
-static void run_tile(const struct tile *t, float *sums, size_t first, size_t n)
+static void run_tile(struct tile *t, float *sums, size_t first, size_t n)
 {
-    struct piece p = {.first = first, .n = n < PIECE ? n : PIECE};
-    pack_rows(t, 0, first, p.n, 0);
-    for (size_t done = 0; done < n; done += p.n, p.now = !p.now) {
-        p.first = first + done;
-        p.n = n - done < PIECE ? n - done : PIECE;
-        p.more = n - done - p.n;
-        run_piece(t, &p, done == 0);
+    for (size_t done = 0, now; done < n; done += now) {
+        now = n - done;
+        if (now >= LANES) now -= now % LANES;
+        if (now > PIECE) now = PIECE;
+        find_rows(t, &t->left, first + done, now, now < LANES ? t->tail : NULL);
+        if (!on_diagonal(t))
+            find_rows(t, &t->right, first + done, now,
+                      now < LANES ? t->tail + TILE_MAX * B * LANES : NULL);
+        run_piece(t, (now + LANES - 1) / LANES, done == 0);
     }
     for (uint32_t i = 0; i < t->left.blocks; i++)
         for (uint32_t j = 0; j < t->right.blocks; j++)
@@ -259,27 +226,26 @@ static void run_tile(const struct tile *t, float *sums, size_t first, size_t n)
                          t->a->count);
 }
 
-static struct side side(const struct gram_job *j, uint32_t first, float *packed)
+static struct side side(const struct gram_job *j, uint32_t first)
 {
     uint32_t blocks = (j->a->count + B - 1) / B;
-    return (struct side){first,
-                         blocks - first < j->tile ? blocks - first : j->tile,
-                         {packed, packed + PACKED_FLOATS}};
+    return (struct side){.first = first,
+                         .blocks = blocks - first < j->tile ? blocks - first : j->tile};
 }
 
 static void chunk_job(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct gram_job *j = ctx;
-    float *scratch = cpu_scratch(j->cpu, worker), *packed = scratch + LANES_FLOATS;
-    struct tile t = {.a = j->a, .lanes = scratch};
+    float *scratch = cpu_scratch(j->cpu, worker);
+    struct tile t = {.a = j->a, .lanes = scratch, .tail = scratch + LANES_FLOATS};
     uint32_t blocks = (j->a->count + B - 1) / B;
     for (size_t c = begin; c < end; c++) {
         size_t first = (j->first + c) * OWM_AGG_CHUNK;
         size_t n = j->a->n - first < OWM_AGG_CHUNK ? j->a->n - first : OWM_AGG_CHUNK;
         for (uint32_t left = 0; left < blocks; left += j->tile)
             for (uint32_t right = left; right < blocks; right += j->tile) {
-                t.left = side(j, left, packed);
-                t.right = side(j, right, left == right ? packed : packed + 2 * PACKED_FLOATS);
+                t.left = side(j, left);
+                t.right = side(j, right);
                 run_tile(&t, sums_of(j, c), first, n);
             }
     }
