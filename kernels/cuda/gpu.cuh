@@ -21,8 +21,9 @@
 #define OWM_LAUNCH(kernel, grid, block, shared, stream, ...)                                       \
     kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
 
-/** A static shared array, in function scope. The emulator checks each access of it. */
-#define OWM_SHARED(type, name, count) __shared__ type name[count]
+/** A static shared array, in function scope, which may be read 16 bytes at a time. The emulator
+ *  checks each access of it. */
+#define OWM_SHARED(type, name, count) __shared__ __align__(16) type name[count]
 
 /** The dynamic shared array whose bytes the launch names; one per kernel, 16-byte aligned. */
 #define OWM_SHARED_DYNAMIC(type, name)                                                             \

@@ -42,10 +42,10 @@ static bool start(struct gpu_library *lib, cudaStream_t stream)
     return set_stream(lib->handle, stream) == 0;
 }
 
+/* The file stays open: what it has registered with the driver outlives its handles. */
 static void stop(struct gpu_library *lib)
 {
     if (lib->handle) (void)lib->destroy(lib->handle);
-    if (lib->file) (void)dlclose(lib->file);
     free(lib);
 }
 

@@ -89,7 +89,8 @@ static __device__ __forceinline__ void mma_rows(uint32_t (&v)[4], const uint4 *r
     uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
-                 : "r"(at));
+                 : "r"(at)
+                 : "memory"); /* It may not move over a barrier. */
 }
 #endif
 
