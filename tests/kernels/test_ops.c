@@ -105,6 +105,11 @@ static void test_gemm(void)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int flags = 0; flags < 8; flags++)
             gemm_case(sizes[i][0], sizes[i][1], sizes[i][2], flags);
+    /* Large enough for a GPU to ask its vendor's library. */
+    const char *name = device->backend->name;
+    bool gpu = strcmp(name, "cuda") == 0 || strcmp(name, "hip") == 0;
+    for (int flags = 0; flags < 8 && gpu && !check_small(); flags++)
+        gemm_case(515, 520, 523, flags);
 }
 
 static void norm_case(uint32_t rows, uint32_t cols)
