@@ -2,10 +2,10 @@
  * of the file that includes it.
  *
  * That file has defined before: int_v and float_v, registers of LANES 32-bit lanes (a divisor of
- * 16); ROWS, the rows of activations that a pass over a panel serves; and int_v load(const uint8_t
- * *); float_v halves(const uint8_t *f16); int_v start_q8(int32_t), start_q4(int32_t): where the sum
- * of a group begins; int_v dot_q8(int_v sum, int_v weights, const int8_t *x), dot_q4: adds four
- * products a lane; int_v low_nibbles(int_v), high_nibbles(int_v); float_v to_float(int_v),
+ * 16); ROWS, the most rows of activations that a pass over a panel serves; and int_v load(const
+ * uint8_t *); float_v halves(const uint8_t *f16); int_v start_q8(int32_t), start_q4(int32_t): where
+ * the sum of a group begins; int_v dot_q8(int_v sum, int_v weights, const int8_t *x), dot_q4: adds
+ * four products a lane; int_v low_nibbles(int_v), high_nibbles(int_v); float_v to_float(int_v),
  * splat(float); void put(float *y, float_v, size_t lanes, bool accumulate).
  *
  * A pass keeps one float sum a row; each group adds float(integer sum) * (weight scale * row scale)
@@ -105,6 +105,14 @@ INT_INLINE void pass(const struct int_pass *p, int rows, int parts, bool q8)
 INT_INLINE void pass_of(const struct int_pass *p, size_t rows, int parts, bool q8)
 {
     switch (rows) {
+#if ROWS > 4
+    case 6:
+        pass(p, 6, parts, q8);
+        break;
+    case 5:
+        pass(p, 5, parts, q8);
+        break;
+#endif
     case 4:
         pass(p, 4, parts, q8);
         break;
@@ -132,12 +140,13 @@ INT_INLINE void block(const struct linear_job *j, size_t panel, int parts, size_
                          .block_rows = rows < LINEAR_PANEL ? rows : LINEAR_PANEL,
                          .accumulate = j->accumulate,
                          .prefetch = j->m <= LINEAR_PANEL};
+    size_t passes = (p.block_rows + ROWS - 1) / ROWS, each = (p.block_rows + passes - 1) / passes;
     for (p.lane = 0; p.lane < LINEAR_PANEL && p.lane < n; p.lane += LANES)
-        for (p.row = 0; p.row < p.block_rows; p.row += ROWS) {
+        for (p.row = 0; p.row < p.block_rows; p.row += each) {
             size_t left = p.block_rows - p.row;
             p.lanes = n - p.lane < LANES ? n - p.lane : LANES;
             p.y = j->y + (first + p.row) * j->ldy + panel * LINEAR_PANEL + p.lane;
-            pass_of(&p, left < ROWS ? left : ROWS, parts, q8);
+            pass_of(&p, left < each ? left : each, parts, q8);
         }
 }
 

@@ -5,7 +5,7 @@
 #include "linear_kernels.h"
 
 #define LANES 16
-#define ROWS  4 /* With two panels 8 sums, 8 chains, and 6 loads for 8 products. */
+#define ROWS  6 /* With two panels 12 sums, 12 chains, and 8 loads for 12 products. */
 #define PARTS 2
 
 typedef __m512i int_v;
