@@ -237,7 +237,7 @@ static inline __attribute__((always_inline)) void fold(__m512 sum[LINEAR_PANEL],
         _tile_stored(t, out, LINE);                                                                \
     } while (0)
 
-/* Group b + i + AHEAD by the tiles t, a and w into the ring, group b + i from there into the sums. */
+/* Group b + i + AHEAD by the tiles t, a and w into the ring; group b + i from there to the sums. */
 #define STEP(i, t, a, w)                                                                           \
     do {                                                                                           \
         size_t g = b + (i), next = g + AHEAD;                                                      \
