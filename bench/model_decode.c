@@ -1,6 +1,5 @@
 /* model_decode.c: what a server does per token beside the matrices: attention over a cache in
  * pages, and the choice of the next token.
- * and the choice of the next token.
  *
  * Decoding reads the whole cache once and is held against memory; prefill is held against the pipe.
  */
