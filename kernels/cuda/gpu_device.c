@@ -132,7 +132,8 @@ owm_status gpu_open(struct owm_device **device, const struct owm_device_config *
     status = gpu_status(cudaSetDevice(config->index));
     if (status == OWM_OK) {
         read_limits(gpu, config->index);
-        status = make_work_space(gpu, info.memory_free_bytes);
+        bool known = gpu->processors > 0 && gpu->warp > 0;
+        status = known ? make_work_space(gpu, info.memory_free_bytes) : OWM_E_DEVICE;
     }
     if (status != OWM_OK) {
         gpu_close(&gpu->base);

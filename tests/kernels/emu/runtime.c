@@ -685,3 +685,13 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr which, int in
     }
     return cudaSuccess;
 }
+
+/* Linked in place of dlopen: a real cuBLAS or NCCL of this machine would take our streams and host
+ * memory for its own. */
+void *__wrap_dlopen(const char *file, int mode);
+
+void *__wrap_dlopen(const char *file, int mode)
+{
+    (void)file, (void)mode;
+    return NULL;
+}
