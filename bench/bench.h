@@ -50,6 +50,9 @@ struct bench_row {
  *  row if the units agree and the row has none of its own. */
 void bench_print(const struct bench_options *options, const struct bench_row *row);
 
+/** bench_printed: how many rows there were so far. */
+size_t bench_printed(void);
+
 /** bench_wants: whether options->op lets rows with this op through: no need to measure others. */
 bool bench_wants(const struct bench_options *options, const char *op);
 

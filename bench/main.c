@@ -137,6 +137,7 @@ static bool read_options(int argc, char **argv, struct bench_options *options)
     optind = 2;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
         if (!take(option, options)) return false;
+    if (optind < argc) fprintf(stderr, "owm-bench: '%s' is one too many\n", argv[optind]);
     return optind == argc;
 }
 
@@ -191,7 +192,10 @@ int main(int argc, char **argv)
     struct owm_error error = {""};
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(argc < 2);
     if (!strcmp(argv[1], "chart")) return chart(argc, argv);
-    if (!read_options(argc, argv, &options)) return help(2);
+    if (!read_options(argc, argv, &options)) {
+        fputs("'owm-bench --help' lists the options\n", stderr);
+        return 2;
+    }
     if (!strcmp(argv[1], "devices")) return devices();
     bool all = !strcmp(argv[1], "all"), known = all;
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
@@ -204,5 +208,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; code == 0 && i < sizeof benches / sizeof *benches; i++)
         if (all ? benches[i].of_kernels : !strcmp(argv[1], benches[i].name))
             code = report(benches[i].name, benches[i].run(&options, &error), &error);
+    if (code == 0 && options.op && bench_printed() == 0) {
+        fprintf(stderr, "owm-bench: no row here has '%s' in its op\n", options.op);
+        code = 1;
+    }
     return code;
 }

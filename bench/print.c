@@ -92,6 +92,13 @@ static void print_text(const struct bench_row *row, double ratio, double rival_r
     putchar('\n');
 }
 
+static size_t printed;
+
+size_t bench_printed(void)
+{
+    return printed;
+}
+
 bool bench_wants(const struct bench_options *options, const char *op)
 {
     return !options->op || strstr(op, options->op);
@@ -115,4 +122,5 @@ void bench_print(const struct bench_options *options, const struct bench_row *me
     else
         print_text(&row, ratio, rival_ratio);
     fflush(stdout);
+    printed++;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "bench.h"
 
@@ -73,5 +74,5 @@ owm_status bench_rival(struct bench_options *options, struct owm_error *error)
     return owm_fail(error, OWM_E_IO,
                     "the rival (exit status %d) printed no number with a unit such as MH/s, GB/s, "
                     "GFLOP/s, tok/s or ms: %s",
-                    code, options->rival);
+                    WIFEXITED(code) ? WEXITSTATUS(code) : -1, options->rival);
 }

@@ -4,12 +4,14 @@
  * every op. Op arguments travel in structs (ops.h) so that a call reads like its contract and a
  * table entry keeps its type when an op grows a field. Nothing here logs or exits.
  *
- *     owm_device_open(&device, &(struct owm_device_config){.backend = "auto", .pool = pool},
- * &error); device->backend->gemm(device, &(struct owm_gemm){...}); device->backend->close(device);
+ *     owm_device_open(&device, &config, &error);
+ *     device->backend->gemm(device, &gemm);
+ *     device->backend->close(device);
  *
  * "cpu" and "reference" are compiled in. "cuda" and "hip" are plug-ins, libowm-cuda.so and
- * libowm-hip.so, looked for beside the program, then in ../lib, then in $OWM_PLUGIN_DIR alone if it
- * is set; a machine without them, or without a driver, runs the same program on the cpu.
+ * libowm-hip.so, looked for beside the program, then in ../lib; or, if it is set, in
+ * $OWM_PLUGIN_DIR alone (never in a setuid program). A machine without them, or without a driver,
+ * runs the same program on the cpu.
  */
 #ifndef OWM_KERNELS_BACKEND_H
 #define OWM_KERNELS_BACKEND_H

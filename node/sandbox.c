@@ -269,5 +269,6 @@ owm_status owm_sandbox_begin(int keep_fd, struct owm_error *error)
 {
     owm_status status = begin(keep_fd, error);
     if (status == OWM_OK) drop_capabilities();
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* A driver may hang as it starts. */
     return status;
 }

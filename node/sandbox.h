@@ -38,7 +38,8 @@ struct owm_sandbox_report {
 };
 
 /** owm_sandbox_begin: what can be given up before a GPU's driver starts: descriptors but 0, 1, 2
- *  and `keep_fd`, capabilities, new privileges. Thread: the process must have one thread only.
+ *  and `keep_fd`, capabilities, new privileges, outliving the parent.
+ *  Thread: the process must have one thread only.
  *  Returns: OWM_OK; OWM_E_UNSUPPORTED. */
 OWM_MUST_USE owm_status owm_sandbox_begin(int keep_fd, struct owm_error *error);
 

@@ -30,7 +30,7 @@ struct owm_worker_options {
 
 typedef struct owm_worker owm_worker;
 
-/** owm_worker_run_options: one request. Callbacks run on the caller's thread. */
+/** owm_worker_call: one request. Callbacks run on the caller's thread. */
 struct owm_worker_call {
     const struct owm_worker_message *request; /* INFER or TRAIN */
     const int *fds;                           /* as owm_worker_fds says; stay the caller's */

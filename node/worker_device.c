@@ -77,14 +77,15 @@ static bool works(struct worker *worker, const char *backend,
 owm_status worker_device_open(struct worker *worker, const struct worker_device_options *options,
                               struct owm_sandbox_report *report, struct owm_error *error)
 {
-    static const char *const gpus[] = {"cuda", "hip"}; /* Fastest first. */
-    const char *backend = options->backend;
-    if (strcmp(backend, "cpu") == 0) return open_cpu(worker, options, report, error);
-    if (strcmp(backend, "auto") != 0) return open_gpu(worker, backend, options, report, error);
+    static const char *const gpus[] = {"cuda", "hip"}; /* Fastest first; no other opens lower. */
+    const char *wanted = options->backend;
+    bool automatic = strcmp(wanted, "auto") == 0;
     for (size_t i = 0; i < sizeof gpus / sizeof gpus[0]; i++)
-        if (works(worker, gpus[i], options))
+        if (automatic ? works(worker, gpus[i], options) : strcmp(wanted, gpus[i]) == 0)
             return open_gpu(worker, gpus[i], options, report, error);
-    return open_cpu(worker, options, report, error);
+    if (automatic || strcmp(wanted, "cpu") == 0) return open_cpu(worker, options, report, error);
+    return owm_fail(error, OWM_E_ARG,
+                    "a worker has no backend '%s'; there are auto, cuda, hip, cpu", wanted);
 }
 
 void worker_device_describe(const struct worker *worker, const struct owm_sandbox_report *report,

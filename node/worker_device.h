@@ -5,6 +5,8 @@
  *           self-test again, since a driver may not work behind them. Then, and only then, tasks.
  *     auto  the same for each plug-in in a child process that tries and ends, so that a machine
  *           where no GPU works gets the cpu with its full fences; the reasons are logged.
+ *
+ * Any other word is refused: nothing but "cuda" and "hip" is ever behind the lower fences.
  */
 #ifndef OWM_NODE_WORKER_DEVICE_H
 #define OWM_NODE_WORKER_DEVICE_H
@@ -21,7 +23,8 @@ struct worker_device_options {
 
 /** worker_device_open: worker->pool and worker->device, behind the fences.
  *  Thread: the process must have one thread only.
- *  Returns: as owm_device_open and owm_sandbox_enter. On failure the process must exit. */
+ *  Returns: as owm_device_open and owm_sandbox_enter;
+ *  OWM_E_ARG another word. On failure the process must exit. */
 OWM_MUST_USE owm_status worker_device_open(struct worker *worker,
                                            const struct worker_device_options *options,
                                            struct owm_sandbox_report *report,

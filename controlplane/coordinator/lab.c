@@ -19,12 +19,10 @@
 
 static owm_status open_device(struct owm_lab *lab, unsigned threads, struct owm_error *error)
 {
-    const struct owm_backend *backend = NULL;
     owm_status status = owm_pool_open(threads, &lab->pool);
     if (status != OWM_OK) return owm_fail(error, status, "no threads for aggregation");
-    backend = owm_backend_pick("cpu", error);
-    if (!backend) return OWM_E_UNSUPPORTED;
-    return backend->open(&lab->device, &(struct owm_device_config){.pool = lab->pool}, error);
+    const struct owm_device_config config = {.backend = "cpu", .pool = lab->pool};
+    return owm_device_open(&lab->device, &config, error); /* Tries every op first. */
 }
 
 static owm_status read_heldout(struct owm_lab *lab, const struct owm_lab_options *options,

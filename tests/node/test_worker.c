@@ -299,7 +299,8 @@ static void test_backends(void **state)
                  {"cpu", PLUGINS "/good", "cpu", "system call filter"},
                  {"cuda", "/nonexistent", NULL, "libowm-cuda.so"},
                  {"hip", PLUGINS "/good", NULL, "libowm-hip.so"},
-                 {"cuda", PLUGINS "/abi", NULL, "plug-in version"}};
+                 {"cuda", PLUGINS "/abi", NULL, "plug-in version"},
+                 {"reference", PLUGINS "/good", NULL, "has no backend"}};
     for (size_t i = 0; i < sizeof story / sizeof story[0]; i++) {
         setenv("OWM_PLUGIN_DIR", story[i].plugins, 1);
         const struct owm_worker_options options = {.path = WORKER,
@@ -320,6 +321,8 @@ static void test_backends(void **state)
             owm_worker_backend(worker, backend);
             assert_string_equal(backend, story[i].runs_on);
             assert_non_null(strstr(owm_worker_runs_on(worker), story[i].fence));
+            if (strcmp(backend, "cpu") == 0) /* It never gets the lower fences. */
+                assert_null(strstr(owm_worker_runs_on(worker), "GPU"));
             struct heard heard = {.count = 0};
             struct owm_worker_done done;
             const struct owm_worker_message m = infer(4);
