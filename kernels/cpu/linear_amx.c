@@ -103,7 +103,7 @@ struct square {
 static inline __attribute__((always_inline)) void multiply(const struct square *s, bool two_a,
                                                            bool two_b)
 {
-    const uint8_t *a0 = s->a[0], *a1 = s->a[1], *b0 = s->b[0], *b1 = s->b[1];
+    const uint8_t *a0 = s->a[0], *a1 = s->a[two_a], *b0 = s->b[0], *b1 = s->b[two_b];
     for (size_t k = 0; k < s->blocks; k++) {
         _tile_loadd(4, a0, LINE);
         _tile_loadd(6, b0, LINE);
@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) void multiply(const struct square *
             _tile_dpbf16ps(2, 5, 6);
         }
         if (two_a && two_b) _tile_dpbf16ps(3, 5, 7);
-        a0 += s->a_step[0], a1 += s->a_step[1], b0 += TILE_BYTES, b1 += TILE_BYTES;
+        a0 += s->a_step[0], a1 += s->a_step[two_a], b0 += TILE_BYTES, b1 += TILE_BYTES;
     }
 }
 
