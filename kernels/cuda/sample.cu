@@ -170,7 +170,7 @@ static __device__ void token_at(const sample_row &row, const sample_place &place
         if (key_of(row.logits[v]) == place.key && left-- == 0) *token = v;
 }
 
-static __global__ void __launch_bounds__(1024)
+static __global__ void __launch_bounds__(1024, 1)
     sample_kernel(uint32_t *token, const float *logits, const float *uniform, sample_rule rule)
 {
     OWM_SHARED(uint32_t, bins, 3 * BINS);
