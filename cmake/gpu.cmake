@@ -111,8 +111,9 @@ function(owm_hip_plugin)
   target_sources(owm-hip PRIVATE ${CMAKE_SOURCE_DIR}/kernels/hip/vendor_hip.c)
   target_include_directories(owm-hip BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/kernels/hip)
   target_include_directories(owm-hip SYSTEM PRIVATE ${root}/include)
+  list(JOIN OWM_HIP_ARCHS "," hip_archs) # A semicolon would end the definition.
   target_compile_definitions(owm-hip PRIVATE __HIP_PLATFORM_AMD__ GPU_BACKEND_NAME="hip"
-    "GPU_ARCHS=\"${OWM_HIP_ARCHS}\"")
+    "GPU_ARCHS=\"${hip_archs}\"")
   owm_gpu_sources(hip
     COMPILE ${OWM_HIPCC} -x hip -std=c++17 -O3 ${offload} ${werror} -fPIC -fvisibility=hidden
             -fno-exceptions -fno-threadsafe-statics -Wall -Wextra -Wno-unused-function

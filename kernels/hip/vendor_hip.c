@@ -29,8 +29,8 @@ static void absent(cudaError_t error, char *refusal, size_t refusal_bytes)
 static bool compiled_for(const char *arch)
 {
     size_t bytes = strcspn(arch, ":");
-    for (const char *at = GPU_ARCHS; *at; at += strcspn(at, ";"), at += *at == ';')
-        if (strcspn(at, ";") == bytes && strncmp(at, arch, bytes) == 0) return true;
+    for (const char *at = GPU_ARCHS; *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == bytes && strncmp(at, arch, bytes) == 0) return true;
     return false;
 }
 

@@ -28,11 +28,31 @@
 /* The cpu's scratch holds a stage: rows are padded to whole runs. */
 static_assert((OWM_AGG_VECTORS_MAX + RUN) * ROW <= CPU_SCRATCH_FLOATS, "stage");
 
+/* The second where one is NaN, as x86 has it: an exchange then loses no NaN. NEON's own minimum
+ * would prefer the number both times. */
+INLINE vf lower(vf a, vf b)
+{
+#if __aarch64__
+    return v_select(a < b, a, b);
+#else
+    return v_min(a, b);
+#endif
+}
+
+INLINE vf higher(vf a, vf b)
+{
+#if __aarch64__
+    return v_select(a > b, a, b);
+#else
+    return v_max(a, b);
+#endif
+}
+
 INLINE void exchange(vf *v, int low, int high, bool ints)
 {
     vf a = v[low], b = v[high];
     if (!ints) {
-        v[low] = v_min(a, b), v[high] = v_max(b, a);
+        v[low] = lower(a, b), v[high] = higher(b, a);
         return;
     }
 #if SIMD_avx512
