@@ -44,8 +44,8 @@ static int describe(const struct cudaDeviceProp *found, struct owm_device_info *
              found->gcnArchName);
     if (!compiled_for(found->gcnArchName))
         snprintf(info->refusal, sizeof info->refusal,
-                 "it is a %s and this plug-in was compiled for " GPU_ARCHS
-                 "; build with -DOWM_HIP_ARCHS=%s",
+                 "it is a %.15s and this plug-in was compiled for " GPU_ARCHS
+                 "; build with -DOWM_HIP_ARCHS=%.15s",
                  info->arch, info->arch);
     return 0;
 }
