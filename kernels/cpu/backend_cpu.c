@@ -22,14 +22,14 @@ static bool always(void)
 }
 
 #if OWM_CPU_X86
-static bool has_avx2(void)
+bool cpu_has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-static bool has_avx512(void)
+bool cpu_has_avx512(void)
 {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 }
 #endif
@@ -37,8 +37,8 @@ static bool has_avx512(void)
 static const struct isa isas[] = {
 /* Best first. */
 #if OWM_CPU_X86
-    {"avx512", &cpu_table_avx512, has_avx512},
-    {"avx2", &cpu_table_avx2, has_avx2},
+    {"avx512", &cpu_table_avx512, cpu_has_avx512},
+    {"avx2", &cpu_table_avx2, cpu_has_avx2},
 #endif
     {"generic", &cpu_table_generic, always},
 };

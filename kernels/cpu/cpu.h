@@ -56,6 +56,10 @@ const char *cpu_isa_best(void);
 
 /* memory.c: host memory as a device. Everything is done when it returns, so the queues are empty.
  */
+#if OWM_CPU_X86
+bool cpu_has_avx2(void);   /* with fma */
+bool cpu_has_avx512(void); /* F, VL, DQ, BW */
+#endif
 int cpu_device_count(void);
 owm_status cpu_device_info(int index, struct owm_device_info *info);
 owm_status cpu_mem_alloc(struct owm_device *, void **mem, size_t bytes);

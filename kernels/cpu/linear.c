@@ -2,6 +2,7 @@
  * one weight at a time is read from it. */
 #include <math.h>
 
+#include "bf16.h"
 #include "kernels/check.h"
 #include "linear_path.h"
 
@@ -41,7 +42,7 @@ static double weight_at(enum owm_format format, const uint8_t *row, size_t k)
     if (format == OWM_FORMAT_BF16) {
         uint16_t bf16;
         memcpy(&bf16, row + 2 * k, sizeof bf16);
-        return (double)linear_widen(bf16);
+        return (double)bf16_widen(bf16);
     }
     size_t bytes = format == OWM_FORMAT_Q8_0 ? OWM_BLOCK_BYTES_Q8_0 : OWM_BLOCK_BYTES_Q4_0;
     return (double)scale_at(row + k / OWM_BLOCK_WEIGHTS * bytes) * quant_at(format, row, k);
@@ -51,7 +52,7 @@ static double dot_bf16(const uint8_t *row, const float *x, uint32_t k)
 {
     double sum = 0;
     for (uint32_t i = 0; i < k; i++)
-        sum += (double)linear_widen(linear_bf16(x[i])) * weight_at(OWM_FORMAT_BF16, row, i);
+        sum += (double)bf16_widen(bf16_of(x[i])) * weight_at(OWM_FORMAT_BF16, row, i);
     return sum;
 }
 

@@ -1,5 +1,6 @@
 /* linear_path.c: the ways in which this processor multiplies by packed weights, best first. */
 #include "linear_path.h"
+#include "cpu.h"
 
 #if OWM_CPU_X86
 #include <cpuid.h>
@@ -19,28 +20,17 @@ static bool always(void)
 }
 
 #if OWM_CPU_X86
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-static bool has_avx512(void)
-{
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
-           && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-}
-
 static bool has_vnni256(void)
 {
     const unsigned f16c = 1u << 29, vnni = 1u << 4; /* Compilers know these names, but not all. */
     unsigned a, b, c, d;
-    return has_avx2() && __get_cpuid(1, &a, &b, &c, &d) && (c & f16c)
+    return cpu_has_avx2() && __get_cpuid(1, &a, &b, &c, &d) && (c & f16c)
            && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & vnni);
 }
 
 static bool has_vnni512(void)
 {
-    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+    return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 
 static bool has_bf16(void)
@@ -100,7 +90,7 @@ static const struct linear_path paths[] = {
       FORM(LINEAR_X_Q, q_avx512, linear_q4_vnni512, 1)}},
     {"avx512",
      "avx512",
-     has_avx512,
+     cpu_has_avx512,
      linear_turn_avx512,
      {FORM(LINEAR_X_F32, f32_avx512, linear_f32_avx512, 1),
       FORM(LINEAR_X_Q, q_avx512, linear_q8_avx512, 1),
@@ -114,7 +104,7 @@ static const struct linear_path paths[] = {
       FORM(LINEAR_X_Q, q_avx2, linear_q4_vnni256, 1)}},
     {"avx2",
      "avx2",
-     has_avx2,
+     cpu_has_avx2,
      linear_turn_avx2,
      {FORM(LINEAR_X_F32, f32_avx2, linear_f32_avx2, 1), FORM(LINEAR_X_Q, q_avx2, linear_q8_avx2, 1),
       FORM(LINEAR_X_Q, q_avx2, linear_q4_avx2, 1)}},

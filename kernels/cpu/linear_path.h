@@ -12,7 +12,8 @@
  *
  * Activations are prepared in blocks of up to 16 rows. For each 32 columns of a block of R rows:
  *   LINEAR_X_Q     [R][32] i8, [R] f32 scale, [R] i32 start: minus the weights' zero point times
- * the sum of the 32, so that unsigned weights come out right LINEAR_X_BF16  [R][32] bf16
+ *                  the sum of the 32, so that unsigned weights come out right
+ *   LINEAR_X_BF16  [R][32] bf16
  *   LINEAR_X_F32   [R][32] f32, rounded to bf16
  */
 #ifndef OWM_KERNELS_CPU_LINEAR_PATH_H
@@ -108,23 +109,6 @@ static inline float linear_half(uint16_t h)
     bits |= sign;
     memcpy(&f, &bits, sizeof f);
     return f;
-}
-
-/** linear_bf16: nearest even; a NaN stays one. */
-static inline uint16_t linear_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static inline float linear_widen(uint16_t bf16)
-{
-    uint32_t bits = (uint32_t)bf16 << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 size_t ref_packed_bytes(struct owm_device *, enum owm_format, uint32_t rows, uint32_t cols);

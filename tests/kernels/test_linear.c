@@ -5,6 +5,7 @@
  * from one thread and three; groups of zeros, of subnormals, of huge numbers; blocks laid out by
  * hand; and every refusal. */
 #include "check.h"
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear_path.h"
 
@@ -30,7 +31,7 @@ static uint8_t *source_of(enum owm_format format, uint32_t n, uint32_t k)
     for (size_t i = 0; i < bytes; i += format == OWM_FORMAT_BF16 ? 2 : step) {
         uint16_t value = (uint16_t)owm_rng_u64(&check_rng);
         if (format == OWM_FORMAT_BF16)
-            value = linear_bf16(2 * owm_rng_f32(&check_rng) - 1);
+            value = bf16_of(2 * owm_rng_f32(&check_rng) - 1);
         else if (value % 16 == 0)
             value &= 0x83ff; /* Subnormal. */
         else
@@ -354,11 +355,11 @@ static void test_conversions(void)
     CHECK(linear_half(0x0001) == 0x1p-24f && linear_half(0x03ff) == 1023 * 0x1p-24f);
     CHECK(linear_half(0x0400) == 0x1p-14f && isinf(linear_half(0xfc00))
           && isnan(linear_half(0x7e00)));
-    CHECK(linear_bf16(1) == 0x3f80 && linear_bf16(-2) == 0xc000);
-    CHECK(linear_bf16(1.00390625f) == 0x3f80);   /* A tie: down to even. */
-    CHECK(linear_bf16(1.01171875f) == 0x3f82);   /* A tie: up to even. */
-    CHECK(linear_bf16(3.4028235e38f) == 0x7f80); /* Rounds to infinity. */
-    CHECK((linear_bf16(NAN) & 0x7fff) > 0x7f80);
+    CHECK(bf16_of(1) == 0x3f80 && bf16_of(-2) == 0xc000);
+    CHECK(bf16_of(1.00390625f) == 0x3f80);   /* A tie: down to even. */
+    CHECK(bf16_of(1.01171875f) == 0x3f82);   /* A tie: up to even. */
+    CHECK(bf16_of(3.4028235e38f) == 0x7f80); /* Rounds to infinity. */
+    CHECK((bf16_of(NAN) & 0x7fff) > 0x7f80);
 }
 
 static void test_all(void)
