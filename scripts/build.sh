@@ -47,6 +47,7 @@ doctor() {
     fact "compiler" "$(first_line cc --version)"
     fact "cmake" "$(first_line cmake --version)"
     fact "postgresql" "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1 || echo none)"
+    fact "libsecp256k1" "$(find_secp256k1)"
     fact "gpu" "$(first_line nvidia-smi --list-gpus)"
     fact "amd gpu" "$(ls -d /sys/class/drm/card*/device/mem_info_vram_total 2>/dev/null | wc -l)"
     fact "programs built" "$(ls build/cpu/bin/owm-* 2>/dev/null | wc -l)"
