@@ -120,9 +120,10 @@ static inline bool get_elements(struct source *in, struct owm_sv2_view *view, si
     static inline bool get_##type(struct source *in, owm_sv2_##type *value)                        \
     {                                                                                              \
         owm_sv2_##length count;                                                                    \
-        if (!get_##length(in, &count) || count > (most)) return false;                             \
+        if (!get_##length(in, &count)) return false;                                               \
         value->count = count;                                                                      \
-        return get_elements(in, value, (size_t)count * (size));                                    \
+        if (value->count > (most)) return false;                                                   \
+        return get_elements(in, value, (size_t)value->count * (size));                             \
     }                                                                                              \
     static inline bool put_##type(struct sink *out, const owm_sv2_##type *value)                   \
     {                                                                                              \
@@ -131,10 +132,10 @@ static inline bool get_elements(struct source *in, struct owm_sv2_view *view, si
         return put_##length(out, &count)                                                           \
                && put_bytes(out, value->data, (size_t)value->count * (size));                      \
     }
-COUNTED(str, u8, (uint32_t)OWM_SV2_STRING_BYTES_MAX, 1)
-COUNTED(b32, u8, (uint32_t)OWM_SV2_EXTRANONCE_BYTES_MAX, 1)
+COUNTED(str, u8, OWM_SV2_STRING_BYTES_MAX, 1)
+COUNTED(b32, u8, OWM_SV2_EXTRANONCE_BYTES_MAX, 1)
 COUNTED(b64k, u16, VIEW_MAX_u16, 1)
-COUNTED(seq_u256, u8, (uint32_t)OWM_SV2_MERKLE_PATH_MAX, 32)
+COUNTED(seq_u256, u8, OWM_SV2_MERKLE_PATH_MAX, 32)
 COUNTED(seq_u32, u16, VIEW_MAX_u16, 4)
 COUNTED(seq_u16, u16, VIEW_MAX_u16, 2)
 
