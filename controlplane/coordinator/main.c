@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "controlplane/db/migrate.h"
+#include "controlplane/db/schema.h"
 #include "driver.h"
 
 #define DRAIN_MS              3000

@@ -2,7 +2,7 @@
 #ifndef OWM_DB_LOAD_H
 #define OWM_DB_LOAD_H
 
-#include "controlplane/db/pg.h"
+#include "base/pg/pg.h"
 #include "controlplane/engine/engine.h"
 
 /** owm_load: everything owm_engine_restore_* asks for, read in one snapshot.

@@ -6,9 +6,9 @@
 #ifndef OWM_DB_PERSIST_H
 #define OWM_DB_PERSIST_H
 
-#include "controlplane/db/pg.h"
+#include "base/outbox.h"
+#include "base/pg/pg.h"
 #include "controlplane/engine/effect.h"
-#include "controlplane/payments/outbox.h"
 
 /** owm_persist_prepare: prepare the statements on this connection (kept for owm_pg_reopen). */
 OWM_MUST_USE owm_status owm_persist_prepare(struct owm_pg *pg, struct owm_error *error);

@@ -14,7 +14,7 @@
 #include "base/identity.h"
 #include "base/metrics.h"
 #include "base/rpc/rpc.h"
-#include "controlplane/db/pg.h"
+#include "base/pg/pg.h"
 #include "controlplane/engine/engine.h"
 #include "controlplane/rpc/inbox.h"
 #include "controlplane/rpc/peers.h"

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/http_client.h"
-#include "controlplane/db/pg.h"
+#include "base/pg/pg.h"
 #include "test.h"
 
 #define INTERNAL(name) "/owm.internal.v1.InternalService/" name

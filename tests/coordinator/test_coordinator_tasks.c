@@ -1,7 +1,7 @@
 /* test_coordinator_tasks.c: the life of a task: submitted, dispatched, answered, paid once
  * (SRS-SCHED-05, SRS-SCHED-06, TST-01 but for the payment itself, TST-08, SRS-SEC-02). */
 #include "base/clock.h"
-#include "controlplane/db/pg.h"
+#include "base/pg/pg.h"
 #include "network.h"
 #include "test.h"
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "controlplane/db/pg.h"
+#include "base/pg/pg.h"
 
 #define NOBODY 65534
 

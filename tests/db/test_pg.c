@@ -2,8 +2,9 @@
 #include "test.h"
 
 #include "base/clock.h"
-#include "controlplane/db/migrate.h"
-#include "controlplane/db/pg.h"
+#include "base/pg/migrate.h"
+#include "base/pg/pg.h"
+#include "controlplane/db/schema.h"
 #include "pg_fixture.h"
 
 static struct pg_fixture server;
@@ -156,6 +157,30 @@ static void test_server_crash_in_transaction(void **state)
     owm_pg_close(pg);
 }
 
+/* Rows by COPY, as text and as binary, inside a transaction that may still be given up. */
+static void test_copy(void **state)
+{
+    (void)state;
+    struct owm_error error = {""};
+    struct owm_pg *pg = connect_to(server.url);
+    assert_ok(owm_pg_exec(pg, "CREATE TEMP TABLE c (a int, b bytea)", &error));
+    static const char text[] = "1\t\\\\x00ff\n2\t\\N\n";
+    static const uint8_t binary[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', 255, '\r', '\n', 0,  0, 0,
+                                     0,   0,   0,   0,   0,   0,   0,    2,   0,    0,    0,  4, 0,
+                                     0,   0,   3,   0,   0,   0,   2,    0,   255,  255,  255};
+    assert_ok(owm_pg_copy(pg, "COPY c FROM STDIN", text, sizeof(text) - 1, &error));
+    assert_ok(owm_pg_exec(pg, "BEGIN", &error));
+    assert_ok(owm_pg_copy(pg, "COPY c FROM STDIN (FORMAT binary)", binary, sizeof(binary), &error));
+    assert_int_equal(count_rows(pg, "SELECT count(*) FROM c"), 3);
+    assert_ok(owm_pg_exec(pg, "ROLLBACK", &error));
+    assert_int_equal(count_rows(pg, "SELECT sum(a) FROM c WHERE b IS NULL OR b = '\\x00ff'"), 3);
+    assert_int_equal(owm_pg_copy(pg, "COPY c FROM STDIN", "x\ty\n", 4, &error), OWM_E_DB);
+    assert_non_null(strstr(error.text, "22P02"));
+    assert_int_equal(owm_pg_copy(pg, "COPY missing FROM STDIN", "", 0, &error), OWM_E_DB);
+    assert_int_equal(count_rows(pg, "SELECT count(*) FROM c"), 2);
+    owm_pg_close(pg);
+}
+
 static void test_migrations(void **state)
 {
     (void)state;
@@ -164,6 +189,8 @@ static void test_migrations(void **state)
                                                 {2, "0002_b", "CREATE TABLE b (x int);"}};
     static const struct owm_migration changed[] = {{1, "0001_a", "CREATE TABLE a (x bigint);"},
                                                    {2, "0002_b", "CREATE TABLE b (x int);"}};
+    static const struct owm_migration other[] = {{1, "0001_other", "CREATE TABLE o (x int);"},
+                                                 {2, "0002_b", "CREATE TABLE b (x int);"}};
     static const struct owm_migration broken[] = {
         {1, "0001_a", "CREATE TABLE a (x int);"},
         {2, "0002_b", "CREATE TABLE b (x int);"},
@@ -181,6 +208,8 @@ static void test_migrations(void **state)
     assert_int_equal(applied, 0);
     assert_int_equal(owm_migrate(pg, changed, 2, NULL, &error), OWM_E_STATE);
     assert_non_null(strstr(error.text, "0001_a was changed"));
+    assert_int_equal(owm_migrate(pg, other, 2, NULL, &error), OWM_E_STATE);
+    assert_non_null(strstr(error.text, "database of its own"));
     assert_int_equal(owm_migrate(pg, first, 1, NULL, &error), OWM_E_STATE);
     assert_non_null(strstr(error.text, "newer program"));
     assert_int_equal(owm_migrate(pg, broken, 3, NULL, &error), OWM_E_DB);
@@ -228,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_missing_database_is_named),
         cmocka_unit_test(test_pipeline_is_all_or_nothing),
         cmocka_unit_test(test_server_crash_in_transaction),
+        cmocka_unit_test(test_copy),
         cmocka_unit_test(test_migrations),
         cmocka_unit_test(test_embedded_schema),
     };

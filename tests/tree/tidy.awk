@@ -16,8 +16,8 @@ BEGIN {
 
     # A library is seen by one place: header, the paths that may include it, what to include instead.
     library("grpc/", "^base/rpc/grpc[^/]*\\.[ch]$", "only base/rpc/grpc*.c includes gRPC; use base/rpc/rpc.h")
-    library("libpq-fe.h", "^controlplane/db/", "only controlplane/db includes libpq")
-    library("postgresql/", "^controlplane/db/", "only controlplane/db includes libpq")
+    library("libpq-fe.h", "^base/pg/", "only base/pg includes libpq; use base/pg/pg.h")
+    library("postgresql/", "^base/pg/", "only base/pg includes libpq; use base/pg/pg.h")
     library("cu(da|blas|rand|sparse)[A-Za-z0-9_]*\\.h", "^kernels/(cuda|hip)/", "only kernels/cuda includes CUDA")
     library("nccl", "^kernels/(cuda|hip)/", "only kernels/cuda includes NCCL")
     library("hip/", "^kernels/hip/", "only kernels/hip includes HIP")

@@ -1,5 +1,5 @@
 # embed.cmake: numbered SQL files to one C file of byte arrays.
-# cmake -DOUT=migrations.c -DFILES="a.sql;b.sql" -P embed.cmake
+# cmake -DOUT=migrations.c -DSYMBOL=owm_migrations -DFILES="a.sql;b.sql" -P embed.cmake
 set(arrays "")
 set(rows "")
 set(count 0)
@@ -13,5 +13,6 @@ foreach(path IN LISTS FILES)
   string(APPEND rows "    {${version}, \"${name}\", sql_${digits}},\n")
   math(EXPR count "${count} + 1")
 endforeach()
-file(WRITE ${OUT} "/* Written by embed.cmake. */\n#include \"controlplane/db/migrate.h\"\n\n${arrays}\n"
-  "const struct owm_migration owm_migrations[] = {\n${rows}};\nconst size_t owm_migrations_count = ${count};\n")
+file(WRITE ${OUT} "/* Written by embed.cmake. */\n#include \"base/pg/migrate.h\"\n\n${arrays}\n"
+  "extern const struct owm_migration ${SYMBOL}[];\nextern const size_t ${SYMBOL}_count;\n"
+  "const struct owm_migration ${SYMBOL}[] = {\n${rows}};\nconst size_t ${SYMBOL}_count = ${count};\n")

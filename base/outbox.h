@@ -7,8 +7,8 @@
  * So after a crash, and after the loss of everything but the secret and the table, a payment is
  * looked up by its hash and never sent a second time.
  */
-#ifndef OWM_PAYMENTS_OUTBOX_H
-#define OWM_PAYMENTS_OUTBOX_H
+#ifndef OWM_BASE_OUTBOX_H
+#define OWM_BASE_OUTBOX_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /* pg.c: libpq behind pg.h: connect, classify errors, execute, pipeline. */
 #include "pg.h"
 
+#include <errno.h>
 #include <libpq-fe.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "base/uuid.h"
 
 #define PREPARED_LISTS_MAX 4
+#define COPY_SLICE_BYTES   (1 << 18)
 
 struct owm_pg {
     PGconn *conn;
@@ -187,7 +189,8 @@ static owm_status connect_now(struct owm_pg *pg, struct owm_error *error)
     snprintf(timeout, sizeof(timeout), "%d", OWM_PG_CONNECT_S);
     const char *const keys[] = {"connect_timeout", "client_encoding", "application_name",
                                 "keepalives_idle", "dbname",          NULL};
-    const char *const values[] = {timeout, "UTF8", "owm-coordinator", "10", pg->url, NULL};
+    const char *const values[] = {timeout, "UTF8",  program_invocation_short_name,
+                                  "10",    pg->url, NULL};
     pg->conn = PQconnectdbParams(keys, values, 1);
     pg->pipeline = false;
     if (!pg->conn) return OWM_E_NOMEM;
@@ -316,6 +319,41 @@ owm_status owm_pg_run(struct owm_pg *pg, const struct owm_pg_statement *statemen
         PQexecPrepared(pg->conn, statement->name, args ? args->count : 0, args ? args->value : NULL,
                        args ? args->length : NULL, args ? args->format : NULL, 0);
     return take(pg, statement->name, result, rows, error);
+}
+
+/* ---------------------------------------------------------------------------- copy */
+
+/* Everything up to the end of a COPY; the first failure decides. */
+static owm_status finish_copy(struct owm_pg *pg, struct owm_error *error)
+{
+    owm_status first = OWM_OK;
+    PGresult *result;
+    while ((result = PQgetResult(pg->conn))) {
+        if (!succeeded(result) && first == OWM_OK) first = fail_result(pg, "copy", result, error);
+        bool stuck = PQresultStatus(result) == PGRES_COPY_IN;
+        PQclear(result);
+        if (stuck) break; /* The connection is gone: libpq would say so for ever. */
+    }
+    return first;
+}
+
+owm_status owm_pg_copy(struct owm_pg *pg, const char *sql, const void *rows, size_t bytes,
+                       struct owm_error *error)
+{
+    PGresult *result = PQexec(pg->conn, sql);
+    owm_status status = OWM_OK;
+    if (PQresultStatus(result) != PGRES_COPY_IN) status = fail_result(pg, "copy", result, error);
+    PQclear(result);
+    const char *at = rows;
+    while (status == OWM_OK && bytes > 0) {
+        int slice = bytes > COPY_SLICE_BYTES ? COPY_SLICE_BYTES : (int)bytes;
+        if (PQputCopyData(pg->conn, at, slice) != 1) status = fail_result(pg, "copy", NULL, error);
+        at += slice;
+        bytes -= (size_t)slice;
+    }
+    if (status != OWM_OK) return status;
+    if (PQputCopyEnd(pg->conn, NULL) != 1) return fail_result(pg, "copy", NULL, error);
+    return finish_copy(pg, error);
 }
 
 /* ---------------------------------------------------------------------------- pipeline */

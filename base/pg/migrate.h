@@ -1,12 +1,12 @@
 /* migrate.h: the schema, as numbered SQL files that are part of the binary.
  *
  * Applied at start, all missing ones in one transaction under an advisory lock, so that of two
- * coordinators that start at once one waits. The table schema_migrations keeps each file's SHA-256.
+ * programs that start at once one waits. The table schema_migrations keeps each file's SHA-256.
  */
-#ifndef OWM_DB_MIGRATE_H
-#define OWM_DB_MIGRATE_H
+#ifndef OWM_BASE_MIGRATE_H
+#define OWM_BASE_MIGRATE_H
 
-#include "controlplane/db/pg.h"
+#include "pg.h"
 
 struct owm_migration {
     int version;
@@ -14,15 +14,11 @@ struct owm_migration {
     const char *sql;  /* terminated */
 };
 
-/** The embedded files in order of their numbers; written by embed.cmake. */
-extern const struct owm_migration owm_migrations[];
-extern const size_t owm_migrations_count;
-
 /** owm_migrate: bring the schema to the newest version of `list`.
  *
  *  applied  how many files were run now; NULL allowed.
- *  Returns: OWM_OK; OWM_E_STATE if an applied file differs from the one in this binary, or the
- *  database has a newer version than this binary knows (the sentence says which, and what to do;
+ *  Returns: OWM_OK; OWM_E_STATE if an applied file differs from the one in this binary, the
+ *  database has a newer version than this binary knows, or is another program's (the sentence says which, and what to do;
  *  nothing is changed); else as owm_pg_exec, with nothing changed.
  */
 OWM_MUST_USE owm_status owm_migrate(struct owm_pg *pg, const struct owm_migration *list,

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/sha256.h"
 
-/* Any number, the same in every coordinator: "owm migr" as ASCII. */
+/* Any number, the same in every program: "owm migr" as ASCII. */
 #define LOCK_MIGRATE "8026107459823987570"
 
 static const char create_table[] =
@@ -38,9 +38,15 @@ static owm_status check_applied(const struct owm_pg_rows *rows, const struct owm
         const struct owm_migration *known = find(list, count, version);
         if (!known)
             return owm_fail(error, OWM_E_STATE,
-                            "database: its schema is at version %d, this owm-coordinator knows "
-                            "only %d; start the newer program, or restore the backup made before",
+                            "database: its schema is at version %d, this program knows only "
+                            "%d; start the newer program, or restore the backup made before",
                             version, count ? list[count - 1].version : 0);
+        const char *name = owm_pg_get_text(rows, row, 2);
+        if (strcmp(known->name, name) != 0)
+            return owm_fail(error, OWM_E_STATE,
+                            "database: its migration %s is not of this program, which has %s; give "
+                            "each program a database of its own",
+                            name, known->name);
         char hex[65];
         checksum(known, hex);
         if (strcmp(hex, owm_pg_get_text(rows, row, 1)) != 0)
@@ -80,9 +86,9 @@ static owm_status inside(struct owm_pg *pg, const struct owm_migration *list, si
     if (status == OWM_OK) status = owm_pg_exec(pg, create_table, error);
     struct owm_pg_rows *rows = NULL;
     if (status == OWM_OK)
-        status =
-            owm_pg_query(pg, "SELECT version, checksum FROM schema_migrations ORDER BY version",
-                         NULL, &rows, error);
+        status = owm_pg_query(
+            pg, "SELECT version, checksum, name FROM schema_migrations ORDER BY version", NULL,
+            &rows, error);
     if (status != OWM_OK) return status;
     status = check_applied(rows, list, count, error);
     for (size_t i = 0; status == OWM_OK && i < count; i++) {

@@ -1,11 +1,11 @@
-/* pg.h: PostgreSQL as the coordinator uses it: one connection, prepared statements, pipelines.
+/* pg.h: PostgreSQL as our programs use it: one connection, prepared statements, pipelines.
  *
  * Only this folder includes libpq. Every value travels as a parameter (SRS-SEC-06); SQL text is
  * always a literal of the program. No password reaches an error text (SRS-SEC-07).
  * Thread: one connection, one thread at a time.
  */
-#ifndef OWM_DB_PG_H
-#define OWM_DB_PG_H
+#ifndef OWM_BASE_PG_H
+#define OWM_BASE_PG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -96,6 +96,11 @@ OWM_MUST_USE owm_status owm_pg_query(struct owm_pg *pg, const char *sql,
 OWM_MUST_USE owm_status owm_pg_run(struct owm_pg *pg, const struct owm_pg_statement *statement,
                                    const struct owm_pg_args *args, struct owm_pg_rows **rows,
                                    struct owm_error *error);
+
+/** owm_pg_copy: rows into a table, "COPY t (…) FROM STDIN [(FORMAT binary)]", all of them from memory.
+ *  Returns: as owm_pg_exec; no row of a failed COPY stays. */
+OWM_MUST_USE owm_status owm_pg_copy(struct owm_pg *pg, const char *sql, const void *rows,
+                                    size_t bytes, struct owm_error *error);
 
 /** A transaction sent as one pipeline: begin, queue…, commit. Nothing is waited for before commit.
  *  After a failure of any of them the transaction is rolled back by commit (or owm_pg_rollback),
