@@ -38,14 +38,17 @@ static inline __attribute__((always_inline)) void pass(const struct pass *p, int
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++) sum[i][s / 2][s % 2] = _mm512_setzero_ps();
-    for (size_t at = 0; at < p->blocks * 1024; at += 1024, x += p->block_rows * LINEAR_COLS)
+    const size_t bytes = p->blocks * 1024;
+    for (size_t at = 0; at < bytes; at += 1024, x += p->block_rows * LINEAR_COLS) {
+        /* Behind a panel lies the other one, and what comes next behind that. */
+        size_t ahead = PREFETCH_BYTES + (at + PREFETCH_BYTES >= bytes ? bytes : 0);
 #pragma GCC unroll 16
         for (int pair = 0; pair < LINEAR_COLS / 2; pair++) {
             int chain = pair % chains;
             const uint8_t *w0 = p->panel[0] + at + pair * 64, *w1 = p->panel[1] + at + pair * 64;
             if (rows <= 4) {
-                __builtin_prefetch(w0 + PREFETCH_BYTES);
-                __builtin_prefetch(w1 + PREFETCH_BYTES);
+                __builtin_prefetch(w0 + ahead, 0, 2);
+                __builtin_prefetch(w1 + ahead, 0, 2);
             }
             __m512bh b0 = (__m512bh)_mm512_loadu_si512(w0), b1 = (__m512bh)_mm512_loadu_si512(w1);
 #pragma GCC unroll 8
@@ -55,6 +58,7 @@ static inline __attribute__((always_inline)) void pass(const struct pass *p, int
                 sum[i][1][chain] = _mm512_dpbf16_ps(sum[i][1][chain], a, b1);
             }
         }
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
         float *y = p->y + (size_t)i * p->ldy;

@@ -53,11 +53,16 @@ INT_INLINE void square_of(int_v t[ROWS][PARTS], const uint8_t *square, size_t pa
     }
 }
 
+/** What is needed a while after this square: behind the end of a panel lies that of the next part,
+ *  so the next pass's is behind those of all parts. To the second cache: there is more room for
+ *  lines under way than at the first, and it hides the rest. */
 INT_INLINE void ahead(const struct int_pass *p, const uint8_t *square, int parts, size_t bytes)
 {
+    const uint8_t *at = square + PREFETCH_BYTES;
+    if (at >= p->panel + p->panel_bytes) at += (size_t)(parts - 1) * p->panel_bytes;
     for (int s = 0; s < parts; s++)
         for (size_t i = 0; i < bytes; i += 64)
-            __builtin_prefetch(square + (size_t)s * p->panel_bytes + PREFETCH_BYTES + i);
+            __builtin_prefetch(at + (size_t)s * p->panel_bytes + i, 0, 2);
 }
 
 INT_INLINE void pass(const struct int_pass *p, int rows, int parts, bool q8)

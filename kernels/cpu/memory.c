@@ -10,7 +10,7 @@
 #include "cpu.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_MIN  ((size_t)16 << 20) /* Arrays from this size on are given huge pages. */
+#define HUGE_MIN  ((size_t)4 << 20) /* Arrays from this size on are given huge pages. */
 
 int cpu_device_count(void)
 {
@@ -64,8 +64,9 @@ owm_status cpu_mem_alloc(struct owm_device *device, void **mem, size_t bytes)
     (void)device;
     if (bytes > SIZE_MAX - 63) return OWM_E_NOMEM;
     size_t rounded = (bytes + 63) & ~(size_t)63;
-    *mem = aligned_alloc(64, rounded ? rounded : 64);
-    if (!*mem) return OWM_E_NOMEM;
+    size_t alignment = rounded >= HUGE_MIN ? HUGE_PAGE : 64;
+    *mem = NULL;
+    if (posix_memalign(mem, alignment, rounded ? rounded : 64) != 0) return OWM_E_NOMEM;
     if (rounded >= HUGE_MIN) ask_for_huge_pages(*mem, rounded);
     memset(*mem, 0, rounded);
     return OWM_OK;
