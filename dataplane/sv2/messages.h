@@ -29,9 +29,9 @@
 #define OWM_SV2_VERSION              2
 
 /* Flags of setup_connection and its answer, protocol mining. */
-#define OWM_SV2_REQUIRES_STANDARD_JOBS   0x1u
-#define OWM_SV2_REQUIRES_WORK_SELECTION  0x2u
-#define OWM_SV2_REQUIRES_VERSION_ROLLING 0x4u
+#define OWM_SV2_REQUIRES_STANDARD_JOBS     0x1u
+#define OWM_SV2_REQUIRES_WORK_SELECTION    0x2u
+#define OWM_SV2_REQUIRES_VERSION_ROLLING   0x4u
 #define OWM_SV2_REQUIRES_FIXED_VERSION     0x1u
 #define OWM_SV2_REQUIRES_EXTENDED_CHANNELS 0x2u
 
@@ -63,8 +63,12 @@ typedef uint32_t owm_sv2_u32;
 typedef uint64_t owm_sv2_u64;
 typedef bool owm_sv2_flag; /* BOOL: bit 0 counts. */
 typedef float owm_sv2_f32; /* As it came: may be NaN, infinite or negative. */
-typedef struct { uint8_t byte[32]; } owm_sv2_u256;
-typedef struct { uint8_t byte[64]; } owm_sv2_sig; /* 64 bytes, of a signature. */
+typedef struct {
+    uint8_t byte[32];
+} owm_sv2_u256;
+typedef struct {
+    uint8_t byte[64];
+} owm_sv2_sig; /* 64 bytes, of a signature. */
 typedef struct owm_sv2_option owm_sv2_opt_u32;
 typedef struct owm_sv2_view owm_sv2_str;      /* STR0_255, any bytes. */
 typedef struct owm_sv2_view owm_sv2_b32;      /* B0_32 */
@@ -73,6 +77,7 @@ typedef struct owm_sv2_view owm_sv2_seq_u256; /* SEQ0_255[U256] */
 typedef struct owm_sv2_view owm_sv2_seq_u32;  /* SEQ0_64K[U32] */
 typedef struct owm_sv2_view owm_sv2_seq_u16;  /* SEQ0_64K[U16] */
 
+/* clang-format off */
 /* The fields of each message, in wire order. */
 #define OWM_SV2_SETUP_CONNECTION(F)                                                                \
     F(u8, protocol) F(u16, min_version) F(u16, max_version) F(u32, flags) F(str, endpoint_host)    \
@@ -129,6 +134,7 @@ typedef struct owm_sv2_view owm_sv2_seq_u16;  /* SEQ0_64K[U16] */
     F(u256, public_key) F(u64, time_s) F(sig, signature)
 #define OWM_SV2_NODE_AUTH_SUCCESS(F) F(u64, time_s)
 #define OWM_SV2_NODE_AUTH_ERROR(F)   F(str, error_code)
+/* clang-format on */
 
 /* M(name, fields, extension, message type, channel bit) */
 #define OWM_SV2_MESSAGES(M)                                                                        \

@@ -54,18 +54,21 @@ struct owm_sv2_initiator {
 OWM_MUST_USE owm_status owm_sv2_initiate(struct owm_sv2_initiator *initiator,
                                          uint8_t act1[OWM_SV2_ACT1_BYTES]);
 
-/** owm_sv2_initiate_finish: check act 2.
- *
- *  initiator  wiped, whatever comes out.
+/** owm_sv2_expectation: who must have signed, and when it is.
  *  authority  [32] x-only key that must have signed the certificate; NULL: any (the caller warns).
- *  now_s      Unix time, for the certificate's validity, with OWM_SV2_CERTIFICATE_LEEWAY_S.
- *  shown      [32] x-only static key that the pool showed; may be NULL.
- *  Returns: OWM_OK; OWM_E_CRYPTO decryption or signature failed, certificate not yet valid, expired
- *  or of an unknown version, each with a sentence that says what to do. */
+ *  now_s      Unix time, for the certificate's validity, with OWM_SV2_CERTIFICATE_LEEWAY_S. */
 struct owm_sv2_expectation {
     const uint8_t *authority;
     uint64_t now_s;
 };
+
+/** owm_sv2_initiate_finish: check act 2.
+ *
+ *  initiator       wiped, whatever comes out.
+ *  transport       written on OWM_OK: ready for frames.
+ *  handshake_hash  [32] written on OWM_OK.
+ *  Returns: OWM_OK; OWM_E_CRYPTO decryption or signature failed, certificate not yet valid, expired
+ *  or of an unknown version, each with a sentence that says what to do. */
 OWM_MUST_USE owm_status owm_sv2_initiate_finish(struct owm_sv2_initiator *initiator,
                                                 const uint8_t act2[OWM_SV2_ACT2_BYTES],
                                                 const struct owm_sv2_expectation *expect,
