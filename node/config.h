@@ -60,6 +60,14 @@ struct owm_node_config {
     bool allow_contributor_data;
     char *contributor_data_dir;
 
+    /* [mining] */
+    bool mining_enabled;
+    char *mining_pool_url;    /* One or more, with commas. */
+    char *mining_worker_name; /* "": alias */
+    char *mining_devices;
+    int64_t mining_intensity;
+    bool mining_while_busy;
+
     /* [limits] */
     int64_t memory_max_mb; /* per worker; 0: from RAM */
     int64_t silence_s;     /* a worker that says nothing this long is replaced */

@@ -1,4 +1,5 @@
 /* node.c: open, start, drain and close the daemon. */
+#include "node/mining.h"
 #include "node/node.h"
 
 #include <errno.h>
@@ -237,7 +238,7 @@ owm_status node_start(struct node *node, struct owm_error *error)
         || pthread_create(&node->courier, NULL, node_courier_main, node) != 0)
         abort(); /* One of three threads runs: there is no half daemon to clean up. */
     node->threads_started = true;
-    return OWM_OK;
+    return node_mining_open(node, &node->mining, error);
 }
 
 void node_drain(struct node *node)
@@ -269,6 +270,7 @@ void node_close(struct node *node)
         pthread_join(node->heartbeat, NULL);
         pthread_join(node->courier, NULL);
     }
+    node_mining_close(node->mining);
     node_slots_stop(node);
     owm_rpc_client_close(node->rpc);
     owm_metrics_close(node->metrics);

@@ -90,8 +90,11 @@ struct node_metrics {
     owm_gauge *registered, *slots_busy, *owed_msat, *settled_msat, *unsent, *worker_starts;
 };
 
+struct node_mining; /* mining.h */
+
 struct node {
     struct owm_node_config config;
+    struct node_mining *mining; /* NULL: this node does not mine. */
     struct node_timing timing;
     char target[OWM_NODE_TARGET_MAX];
     char *coordinator_pem;

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/html.h"
+#include "node/mining.h"
 #include "node/page.h"
 
 static const char head[] =
@@ -232,6 +233,17 @@ static void own(FILE *out, const struct shown *s)
     fputs("</section>", out);
 }
 
+static void mining(FILE *out, const struct shown *s)
+{
+    char text[1024];
+    node_mining_line(s->node->mining, text, sizeof text);
+    if (text[0] == '\0') return;
+    fputs("<section><h2>Mining</h2>", out);
+    PARAGRAPH(out, "", "%s", text);
+    PARAGRAPH(out, "dim", "What the shares earn is on the pool's own page.");
+    fputs("</section>", out);
+}
+
 static void cell(FILE *out, const char *label, const char *text)
 {
     bool none = text[0] == '\0';
@@ -309,6 +321,7 @@ char *page_html(struct node *node)
     next(out, s);
     fputs("</div>", out);
     own(out, s);
+    mining(out, s);
     table(out, s);
     how(out);
     devnet(out, s);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "node/mining.h"
 #include "node/page.h"
 
 /* Beats that may be missed before health is red. */
@@ -96,7 +97,7 @@ char *page_health_json(struct node *node, bool *healthy)
         json_array_append_new(reasons, owm_json_text(health.reason[i]));
     static const char *const links[] = {"connecting", "registered", "refused"};
     json_t *root = json_pack(
-        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "status",
+        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "status",
         *healthy ? "ok" : "unhealthy", "reasons", reasons, "link", links[view.link], "node_id",
         owm_json_text(view.node_id), "node_status", owm_json_text(view.status), "network",
         owm_json_text(view.network), "stake_policy", owm_json_text(view.stake_policy), "tier",
@@ -104,7 +105,7 @@ char *page_health_json(struct node *node, bool *healthy)
         owm_json_text(node->machine.device), "heartbeat_ms", (json_int_t)view.heartbeat_ms,
         "owed_msat", (json_int_t)t.owed_msat, "settled_msat", (json_int_t)t.settled_msat, "round",
         (json_int_t)view.round, "results_unsent", (json_int_t)t.unsent, "running",
-        slots_json(node));
+        slots_json(node), "mining", node_mining_json(node->mining));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;
