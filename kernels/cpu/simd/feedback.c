@@ -2,10 +2,10 @@
  *
  * Residual and gradient are read once and the residual is written once. A group of 2048 coordinates
  * is added up; if its largest is sure to be sent (select.h) so is its scale, and what is sure is
- * quantised and subtracted while the group is in the cache. What was staged says what has been
- * subtracted, so it can be added back without rounding: when the bracket missed, when a scale fell
- * below the floor, which is known at the end only, or when an s is bad. The residual then holds s,
- * and the step is finished from there by counting.
+ * quantised and subtracted while the group is in the cache and the next one is added up. What was
+ * staged says what has been subtracted, so it can be added back without rounding: when the bracket
+ * missed, when a scale fell below the floor, which is known at the end only, or when an s is bad.
+ * The residual then holds s, and the step is finished from there by counting.
  */
 #include "quantise.h"
 #include "select.h"
@@ -30,36 +30,48 @@ static inline float value_of(enum owm_quant quant, uint32_t word, const float *s
 /* --- the pass -----------------------------------------------------------------------------------
  */
 
-/* While a group is worked on, the next one comes from memory: a line of 16 floats a step. */
-static inline void fetch_ahead(const float *x)
+/* Where the pass adds: x[i] = x[i] * decay + gradient[i] where the sum is good; top: the largest
+ * sums, bad ones too. */
+struct adding {
+    float *x;
+    const float *gradient;
+    float decay;
+    int32_t limit;
+    vi top;
+};
+
+static inline void add_vector(struct adding *a, size_t i, size_t lanes)
 {
-    __builtin_prefetch(x + OWM_QUANT_GROUP, 0, 2);
+    vf old = v_load_part(a->x + i, lanes, 0);
+    vf sum = v_fma(old, a->decay, v_load_part(a->gradient + i, lanes, 0));
+    vi m = v_magnitude(sum);
+    v_store_part(a->x + i, v_select(m > a->limit, old, sum), lanes);
+    a->top = v_highest_of(a->top, m);
 }
 
-/* x[count] = x * decay + gradient where the sum is good; returns the largest sum, bad ones too. */
+static inline void add_line(struct adding *a, size_t i)
+{
+    if (i % 16 == 0) {
+        select_fetch(a->x + i);
+        select_fetch(a->gradient + i);
+    }
+    add_vector(a, i, W);
+}
+
+static struct adding adding_at(const struct select *s, size_t at)
+{
+    return (struct adding){
+        s->step->residual + at, s->step->gradient + at, s->step->decay, (int32_t)s->limit, {0}};
+}
+
+/* Returns the largest sum of a group. */
 static uint32_t add_group(const struct select *s, size_t at, size_t count)
 {
-    float *x = s->step->residual + at;
-    const float *gradient = s->step->gradient + at;
-    const float decay = s->step->decay;
-    const int32_t limit = (int32_t)s->limit;
-    vi top = {0};
+    struct adding a = adding_at(s, at);
     size_t i = 0;
-    for (; i + W <= count; i += W) {
-        vf old = v_load(x + i), sum = v_fma(old, decay, v_load(gradient + i));
-        vi m = v_magnitude(sum);
-        if (i % 16 == 0) fetch_ahead(x + i);
-        v_store(x + i, v_select(m > limit, old, sum));
-        top = v_highest_of(top, m);
-    }
-    if (i < count) {
-        vf old = v_load_part(x + i, count - i, 0);
-        vf sum = v_fma(old, decay, v_load_part(gradient + i, count - i, 0));
-        vi m = v_magnitude(sum);
-        v_store_part(x + i, v_select(m > limit, old, sum), count - i);
-        top = v_highest_of(top, m);
-    }
-    return v_top(top);
+    for (; i + W <= count; i += W) add_line(&a, i);
+    if (i < count) add_vector(&a, i, count - i);
+    return v_top(a.top);
 }
 
 struct scaling {
@@ -90,27 +102,44 @@ static inline uint32_t send_vector(float *x, size_t lanes, vi places, const stru
     vf s = v_load_part(x, lanes, 0), sent;
     vi m = v_magnitude(s), sure = m >= (int32_t)q->high;
     vi word = quantise_vector(s, q, quant, &sent);
-    word = places | (word & sure) | (~sure & (int32_t)WORD_CANDIDATE);
+    word |= places | (~sure & (int32_t)WORD_CANDIDATE);
     v_store_part(x, v_select(sure, s - sent, s), lanes);
     return v_keep(list, words, word, m >= (int32_t)q->low);
 }
 
-/* List what is >= low of a group; quantise and subtract what is >= high. */
-static inline __attribute__((always_inline)) void
-send_group(float *x, const float *gradient, size_t count, uint32_t place, const struct scaling *q,
-           enum owm_quant quant, struct select_list *list)
+/* A group of a tile, and what the groups before it have left behind. */
+struct group {
+    float *x;
+    size_t at, count, next_count; /* next_count: of the group behind it, 0 at the end of a tile */
+    uint32_t place, largest;      /* place: of its first coordinate in the tile */
+    int lowest;                   /* exponent of all groups of the tile so far */
+};
+
+/* A group whose sums are known: list what is >= low, quantise and subtract what is >= high. While
+ * that is worked out the next group is added up, so that memory is never waited for nor left idle.
+ * Returns the next one's largest sum. */
+static inline __attribute__((always_inline)) uint32_t
+send_group(const struct group *g, const struct scaling *q, enum owm_quant quant,
+           struct select_list *list, struct adding next)
 {
     const struct scaling own = *q; /* in registers: the stores below could be to *q */
+    const size_t count = g->count;
+    float *x = g->x;
     uint32_t words = list->words;
-    vi places = v_places(place);
+    vi places = v_places(g->place);
     size_t i = 0;
+    for (; next.x && i + W <= OWM_QUANT_GROUP; i += W) {
+        add_line(&next, i);
+        words = send_vector(x + i, W, places, &own, quant, list->word, words);
+        places += W;
+    }
     for (; i + W <= count; i += W) {
-        if (i % 16 == 0) fetch_ahead(gradient + i);
         words = send_vector(x + i, W, places, &own, quant, list->word, words);
         places += W;
     }
     if (i < count) words = send_vector(x + i, count - i, places, &own, quant, list->word, words);
     list->words = words;
+    return v_top(next.top);
 }
 
 static void raise_to(atomic_uint *most, uint32_t x)
@@ -127,27 +156,28 @@ static void lower_to(atomic_int *least, int x)
     }
 }
 
-/* One group of a tile. Returns its largest sum. */
-static uint32_t pass_group(struct select *s, struct select_list *list, size_t at, size_t count,
-                           uint32_t place, int *lowest)
+/* Send from a group, and add up the next one. Returns the next one's largest sum. */
+static uint32_t pass_group(struct select *s, struct select_list *list, struct group *g)
 {
     const struct owm_feedback_step *step = s->step;
-    uint32_t largest = add_group(s, at, count);
+    size_t next_at = g->at + OWM_QUANT_GROUP;
     int exponent = OWM_QUANT_EXPONENT_MIN;
-    if (largest >= s->low && largest <= s->limit) {
-        int e = exponent_of_bits(largest);
+    uint32_t next = 0;
+    bool sends = g->largest >= s->low && g->largest <= s->limit;
+    bool together = sends && g->next_count == OWM_QUANT_GROUP;
+    if (sends) {
+        int e = exponent_of_bits(g->largest);
         struct scaling q = {s->low, s->high, power_of_two(e), power_of_two(-e), step->quant};
-        if (step->quant == I8)
-            send_group(step->residual + at, step->gradient + at, count, place, &q, I8, list);
-        else
-            send_group(step->residual + at, step->gradient + at, count, place, &q, BF16, list);
-        if (largest >= s->high) {
+        struct adding adding = together ? adding_at(s, next_at) : (struct adding){.x = NULL};
+        next = step->quant == I8 ? send_group(g, &q, I8, list, adding)
+                                 : send_group(g, &q, BF16, list, adding);
+        if (g->largest >= s->high) {
             exponent = e;
-            *lowest = e < *lowest ? e : *lowest;
+            g->lowest = e < g->lowest ? e : g->lowest;
         }
     }
-    if (step->quant == I8) step->exponent[at / OWM_QUANT_GROUP] = (int8_t)exponent;
-    return largest;
+    if (step->quant == I8) step->exponent[g->at / OWM_QUANT_GROUP] = (int8_t)exponent;
+    return together || g->next_count == 0 ? next : add_group(s, next_at, g->next_count);
 }
 
 static void scales_of_tile(const struct select *s, size_t begin, float scale[SELECT_GROUPS])
@@ -167,27 +197,44 @@ static void restore(const struct select *s, size_t begin, const uint32_t *word, 
             x[word[i] & WORD_PLACE] += value_of(s->step->quant, word[i], scale);
 }
 
-static void pass_tile(void *ctx, size_t begin, size_t end, unsigned worker)
+/* Coordinates of the group at `at`. */
+static size_t count_at(size_t at, size_t end)
 {
-    struct select *s = ctx;
-    struct select_tile *tile = &s->tile[begin / SELECT_TILE];
-    struct select_list *list = select_list(s, worker);
+    return end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP;
+}
+
+static void pass_tile(struct select *s, struct select_list *list, size_t t)
+{
+    struct select_tile *tile = &s->tile[t];
+    size_t begin = t * SELECT_TILE, end = begin + SELECT_TILE < s->n ? begin + SELECT_TILE : s->n;
     bool only_add = s->missed || s->bad;
-    uint32_t largest = 0;
-    int lowest = OWM_QUANT_EXPONENT_MAX;
+    uint32_t largest = 0, next = add_group(s, begin, count_at(begin, end));
+    struct group g = {.lowest = OWM_QUANT_EXPONENT_MAX};
     *tile = (struct select_tile){0};
     list->words = 0;
-    for (size_t at = begin; at < end; at += OWM_QUANT_GROUP) {
-        size_t count = end - at < OWM_QUANT_GROUP ? end - at : OWM_QUANT_GROUP;
-        uint32_t m = only_add ? add_group(s, at, count)
-                              : pass_group(s, list, at, count, (uint32_t)(at - begin), &lowest);
-        largest = m > largest ? m : largest;
+    for (g.at = begin; g.at < end; g.at += OWM_QUANT_GROUP) {
+        g.x = s->step->residual + g.at;
+        g.count = count_at(g.at, end);
+        g.next_count = count_at(g.at + g.count, end);
+        g.place = (uint32_t)(g.at - begin);
+        g.largest = next;
+        largest = next > largest ? next : largest;
+        if (!only_add)
+            next = pass_group(s, list, &g);
+        else if (g.next_count)
+            next = add_group(s, g.at + g.count, g.next_count);
     }
     if (largest > s->limit) s->bad = true;
     raise_to(&s->largest, largest);
-    lower_to(&s->lowest_exponent, lowest);
+    lower_to(&s->lowest_exponent, g.lowest);
     if (!only_add && !SIMD(select_put)(s, tile, list, s->x + begin))
         restore(s, begin, list->word, list->words);
+}
+
+static void pass_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct select *s = ctx;
+    for (size_t t = begin; t < end; t++) pass_tile(s, select_list(s, worker), t);
 }
 
 static void restore_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
@@ -268,7 +315,6 @@ static void write_tile(const struct select *s, size_t begin, const uint32_t *wor
         write_values(value, word, count, scale, stream, BF16);
         for (uint32_t i = 0; i < count; i++) code[i] = (uint16_t)(word[i] >> WORD_CODE);
     }
-    v_fence();
 }
 
 /* Chosen ones of one group that are not quantised yet. */
@@ -288,8 +334,8 @@ static void choose(struct chosen *c, uint32_t *word, float x)
     c->s[c->count++] = x;
 }
 
-/* Quantise them with the scale of their group, which may hold sure ones already, subtract them, and
- * complete their entries. */
+/* Quantise them with a scale that becomes that of their group, subtract them, and complete their
+ * entries. */
 static void send_chosen(const struct select *s, struct chosen *c, size_t tile_begin)
 {
     if (c->count == 0) return;
@@ -299,7 +345,6 @@ static void send_chosen(const struct select *s, struct chosen *c, size_t tile_be
     if (i8) {
         int exponent = exponent_of_bits(c->largest);
         if (exponent < s->floor_exponent) exponent = s->floor_exponent;
-        if (exponent < step->exponent[group]) exponent = step->exponent[group];
         step->exponent[group] = (int8_t)exponent;
         quantise_i8(c->s, c->count, exponent, c->code_i8, c->sent);
     } else {
@@ -314,38 +359,71 @@ static void send_chosen(const struct select *s, struct chosen *c, size_t tile_be
     c->count = c->largest = 0;
 }
 
-/* After a pass: what of the candidates is chosen joins the sure ones. */
-static void merge_tile(const struct select *s, struct select_list *list, struct chosen *chosen,
-                       size_t t)
+static uint32_t *words_of(const struct select *s, size_t t)
+{
+    return s->word + s->tile[t].word_at;
+}
+
+/* After a pass: which of a tile's candidates are sent, into `at`; returns how many. Their residuals
+ * lie far from each other, and are on their way when they are needed. */
+static uint32_t choose_of_tile(const struct select *s, size_t t, uint32_t *at)
+{
+    const uint16_t *candidate_at = s->candidate_at + s->tile[t].candidate_at;
+    const uint32_t *word = words_of(s, t), count = SIMD(select_choose)(s, &s->tile[t], at);
+    for (uint32_t i = 0; i < count; i++)
+        __builtin_prefetch(s->x + t * SELECT_TILE + (word[candidate_at[at[i]]] & WORD_PLACE), 0, 2);
+    return count;
+}
+
+/* Is the code that the pass gave a candidate of a group final? Not without a sure one in the group,
+ * whose scale it shares. */
+static inline bool has_code(const struct owm_feedback_step *step, size_t group)
+{
+    return step->quant == BF16 || step->exponent[group] > OWM_QUANT_EXPONENT_MIN;
+}
+
+static void send_of_tile(const struct select *s, size_t t, const uint32_t *at, uint32_t count,
+                         struct chosen *chosen)
 {
     const struct select_tile *tile = &s->tile[t];
     const float *candidate = s->candidate + tile->candidate_at;
-    const uint16_t *at = s->candidate_at + tile->candidate_at;
-    memcpy(list->word, s->word + tile->word_at, tile->words * sizeof *list->word);
-    list->words = tile->words;
-    uint32_t count = SIMD(select_choose)(s, tile, list), group = 0;
-    for (uint32_t i = 0; i < count; i++) { /* Each lies far from the one before. */
-        uint32_t place = list->word[at[list->at[i]]] & WORD_PLACE;
-        __builtin_prefetch(s->x + t * SELECT_TILE + place, 1, 3);
-    }
+    const uint16_t *candidate_at = s->candidate_at + tile->candidate_at;
+    float scale[SELECT_GROUPS] = {0}, *x = s->step->residual + t * SELECT_TILE;
+    uint32_t group = 0, *words = words_of(s, t);
+    scales_of_tile(s, t * SELECT_TILE, scale);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t *word = &list->word[at[list->at[i]]];
-        uint32_t of = (*word & WORD_PLACE) >> WORD_GROUP;
+        uint32_t *word = &words[candidate_at[at[i]]], of = (*word & WORD_PLACE) >> WORD_GROUP;
         if (of != group) send_chosen(s, chosen, t * SELECT_TILE);
         group = of;
-        choose(chosen, word, candidate[list->at[i]]);
+        if (has_code(s->step, t * SELECT_GROUPS + of)) {
+            *word &= ~WORD_CANDIDATE;
+            x[*word & WORD_PLACE] -= value_of(s->step->quant, *word, scale);
+        } else {
+            choose(chosen, word, candidate[at[i]]);
+        }
     }
     send_chosen(s, chosen, t * SELECT_TILE);
-    count = SIMD(select_kept)(list);
-    write_tile(s, t * SELECT_TILE, list->kept, count, tile->out);
 }
 
+/* The candidates of a tile that are sent join the sure ones, and all are written. Meanwhile those
+ * of the next one are chosen, and the list of the one behind it is fetched. */
 static void merge_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct select *s = ctx;
+    struct select_list *list = select_list(s, worker);
     struct chosen chosen;
     chosen.count = chosen.largest = 0;
-    for (size_t t = begin; t < end; t++) merge_tile(s, select_list(s, worker), &chosen, t);
+    uint32_t *at = list->at, *next_at = list->word, count = choose_of_tile(s, begin, at);
+    for (size_t t = begin; t < end; t++) {
+        uint32_t next = t + 1 < end ? choose_of_tile(s, t + 1, next_at) : 0;
+        send_of_tile(s, t, at, count, &chosen);
+        const uint32_t *fetched = t + 2 < end ? words_of(s, t + 2) : NULL;
+        uint32_t kept = SIMD(select_kept)(words_of(s, t), s->tile[t].words, list->kept, fetched);
+        write_tile(s, t * SELECT_TILE, list->kept, kept, s->tile[t].out);
+        uint32_t *done = at;
+        at = next_at, next_at = done, count = next;
+    }
+    v_fence();
 }
 
 /* After select_exact: s is in the residual, nothing is sent yet. */
@@ -376,6 +454,7 @@ static void emit_tile(void *ctx, size_t begin, size_t end, unsigned worker)
         send_chosen(s, &chosen, begin);
     }
     write_tile(s, begin, list->kept, kept, tile->out);
+    v_fence();
 }
 
 /* --- the op -------------------------------------------------------------------------------------
@@ -389,11 +468,11 @@ static void know_floor(struct select *s)
     s->floor_exponent = owm_quant_floor(largest);
 }
 
-/* Did what was sent in the pass keep above the floor? */
+/* Did what was given codes in the pass keep above the floor? */
 static bool above_floor(const struct select *s)
 {
     if (s->step->quant == I8) return s->lowest_exponent >= s->floor_exponent;
-    return s->high >= bf16_smallest_bits(s->floor_exponent);
+    return s->low >= bf16_smallest_bits(s->floor_exponent);
 }
 
 /* How far the pass came: all is written, or s is in the residual, with the threshold or without. */
@@ -404,11 +483,11 @@ static enum progress one_pass(struct select *s)
     owm_pool *pool = s->cpu->base.pool;
     SIMD(select_bracket)(s, s->cpu->pack);
     s->lowest_exponent = OWM_QUANT_EXPONENT_MAX;
-    owm_pool_for(pool, s->n, SELECT_TILE, pass_tile, s);
+    owm_pool_for(pool, s->tiles, select_grain(s), pass_tiles, s);
     know_floor(s);
     bool settled = !s->bad && SIMD(select_settle)(s);
     if (settled && above_floor(s)) {
-        owm_pool_for(pool, s->tiles, 4, merge_tiles, s);
+        owm_pool_for(pool, s->tiles, select_grain(s), merge_tiles, s);
         return DONE;
     }
     owm_pool_for(pool, s->tiles, 4, restore_tiles, s);
@@ -430,7 +509,7 @@ owm_status SIMD(feedback)(struct owm_device *device, const struct owm_feedback_s
     enum progress progress = ADDED;
     if (op->n < SELECT_SMALL) {
         s.missed = true; /* then the pass only adds */
-        owm_pool_for(device->pool, op->n, SELECT_TILE, pass_tile, &s);
+        owm_pool_for(device->pool, s.tiles, 1, pass_tiles, &s);
     } else {
         progress = one_pass(&s);
     }

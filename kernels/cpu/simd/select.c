@@ -261,21 +261,21 @@ bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_
     return true;
 }
 
-uint32_t SIMD(select_kept)(struct select_list *list)
+uint32_t SIMD(select_kept)(const uint32_t *words, uint32_t count, uint32_t *kept,
+                           const uint32_t *fetched)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < list->words; i += W) {
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i += W) {
         vi word;
-        memcpy(&word, list->word + i, sizeof word);
-        if (list->words - i < W)
-            word |= (v_places(i) >= (int32_t)list->words) & (int32_t)WORD_CANDIDATE;
-        count = v_keep(list->kept, count, word, (word & (int32_t)WORD_CANDIDATE) == 0);
+        memcpy(&word, words + i, sizeof word);
+        if (fetched && i % LINE == 0) __builtin_prefetch(fetched + i, 1, 2);
+        if (count - i < W) word |= (v_places(i) >= (int32_t)count) & (int32_t)WORD_CANDIDATE;
+        at = v_keep(kept, at, word, (word & (int32_t)WORD_CANDIDATE) == 0);
     }
-    return count;
+    return at;
 }
 
-uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *tile,
-                             struct select_list *list)
+uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *tile, uint32_t *at)
 {
     const float *x = s->candidate + tile->candidate_at;
     uint32_t count = 0, ties = tile->ties;
@@ -284,11 +284,11 @@ uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *t
         uint32_t lanes = tile->candidates - i < W ? tile->candidates - i : W;
         vi m = v_magnitude(v_load_part(x + i, lanes, 0));
         if (!v_any(m == threshold)) {
-            count = v_keep(list->at, count, v_places(i), m > threshold);
+            count = v_keep(at, count, v_places(i), m > threshold);
             continue;
         }
         for (uint32_t j = i; j < i + lanes; j++) { /* ties are counted */
-            list->at[count] = j;
+            at[count] = j;
             count += select_chosen(s, x[j], &ties); /* as good as random: no jump depends on it */
         }
     }

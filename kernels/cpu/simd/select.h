@@ -211,6 +211,21 @@ static inline uint32_t select_tiles(uint32_t n)
     return n / SELECT_TILE + (n % SELECT_TILE != 0);
 }
 
+/** select_fetch: while a pass works on 16 of x, what it needs next comes from memory: to the second
+ *  cache, where more lines can be under way than at the first. */
+static inline void select_fetch(const float *x)
+{
+    __builtin_prefetch(x + OWM_QUANT_GROUP, 0, 2);
+}
+
+/** select_grain: tiles that a thread takes at once: neighbours, since it fetches ahead, but few
+ *  enough that all threads end together. */
+static inline size_t select_grain(const struct select *s)
+{
+    size_t share = s->tiles / (8 * s->cpu->workers);
+    return share < 1 ? 1 : share > 8 ? 8 : share;
+}
+
 /** select_kth: the range->wanted-th largest magnitude among those of x in the range, which must be
  *  that many; range->wanted becomes how many that equal it are wanted. */
 uint32_t SIMD(select_kth)(struct cpu_device *cpu, const float *x, size_t n,
@@ -232,13 +247,16 @@ bool SIMD(select_settle)(struct select *s);
 bool SIMD(select_stage)(struct select *s);
 
 /** select_put: in a pass: keep the tile's list. Returns false if it has no room: the bracket
- * missed. select_kept: list->kept becomes the entries of list->word without a flag; returns their
- * number. select_chosen: whether this candidate is sent; counts its ties down. */
+ *  missed.
+ *  select_choose: after it: which of a tile's candidates are sent, into `at`; returns their number.
+ *  select_kept: those of words[count] that have no flag, in order; returns their number; meanwhile
+ *  as many words are fetched from `fetched`, unless NULL. The lists have room for SELECT_TILE + 64.
+ *  select_chosen: whether this candidate is sent; counts its ties down. */
 bool SIMD(select_put)(struct select *s, struct select_tile *tile, struct select_list *list,
                       const float *x);
-uint32_t SIMD(select_kept)(struct select_list *list);
-uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *tile,
-                             struct select_list *list);
+uint32_t SIMD(select_choose)(const struct select *s, const struct select_tile *tile, uint32_t *at);
+uint32_t SIMD(select_kept)(const uint32_t *words, uint32_t count, uint32_t *kept,
+                           const uint32_t *fetched);
 static inline bool select_chosen(const struct select *s, float candidate, uint32_t *ties)
 {
     uint32_t m = magnitude_bits(candidate);

@@ -16,6 +16,7 @@ static uint32_t scan(const float *x, size_t count, uint32_t low, uint32_t high,
     uint32_t words = 0, *word = list->word;
     size_t i = 0;
     for (; i + W <= count; i += W) {
+        if (i % 16 == 0) select_fetch(x + i);
         vi m = v_magnitude(v_load(x + i));
         vi flag = (m < (int32_t)high) & (int32_t)WORD_CANDIDATE;
         top = v_highest_of(top, m);
@@ -35,18 +36,21 @@ static uint32_t scan(const float *x, size_t count, uint32_t low, uint32_t high,
 /* --- topk ---------------------------------------------------------------------------------------
  */
 
-static void pass_tile(void *ctx, size_t begin, size_t end, unsigned worker)
+static void pass_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     struct select *s = ctx;
-    struct select_tile *tile = &s->tile[begin / SELECT_TILE];
     struct select_list *list = select_list(s, worker);
-    *tile = (struct select_tile){0};
-    if (s->missed || s->bad) return;
-    uint32_t largest = scan(s->x + begin, end - begin, s->low, s->high, list);
-    if (largest > s->limit)
-        s->bad = true;
-    else
-        (void)SIMD(select_put)(s, tile, list, s->x + begin);
+    for (size_t t = begin; t < end; t++) {
+        const float *x = s->x + t * SELECT_TILE;
+        size_t left = s->n - t * SELECT_TILE;
+        s->tile[t] = (struct select_tile){0};
+        if (s->missed || s->bad) continue;
+        uint32_t largest = scan(x, left < SELECT_TILE ? left : SELECT_TILE, s->low, s->high, list);
+        if (largest > s->limit)
+            s->bad = true;
+        else
+            (void)SIMD(select_put)(s, &s->tile[t], list, x);
+    }
 }
 
 struct write_job {
@@ -61,14 +65,13 @@ static void merge_tiles(void *ctx, size_t begin, size_t end, unsigned worker)
     struct select_list *list = select_list(s, worker);
     for (size_t t = begin; t < end; t++) {
         const struct select_tile *tile = &s->tile[t];
-        uint32_t base = (uint32_t)t * SELECT_TILE;
-        memcpy(list->word, s->word + tile->word_at, tile->words * sizeof *list->word);
-        list->words = tile->words;
-        uint32_t count = SIMD(select_choose)(s, tile, list);
+        uint32_t *words = s->word + tile->word_at, count = SIMD(select_choose)(s, tile, list->at);
         for (uint32_t i = 0; i < count; i++)
-            list->word[s->candidate_at[tile->candidate_at + list->at[i]]] &= ~WORD_CANDIDATE;
-        count = SIMD(select_kept)(list);
-        for (uint32_t i = 0; i < count; i++) job->index[tile->out + i] = base + list->kept[i];
+            words[s->candidate_at[tile->candidate_at + list->at[i]]] &= ~WORD_CANDIDATE;
+        const uint32_t *next = t + 1 < end ? s->word + s->tile[t + 1].word_at : NULL;
+        count = SIMD(select_kept)(words, tile->words, list->kept, next);
+        uint32_t base = (uint32_t)t * SELECT_TILE, *index = job->index + tile->out;
+        for (uint32_t i = 0; i < count; i++) index[i] = base + list->kept[i];
     }
 }
 
@@ -100,12 +103,12 @@ owm_status SIMD(topk)(struct owm_device *device, const struct owm_topk *op)
     bool settled = false;
     if (op->n >= SELECT_SMALL) {
         SIMD(select_bracket)(&s, s.cpu->pack);
-        owm_pool_for(device->pool, op->n, SELECT_TILE, pass_tile, &s);
+        owm_pool_for(device->pool, s.tiles, select_grain(&s), pass_tiles, &s);
         if (s.bad) return OWM_E_ARG;
         settled = SIMD(select_settle)(&s);
     }
     if (settled) {
-        owm_pool_for(device->pool, s.tiles, 4, merge_tiles, &job);
+        owm_pool_for(device->pool, s.tiles, select_grain(&s), merge_tiles, &job);
     } else {
         if (!SIMD(select_exact)(&s)) return OWM_E_ARG;
         owm_pool_for(device->pool, op->n, SELECT_TILE, emit_tile, &job);
