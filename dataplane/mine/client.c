@@ -1,4 +1,4 @@
-/* client.c: the thread that keeps a miner connected: pools in turn, bytes to and from the session. */
+/* client.c: the thread that keeps a miner connected: pools in turn, bytes to and fro. */
 #include "client.h"
 
 #include <errno.h>

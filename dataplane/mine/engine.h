@@ -1,8 +1,8 @@
-/* engine.h: scanners: one thread for each device (for the cpu: one for each core), all on the same work.
+/* engine.h: scanners, one thread for each device (for the cpu: each core), all on the same work.
  *
- * A scanner takes the newest work, claims a part of it that nobody else has (an extranonce or a block
- * of versions), and scans it in launches of about OWM_MINE_LAUNCH_MS, so that a new tip is mined on
- * within that time. Hits go into a queue, and `on_hit` says that there are some.
+ * A scanner takes the newest work, claims a part of it that nobody else has (an extranonce or a
+ * block of versions), and scans it in launches of about OWM_MINE_LAUNCH_MS, so that a new tip is
+ * mined on within that time. Hits go into a queue, and `on_hit` says that there are some.
  * Thread: functions: any; on_hit: a scanner's.
  */
 #ifndef OWM_MINE_ENGINE_H
@@ -31,9 +31,9 @@ struct owm_mine_engine_options {
 };
 
 /** owm_mine_engine_open: open and try the devices; no thread scans before it has work.
- *  Returns: OWM_OK; OWM_E_CONFIG an unknown name; OWM_E_NOTFOUND a named device that is not there or
- *  not usable (with its reason); OWM_E_NOMEM. With "all" what does not work is left out, told in a
- *  log line. */
+ *  Returns: OWM_OK; OWM_E_CONFIG an unknown name; OWM_E_NOTFOUND a named device that is not there
+ *  or not usable (with its reason); OWM_E_NOMEM. With "all" what does not work is left out, told
+ *  in a log line. */
 OWM_MUST_USE owm_status owm_mine_engine_open(const struct owm_mine_engine_options *options,
                                              struct owm_mine_engine **engine,
                                              struct owm_error *error);

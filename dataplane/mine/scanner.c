@@ -4,8 +4,8 @@
  *   versions may be rolled:  block p of SCANNER_MIDSTATES versions, all 2^32 nonces each;
  *   else, extended channel:  extranonce p, all nonces;
  *   else:                    the time p seconds after the first, as soon as the pool takes it.
- * When versions run out the extranonce goes on (extended), or the time. A rolled time is never later
- * than the pool allows: owm_mine_work_time.
+ * When versions run out the extranonce goes on (extended), or the time. A rolled time is never
+ * later than the pool allows: owm_mine_work_time.
  */
 #include <math.h>
 #include <string.h>
@@ -131,8 +131,8 @@ static void rest(const struct owm_mine_engine *engine, double worked_s)
     owm_clock_sleep_ms((uint32_t)(pause_ms < 1000 ? pause_ms + 0.5 : 1000));
 }
 
-/* Scans the nonces of a range until they are done or the work is replaced. *count: of a launch, kept
- * from range to range. */
+/* Scans the nonces of a range until they are done or the work is replaced. *count: of a launch,
+ * kept from range to range. */
 static owm_status scan(struct scanner *scanner, const struct engine_part *part, struct range *range,
                        uint64_t *count)
 {

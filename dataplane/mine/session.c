@@ -1,4 +1,4 @@
-/* session.c: the life of a miner's connection: bytes into frames, frames to their step, deadlines. */
+/* session.c: the life of a miner's connection: bytes into frames, frames to steps, deadlines. */
 #include "session.h"
 
 #include <stdlib.h>

@@ -1,12 +1,12 @@
-/* session.h: a miner's side of one Stratum v2 connection, without sockets: bytes and a clock in, bytes
- * and events out.
+/* session.h: a miner's side of one Stratum v2 connection, without sockets: bytes and a clock in,
+ * bytes and events out.
  *
  *   CONNECTING -> (act 2) -> SETUP -> [EXTENSIONS -> NODE AUTH] -> OPENING -> MINING -> CLOSED
  *
- * With an identity the session offers extension 0x4f57 and proves the node's Ed25519 key to the pool
- * (SRS-POOL-02); a pool that does not know it, or does not answer within OWM_MINE_EXTENSION_MS, gets
- * the key as the name in user_identity, as stock miners do. One channel per connection.
- * Thread: one at a time.
+ * With an identity the session offers extension 0x4f57 and proves the node's Ed25519 key to the
+ * pool (SRS-POOL-02); a pool that does not know it, or does not answer within
+ * OWM_MINE_EXTENSION_MS, gets the key as the name in user_identity, as stock miners do. One
+ * channel per connection. Thread: one at a time.
  */
 #ifndef OWM_MINE_SESSION_H
 #define OWM_MINE_SESSION_H
@@ -51,7 +51,7 @@ struct owm_mine_session_events {
     void (*on_work)(void *ctx, struct owm_mine_work *work);
     /** The channel is open; `proven`: the pool has checked the node's key. */
     void (*on_open)(void *ctx, uint32_t channel_id, bool proven);
-    /** `count` shares were acknowledged, worth `difficulty_sum` together. latency_ms of the newest. */
+    /** `count` shares were acknowledged, worth `difficulty_sum`. latency_ms of the newest. */
     void (*on_accepted)(void *ctx, uint32_t count, uint64_t difficulty_sum, double latency_ms);
     void (*on_rejected)(void *ctx, uint32_t sequence, const char *code);
     /** The pool asks to go elsewhere; "" and 0 mean the same place. The session is over. */
@@ -59,16 +59,17 @@ struct owm_mine_session_events {
     void *ctx;
 };
 
-/** owm_mine_session_open: writes act 1 to the output. Returns: OWM_OK; OWM_E_NOMEM; OWM_E_CRYPTO. */
+/** owm_mine_session_open: writes act 1 to the output. Returns: OWM_OK; OWM_E_NOMEM;
+ *  OWM_E_CRYPTO. */
 OWM_MUST_USE owm_status owm_mine_session_open(const struct owm_mine_session_options *options,
                                               const struct owm_mine_session_events *events,
                                               int64_t now_ms, struct owm_mine_session **session);
 void owm_mine_session_close(struct owm_mine_session *session); /* NULL is allowed. */
 
 /** owm_mine_session_receive: bytes from the pool, decrypted in place.
- *  Returns: OWM_OK; OWM_E_CRYPTO not the pool we were told; OWM_E_PROTO what it sent makes no sense;
- *  OWM_E_UNSUPPORTED the pool refused us or wants extended channels; OWM_E_LIMIT it sends more than
- *  OWM_MINE_PAYLOAD_MAX at once; each with a sentence. After a failure: close. */
+ *  Returns: OWM_OK; OWM_E_CRYPTO not the pool we were told; OWM_E_PROTO what it sent makes no
+ *  sense; OWM_E_UNSUPPORTED the pool refused us or wants extended channels; OWM_E_LIMIT it sends
+ *  more than OWM_MINE_PAYLOAD_MAX at once; each with a sentence. After a failure: close. */
 OWM_MUST_USE owm_status owm_mine_session_receive(struct owm_mine_session *session, uint8_t *data,
                                                  size_t bytes, int64_t now_ms,
                                                  struct owm_error *error);

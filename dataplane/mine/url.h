@@ -18,8 +18,8 @@ struct owm_mine_pool {
 };
 
 /** owm_mine_pool_parse: HOST may be an IPv6 address in brackets; without :PORT it is 3333.
- *  Returns: OWM_OK; OWM_E_CONFIG with a sentence: another scheme (stratum+tcp is Stratum v1, which is
- *  not spoken, SRS-SEC-16), no host, a port out of range, a malformed key, or an .onion host:
+ *  Returns: OWM_OK; OWM_E_CONFIG with a sentence: another scheme (stratum+tcp is Stratum v1, which
+ *  is not spoken, SRS-SEC-16), no host, a port out of range, a malformed key, or an .onion host:
  *  mining goes by clearnet only, for its latency (SRS-NET-05). */
 OWM_MUST_USE owm_status owm_mine_pool_parse(const char *url, struct owm_mine_pool *pool,
                                             struct owm_error *error);

@@ -47,8 +47,8 @@ void owm_mine_work_release(struct owm_mine_work *work); /* NULL is allowed. */
  *  the last bytes of the rolled part. A standard work has one root and ignores it. */
 void owm_mine_work_root(const struct owm_mine_work *work, uint64_t value, uint8_t root[32]);
 
-/** owm_mine_work_time: the newest time that the pool must take now: min_time_s and the whole seconds
- *  since it came. */
+/** owm_mine_work_time: the newest time that the pool must take now: min_time_s and the whole
+ *  seconds since it came. */
 uint32_t owm_mine_work_time(const struct owm_mine_work *work, int64_t now_ms);
 
 /** owm_mine_share: one hit. Borrows: work. */
