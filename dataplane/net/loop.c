@@ -63,10 +63,12 @@ void net_free(struct owm_net_conn *conn)
 void owm_net_close_conn(struct owm_net_conn *conn, const char *reason, bool flush)
 {
     struct owm_net_loop *loop = conn->loop;
-    if (conn->state != NET_OPEN) return;
-    conn->state = NET_CLOSING;
+    if (!net_may_send(conn)) return;
     conn->flush = flush;
+    conn->by_peer = false;
     (void)snprintf(conn->reason, sizeof conn->reason, "%s", reason);
+    if (conn->state == NET_CLOSING) return;
+    conn->state = NET_CLOSING;
     conn->closing_next = NULL;
     if (loop->closing_last)
         loop->closing_last->closing_next = conn;
@@ -143,9 +145,11 @@ void net_ended(struct owm_net_conn *conn, int error)
     switch (conn->state) {
     case NET_OPEN:
         owm_net_close_conn(conn, end_reason(error), error == 0);
+        conn->by_peer = error == 0;
         break;
     case NET_CLOSING:
         conn->flush = conn->flush && error == 0;
+        conn->by_peer = conn->by_peer && error == 0;
         break;
     case NET_FLUSHING:
         if (error != 0) detach(conn);

@@ -130,9 +130,9 @@ void owm_net_commit(struct owm_net_conn *conn, size_t bytes);
 size_t owm_net_waiting(const struct owm_net_conn *conn);
 
 /** owm_net_close_conn: close now (flush false), or after what is committed was sent and read by the
- *  peer, at most OWM_NET_FLUSH_MS (flush true). Either way the handler gets closed(reason) at the end
- *  of this turn, or of the next when called from closed(); `conn` is not to be used after that. No
- *  receive() after this call; further calls do nothing. reason: copied.
+ *  peer, at most OWM_NET_FLUSH_MS (flush true). Either way the handler gets closed(reason) at the
+ *  end of this turn, or of the next when called from closed(); `conn` is not to be used after
+ *  that. No receive() after this call; further calls do nothing. reason: copied.
  *  A peer that ends its side is closed with flush, by the loop. */
 void owm_net_close_conn(struct owm_net_conn *conn, const char *reason, bool flush);
 

@@ -71,6 +71,7 @@ struct owm_net_conn {
     int fd;
     enum net_state state : 8;
     bool flush;     /* CLOSING: send the rest first. */
+    bool by_peer;   /* CLOSING: the handler does not know yet and may still send. */
     bool ended;     /* The peer ended its side. */
     bool receiving; /* io_uring: the kernel has a receive of this connection. */
     bool sending;   /* io_uring: it has a send. epoll: it says when it takes more. */
@@ -180,6 +181,11 @@ static inline uint32_t net_index(const struct owm_net_conn *conn)
 static inline struct owm_net_conn *net_at(const struct owm_net_loop *loop, uint32_t index)
 {
     return (struct owm_net_conn *)(void *)(loop->conns.memory + index * loop->conns.slot_bytes);
+}
+
+static inline bool net_may_send(const struct owm_net_conn *conn)
+{
+    return conn->state == NET_OPEN || (conn->state == NET_CLOSING && conn->by_peer);
 }
 
 static inline bool net_in_use(const struct owm_net_conn *conn)

@@ -93,13 +93,13 @@ uint8_t *owm_net_reserve(struct owm_net_conn *conn, size_t bytes)
     struct owm_net_loop *loop = conn->loop;
     release_reserved(conn);
     if (too_much(conn, bytes) && conn->dirty) loop->transport->send(loop);
-    if (conn->state != NET_OPEN || too_much(conn, bytes)) return NULL;
+    if (!net_may_send(conn) || too_much(conn, bytes)) return NULL;
     struct net_page *page = conn->last;
     if (!page || page->capacity - page->end < bytes) {
         page = take_page(loop, bytes);
         if (!page) {
             loop->transport->send(loop);
-            page = conn->state == NET_OPEN ? take_page(loop, bytes) : NULL;
+            page = net_may_send(conn) ? take_page(loop, bytes) : NULL;
         }
         if (!page) return NULL;
     }
@@ -112,7 +112,7 @@ void owm_net_commit(struct owm_net_conn *conn, size_t bytes)
 {
     struct net_page *page = conn->reserved;
     OWM_ASSERT(page && bytes <= conn->reserved_bytes);
-    if (bytes == 0 || conn->state != NET_OPEN) {
+    if (bytes == 0 || !net_may_send(conn)) {
         release_reserved(conn);
         return;
     }

@@ -22,7 +22,8 @@
 #define SQ_ENTRIES   4096
 #define CQ_ENTRIES   16384 /* The kernel keeps what does not fit, so this is for speed alone. */
 #define TODO_MAX     CQ_ENTRIES
-#define BUFFERS      2048 /* A power of two. */
+#define BUFFERS_MIN  16   /* Powers of two: as many as connections between these two. */
+#define BUFFERS_MAX  2048 /* What a turn takes in one piece when all send at once. */
 #define BUFFER_BYTES 2048
 #define BUFFER_GROUP 0
 
@@ -41,6 +42,7 @@ struct uring_state {
     struct io_uring ring;
     struct io_uring_buf_ring *buffer_ring;
     uint8_t *buffers;
+    unsigned buffer_count;
     unsigned todo_head, todo_tail; /* Free-running. */
     struct done todo[TODO_MAX];
 };
@@ -223,28 +225,37 @@ static void watch_wake(struct owm_net_loop *loop)
     io_uring_prep_poll_multishot(sqe, loop->wake_fd, POLLIN);
 }
 
+static unsigned buffers_for(uint32_t connections_max)
+{
+    unsigned count = BUFFERS_MIN;
+    while (count < BUFFERS_MAX && count < connections_max) count *= 2;
+    return count;
+}
+
 static owm_status open_uring(struct owm_net_loop *loop, struct owm_error *error)
 {
     struct uring_state *state = calloc(1, sizeof *state);
-    uint8_t *memory = map_buffers(BUFFERS);
+    unsigned count = buffers_for(loop->net->connections_max);
+    uint8_t *memory = map_buffers(count);
     int result = state && memory ? init_ring(&state->ring, SQ_ENTRIES, CQ_ENTRIES) : -ENOMEM;
     if (result != 0) goto failed;
-    result = add_buffers(&state->ring, memory, BUFFERS);
+    result = add_buffers(&state->ring, memory, count);
     if (result != 0) {
         io_uring_queue_exit(&state->ring);
         goto failed;
     }
     state->buffer_ring = (struct io_uring_buf_ring *)(void *)memory;
-    state->buffers = memory + buffer_ring_bytes(BUFFERS);
+    state->buffers = memory + buffer_ring_bytes(count);
+    state->buffer_count = count;
     loop->transport_state = state;
-    loop->transport_bytes = sizeof *state + buffers_bytes(BUFFERS) + state->ring.sq.ring_sz
+    loop->transport_bytes = sizeof *state + buffers_bytes(count) + state->ring.sq.ring_sz
                             + SQ_ENTRIES * sizeof(struct io_uring_sqe);
     watch_wake(loop);
     return OWM_OK;
 
 failed:
     free(state);
-    if (memory) (void)munmap(memory, buffers_bytes(BUFFERS));
+    if (memory) (void)munmap(memory, buffers_bytes(count));
     return owm_fail(error, result == -ENOMEM ? OWM_E_NOMEM : OWM_E_UNSUPPORTED,
                     "no io_uring for a network thread: %s", strerror(-result));
 }
@@ -253,7 +264,7 @@ static void close_uring(struct owm_net_loop *loop)
 {
     struct uring_state *state = loop->transport_state;
     io_uring_queue_exit(&state->ring);
-    (void)munmap(state->buffer_ring, buffers_bytes(BUFFERS));
+    (void)munmap(state->buffer_ring, buffers_bytes(state->buffer_count));
     free(state);
 }
 
@@ -329,7 +340,7 @@ static void finish_receive(struct owm_net_loop *loop, const struct done *done)
     unsigned id = done->flags >> IORING_CQE_BUFFER_SHIFT;
     if (conn && has_buffer && done->result > 0)
         net_received(conn, state->buffers + (size_t)id * BUFFER_BYTES, (size_t)done->result);
-    if (has_buffer) give_buffer(state->buffer_ring, state->buffers, id, BUFFERS);
+    if (has_buffer) give_buffer(state->buffer_ring, state->buffers, id, state->buffer_count);
     if (!conn || done->flags & IORING_CQE_F_MORE) return;
     conn->receiving = false;
     if (conn->state == NET_DETACHED)
