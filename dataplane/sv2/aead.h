@@ -1,9 +1,9 @@
 /* aead.h: ChaCha20-Poly1305 (RFC 8439) for frames: no associated data, counter nonces, in place.
  *
  * A share is two messages, 6 and 24 bytes under neighbouring nonces. General libraries spend one
- * call for each, and most of it on blocks of the cipher that nobody reads. Here the four blocks that
- * a frame needs (a MAC key and 64 bytes of key stream for each) are computed side by side, in the
- * time of one; only what is longer than 64 bytes needs more. Constant time in key and data.
+ * call for each, and most of it on blocks of the cipher that nobody reads. Here the four blocks
+ * that a frame needs (a MAC key and 64 bytes of key stream for each) are computed side by side, in
+ * the time of one; only what is longer than 64 bytes needs more. Constant time in key and data.
  * The 12-byte nonce is four zero bytes and LE64 of the counter, as in Noise.
  * Thread: any; nothing is shared.
  */
@@ -59,10 +59,10 @@ void owm_sv2_aead_seal(const struct owm_sv2_message *message, const uint8_t *in,
 
 /** owm_sv2_aead_open: check, and decrypt in place if it is right.
  *  data  [bytes + 16]: cipher text, then the MAC.
- *  Returns: false: wrong MAC, and data is as it was. */
+ *  Returns: false: wrong MAC; nothing was decrypted, and data is worthless. */
 bool owm_sv2_aead_open(const struct owm_sv2_message *message, uint8_t *data, size_t bytes);
 
-/** owm_sv2_poly1305: RFC 8439 section 2.5 of a message of whole blocks of 16 bytes. For the tests. */
+/** owm_sv2_poly1305: RFC 8439 section 2.5 of whole blocks of 16 bytes. For the tests. */
 void owm_sv2_poly1305(const uint8_t key[32], const uint8_t *data, size_t bytes, uint8_t mac[16]);
 
 #endif

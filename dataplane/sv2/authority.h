@@ -1,7 +1,7 @@
 /* authority.h: who a pool is: its authority key, and the certificates that it signs.
  *
- * The authority key (secp256k1, BIP340) is what miners pin. It signs a short-lived certificate for a
- * static key, which is what the handshake uses; so the authority key is touched once an hour.
+ * The authority key (secp256k1, BIP340) is what miners pin. It signs a short-lived certificate for
+ * a static key, which is what the handshake uses; so the authority key is touched once an hour.
  * Source: Stratum v2 specification, section 4.5.3 (certificate) and 4.7 (text form).
  */
 #ifndef OWM_SV2_AUTHORITY_H

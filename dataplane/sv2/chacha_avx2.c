@@ -1,8 +1,8 @@
 /* chacha_avx2.c: four blocks of ChaCha20 side by side with AVX2.
  *
- * A register holds one row (four words) of two blocks. Two such sets take turns, so that the latency
- * of one pair is the time of both. AVX-512 holds all four in one set and was no faster (measured on
- * Zen 4: 119 ns against 122), so there is none.
+ * A register holds one row (four words) of two blocks. Two such sets take turns, so that the
+ * latency of one pair is the time of both. AVX-512 holds all four in one set and was no faster
+ * (measured on Zen 4: 119 ns against 122), so there is none.
  */
 #ifdef __x86_64__
 #include <immintrin.h>

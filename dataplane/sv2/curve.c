@@ -21,7 +21,7 @@ static void make_curve(void)
     sodium_memzero(blinding, sizeof blinding);
 }
 
-const secp256k1_context *owm_sv2_curve(void)
+const struct secp256k1_context_struct *owm_sv2_curve(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_curve);
@@ -48,4 +48,12 @@ void owm_sv2_ellswift_xonly(const uint8_t *ellswift, uint8_t *xonly)
     OWM_ASSERT(secp256k1_ellswift_decode(context, &point, ellswift) == 1);
     OWM_ASSERT(secp256k1_xonly_pubkey_from_pubkey(context, &x, NULL, &point) == 1);
     OWM_ASSERT(secp256k1_xonly_pubkey_serialize(context, xonly, &x) == 1);
+}
+
+bool owm_sv2_exchange(enum owm_sv2_side side, const uint8_t *secret, const uint8_t *initiator,
+                      const uint8_t *responder, uint8_t *shared)
+{
+    return secp256k1_ellswift_xdh(owm_sv2_curve(), shared, initiator, responder, secret, (int)side,
+                                  secp256k1_ellswift_xdh_hash_function_bip324, NULL)
+           == 1;
 }

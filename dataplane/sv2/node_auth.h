@@ -1,4 +1,4 @@
-/* node_auth.h: an OWM node proves its Ed25519 identity inside a Stratum v2 connection (SRS-POOL-02).
+/* node_auth.h: an OWM node proves its identity inside a Stratum v2 connection (SRS-POOL-02).
  *
  * NX proves the pool alone. Extension 0x4f57 lets the miner sign what only this connection has:
  *

@@ -1,7 +1,6 @@
 /* noise.c: the two acts of the handshake, from both sides. */
 #include "noise.h"
 
-#include <secp256k1_ellswift.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -17,21 +16,16 @@ enum {
 _Static_assert(CERTIFICATE_AT + OWM_SV2_CERTIFICATE_BYTES + OWM_SV2_MAC_BYTES == OWM_SV2_ACT2_BYTES,
                "key, sealed key, sealed certificate");
 
-enum side { INITIATOR, RESPONDER }; /* libsecp256k1's parties A and B. */
-
 owm_status owm_sv2_ephemeral_make(struct owm_sv2_ephemeral *ephemeral)
 {
     return owm_sv2_key_make(ephemeral->secret, ephemeral->ellswift);
 }
 
-/* The initiator's encoding always comes first: BIP324's x-only exchange is not symmetric. */
-static bool mix_exchange(struct owm_sv2_symmetric *state, enum side side, const uint8_t *secret,
-                         const uint8_t *initiator, const uint8_t *responder)
+static bool mix_exchange(struct owm_sv2_symmetric *state, enum owm_sv2_side side,
+                         const uint8_t *secret, const uint8_t *initiator, const uint8_t *responder)
 {
     uint8_t shared[32];
-    bool good = secp256k1_ellswift_xdh(owm_sv2_curve(), shared, initiator, responder, secret, side,
-                                       secp256k1_ellswift_xdh_hash_function_bip324, NULL)
-                == 1;
+    bool good = owm_sv2_exchange(side, secret, initiator, responder, shared);
     if (good) owm_sv2_mix_key(state, shared);
     sodium_memzero(shared, sizeof shared);
     return good;
@@ -55,10 +49,10 @@ owm_status owm_sv2_respond(const struct owm_sv2_credentials *credentials,
     begin(&state, act1);
     memcpy(act2, ephemeral->ellswift, OWM_SV2_ELLSWIFT_BYTES);
     owm_sv2_mix_hash(&state, act2, OWM_SV2_ELLSWIFT_BYTES);
-    if (!mix_exchange(&state, RESPONDER, ephemeral->secret, act1, act2)) goto out;
+    if (!mix_exchange(&state, OWM_SV2_RESPONDER, ephemeral->secret, act1, act2)) goto out;
     owm_sv2_encrypt_and_hash(&state, credentials->ellswift, OWM_SV2_ELLSWIFT_BYTES,
                              act2 + STATIC_AT);
-    if (!mix_exchange(&state, RESPONDER, credentials->secret, act1, credentials->ellswift))
+    if (!mix_exchange(&state, OWM_SV2_RESPONDER, credentials->secret, act1, credentials->ellswift))
         goto out;
     owm_sv2_encrypt_and_hash(&state, credentials->certificate, OWM_SV2_CERTIFICATE_BYTES,
                              act2 + CERTIFICATE_AT);
@@ -94,9 +88,9 @@ static owm_status read_act2(struct owm_sv2_symmetric *state,
     const uint8_t *ours = ephemeral->ellswift;
     uint8_t theirs[OWM_SV2_ELLSWIFT_BYTES], certificate[OWM_SV2_CERTIFICATE_BYTES], xonly[32];
     owm_sv2_mix_hash(state, act2, OWM_SV2_ELLSWIFT_BYTES);
-    if (!mix_exchange(state, INITIATOR, ephemeral->secret, ours, act2)
+    if (!mix_exchange(state, OWM_SV2_INITIATOR, ephemeral->secret, ours, act2)
         || !owm_sv2_decrypt_and_hash(state, act2 + STATIC_AT, sizeof theirs, theirs)
-        || !mix_exchange(state, INITIATOR, ephemeral->secret, ours, theirs)
+        || !mix_exchange(state, OWM_SV2_INITIATOR, ephemeral->secret, ours, theirs)
         || !owm_sv2_decrypt_and_hash(state, act2 + CERTIFICATE_AT, sizeof certificate, certificate))
         return undecipherable(error);
     owm_sv2_ellswift_xonly(theirs, xonly);

@@ -1,5 +1,6 @@
-/* symmetric.h: Noise's symmetric state (Noise specification, revision 34, section 5.2); this folder.
+/* symmetric.h: Noise's symmetric state; for the files of this folder.
  *
+ * Source: the Noise Protocol Framework, revision 34, section 5.2.
  * A running hash `h` of everything that was said, and a chaining key `ck` of every secret that was
  * shared. Fixed to SHA-256 and ChaCha20-Poly1305.
  */

@@ -1,4 +1,4 @@
-/* transport.h: frames of Stratum v2 inside their encryption, in place and without memory of its own.
+/* transport.h: frames of Stratum v2 in their encryption, in place, without memory of its own.
  *
  * A frame is a header of 6 bytes and a payload, each under ChaCha20-Poly1305 with its own counter
  * nonce: 22 bytes, then the payload in chunks of up to 65519 bytes, each with a MAC of 16. A
@@ -52,8 +52,8 @@ enum owm_sv2_receipt {
  *               (chunks of a long one are moved together) and frame->payload points there.
  *  payload_max  longest payload taken, a policy; nothing is allocated for it.
  *  frame        written on OWM_SV2_FRAME.
- *  used         bytes of data that are done with, also for OWM_SV2_MORE (a header is decrypted once,
- *               as soon as it is whole, and must not be given again).
+ *  used         bytes of data that are done with, also for OWM_SV2_MORE (a header is decrypted
+ *               once, as soon as it is whole, and must not be given again).
  *  After BAD_MAC or TOO_LONG the transport is dead. */
 enum owm_sv2_receipt owm_sv2_open(struct owm_sv2_transport *transport, uint8_t *data, size_t bytes,
                                   uint32_t payload_max, struct owm_sv2_frame *frame, size_t *used);
