@@ -23,6 +23,7 @@
 #define REPLY_HEADER_BYTES   512
 #define REPLY_CHUNK_BYTES    16384
 #define REPLY_HEAD_BYTES_MAX 8192
+#define RETRY_MS_MAX         60000
 #define DRAIN_BYTES_MAX      (1024 * 1024) /* of a too long body that is read in order to answer */
 
 struct header {
@@ -32,6 +33,7 @@ struct header {
 
 struct owm_http_response {
     unsigned status;
+    unsigned retry_ms; /* The handler wants to be asked again; 0: not. */
     char content_type[128];
     uint8_t *body; /* LWS_PRE bytes of room in front */
     size_t body_bytes, sent_bytes;
@@ -111,6 +113,12 @@ void owm_http_reply_header(owm_http_response *response, const char *name, const 
     response->header_count++;
 }
 
+void owm_http_retry(owm_http_response *response, unsigned after_ms)
+{
+    OWM_ASSERT(after_ms >= 1 && after_ms <= RETRY_MS_MAX);
+    response->retry_ms = after_ms;
+}
+
 /* Sends the head and asks for the body's turn. Returns -1 to drop the connection. */
 static int send_head(struct lws *wsi, struct session *session)
 {
@@ -188,8 +196,9 @@ static void dispatch(const struct owm_http_server *server, struct session *sessi
         if (!path_matches(route->path, session->path)) continue;
         path_known = true;
         if (strcmp(route->method, method) != 0) continue;
+        session->response.retry_ms = 0;
         route->handler(route->ctx, &request, &session->response);
-        if (session->response.status == 0)
+        if (session->response.status == 0 && session->response.retry_ms == 0)
             owm_http_reply_text(&session->response, 500, NULL, "no answer\n");
         return;
     }
@@ -203,7 +212,19 @@ static int answer(struct lws *wsi, const struct owm_http_server *server, struct 
         owm_http_reply_text(&session->response, session->refused, NULL, "request refused\n");
     else
         dispatch(server, session);
-    return send_head(wsi, session);
+    if (session->response.status) return send_head(wsi, session);
+    lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+    lws_set_timer_usecs(wsi, (lws_usec_t)session->response.retry_ms * 1000);
+    return 0;
+}
+
+/* The handler put the request off and its time has come. */
+static int answer_late(struct lws *wsi, const struct owm_http_server *server,
+                       struct session *session)
+{
+    if (!session->method || session->response.status || !session->response.retry_ms) return 0;
+    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, (int)server->options.timeout_s);
+    return answer(wsi, server, session);
 }
 
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t bytes)
@@ -318,6 +339,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         return session->response.status || !session->method ? 0 : answer(wsi, server, session);
+    case LWS_CALLBACK_TIMER:
+        return session ? answer_late(wsi, server, session) : 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return send_body(wsi, session);
     case LWS_CALLBACK_CLOSED_HTTP:

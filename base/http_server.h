@@ -34,7 +34,8 @@ struct owm_http_request {
     size_t body_bytes;
 };
 
-/** owm_http_handler: answers one request through `owm_http_reply`; no reply is a 500.
+/** owm_http_handler: answers one request through `owm_http_reply`, or puts it off through
+ * `owm_http_retry`; neither is a 500.
  *  Thread: the server's own; must not block for long, all connections wait for it. */
 typedef void (*owm_http_handler)(void *ctx, const struct owm_http_request *request,
                                  owm_http_response *response);
@@ -51,6 +52,11 @@ void owm_http_reply_text(owm_http_response *response, unsigned status, const cha
 /** owm_http_reply_header: add a header (e.g. "Location:" with its colon). Up to 8; values with
  * control characters are dropped. */
 void owm_http_reply_header(owm_http_response *response, const char *name, const char *value);
+
+/** owm_http_retry: no answer yet: the handler is called again with the same request after_ms (1 to
+ *  60000) later, unless the peer has left. For long polls: the connection counts against
+ *  connections_max and has no deadline but the handler's own. */
+void owm_http_retry(owm_http_response *response, unsigned after_ms);
 
 /** owm_http_route: first match wins. A `path` ending in "/" matches all paths below it, another one
  * only itself. A path that matches with another method is a 405, no match is a 404. HEAD is served
