@@ -258,9 +258,13 @@ static owm_status check(struct owm_device *device, const struct op *op, uint32_t
     return status;
 }
 
+static double limit_of(const struct bench_device *opened, const struct op *op)
+{
+    return op->reads ? bench_bandwidth(opened) : bench_stream(opened);
+}
+
 static owm_status run_op(const struct bench_options *options, const struct bench_device *opened,
-                         const struct op *op, struct set *s, const double *limits,
-                         struct owm_error *error)
+                         const struct op *op, struct set *s, struct owm_error *error)
 {
     char shape[32];
     owm_status status = check(opened->device, op, s->n);
@@ -269,7 +273,9 @@ static owm_status run_op(const struct bench_options *options, const struct bench
     s->quant = op->quant;
     call_feedback(s); /* something to quantise and to scatter */
     bool events = opened->device->backend->event_record != NULL;
+    double before = limit_of(opened, op);
     struct bench_span span = bench_time(events ? opened->device : NULL, op->call, s);
+    double after = limit_of(opened, op); /* The neighbours' share changes by the second. */
     if (s->status != OWM_OK) return owm_fail(error, s->status, "%s failed", op->name);
     (void)snprintf(shape, sizeof shape, "%s%.3gM", op->packages ? "32 x " : "", s->n / 1e6);
     struct bench_row row = {.bench = "topk",
@@ -278,7 +284,7 @@ static owm_status run_op(const struct bench_options *options, const struct bench
                             .unit = "GB/s",
                             .backend = opened->device->backend->name,
                             .device = opened->arch,
-                            .limit = limits[op->reads] / 1e9,
+                            .limit = (before + after) / 2e9,
                             .limit_name = op->reads ? "read bandwidth" : "stream bandwidth"};
     bench_row_rate(&row, span, 1e-9 * (op->bytes_per_n * s->n + op->bytes_per_k * s->k));
     bench_print(options, &row);
@@ -286,7 +292,7 @@ static owm_status run_op(const struct bench_options *options, const struct bench
 }
 
 static owm_status run_size(const struct bench_options *options, const struct bench_device *opened,
-                           uint32_t n, const double *limits, struct owm_error *error)
+                           uint32_t n, struct owm_error *error)
 {
     struct set s;
     owm_status status = set_open(&s, opened->device, n, 1);
@@ -299,7 +305,7 @@ static owm_status run_size(const struct bench_options *options, const struct ben
         if (!bench_wants(options, op->name) || (op->packages && n > 50000000)) continue;
         if (op->packages && !packed) status = make_packages(&s);
         packed = packed || op->packages;
-        if (status == OWM_OK) status = run_op(options, opened, op, &s, limits, error);
+        if (status == OWM_OK) status = run_op(options, opened, op, &s, error);
     }
     set_close(&s);
     return status;
@@ -311,10 +317,9 @@ owm_status bench_topk(const struct bench_options *options, struct owm_error *err
     struct bench_device opened;
     owm_status status = bench_open(&opened, options, error);
     if (status != OWM_OK) return status;
-    const double limits[] = {bench_stream(&opened), bench_bandwidth(&opened)};
-    if (options->size) status = run_size(options, &opened, (uint32_t)options->size, limits, error);
+    if (options->size) status = run_size(options, &opened, (uint32_t)options->size, error);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !options->size && status == OWM_OK; i++)
-        status = run_size(options, &opened, sizes[i], limits, error);
+        status = run_size(options, &opened, sizes[i], error);
     bench_close(&opened);
     return status;
 }
