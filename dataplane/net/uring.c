@@ -191,17 +191,41 @@ static int try_ring(const int pair[2])
     return result;
 }
 
-static owm_status check(struct owm_error *error)
+static void *try_main(void *arg)
 {
+    int *result = arg;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return owm_fail(error, OWM_E_LIMIT, "no descriptor to try io_uring: %s", strerror(errno));
-    int result = try_ring(pair);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        *result = -errno;
+        return NULL;
+    }
+    *result = try_ring(pair);
     (void)close(pair[0]);
     (void)close(pair[1]);
+    return NULL;
+}
+
+/* On a thread that ends with it: the kernel takes a ring apart later and interrupts for that what
+ * its maker is doing then, which the caller's own system calls would see as EINTR. */
+static int try_apart(void)
+{
+    pthread_t thread;
+    int result = 0;
+    int failed = pthread_create(&thread, NULL, try_main, &result);
+    if (failed) return -failed;
+    (void)pthread_join(thread, NULL);
+    return result;
+}
+
+static owm_status check(struct owm_error *error)
+{
+    int result = try_apart();
     switch (result) {
     case 0:
         return OWM_OK;
+    case -EMFILE:
+    case -ENFILE:
+        return owm_fail(error, OWM_E_LIMIT, "no descriptor to try io_uring: %s", strerror(-result));
     case -EPERM:
     case -EACCES:
         return owm_fail(error, OWM_E_PERM,
