@@ -22,6 +22,7 @@ struct owm_http_call {
     const char *proxy;    /**< "socks5h://127.0.0.1:9050"; default none, environment ignored */
     const char *ca_file;  /**< PEM of the authorities to trust instead of the system's */
     uint32_t deadline_ms; /**< for the whole exchange */
+    uint32_t finish_ms;   /**< from the first byte of the body to its last; default deadline_ms */
     size_t reply_bytes_max;
 };
 
@@ -45,5 +46,23 @@ struct owm_http_result {
 OWM_MUST_USE owm_status owm_http_fetch(const struct owm_http_call *call,
                                        struct owm_http_result *result, struct owm_error *error);
 void owm_http_result_deinit(struct owm_http_result *result);
+
+/** owm_http_client: one exchange after another, over connections that stay open in between. */
+typedef struct owm_http_client owm_http_client;
+
+/** Returns: OWM_OK; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_http_client_open(owm_http_client **client);
+void owm_http_client_close(owm_http_client *client); /**< NULL is allowed. */
+
+/** owm_http_client_fetch: as owm_http_fetch. Thread: one at a time.
+ *  Returns: also OWM_E_CANCELLED. */
+OWM_MUST_USE owm_status owm_http_client_fetch(owm_http_client *client,
+                                              const struct owm_http_call *call,
+                                              struct owm_http_result *result,
+                                              struct owm_error *error);
+
+/** owm_http_client_cancel: the exchange in progress, and each one after it, ends at once with
+ *  OWM_E_CANCELLED. Thread: any, until close. */
+void owm_http_client_cancel(owm_http_client *client);
 
 #endif

@@ -14,9 +14,11 @@ build_packages=(
     libssl-dev               # TLS certificates, SHA-256
     libwebsockets-dev        # HTTP server
     libcurl4-openssl-dev     # HTTP client
+    libzmq3-dev              # a Bitcoin node tells of new blocks through it
     libjansson-dev           # JSON
     libtomlplusplus-dev      # TOML, behind one C++ file
     libzstd-dev              # compressed deltas
+    liburing-dev             # the pool's network loops
     libseccomp-dev           # the worker's sandbox
     libsqlite3-dev           # the node's task log
     libpq-dev                # the coordinator's side of PostgreSQL

@@ -1,7 +1,14 @@
 /* test_http.c: server and client against each other on loopback. */
+#include "base/clock.h"
 #include "base/http_client.h"
 #include "base/http_server.h"
 #include "test.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void echo(void *ctx, const struct owm_http_request *request, owm_http_response *response)
 {
@@ -114,8 +121,133 @@ static void round_trips(void **state)
     owm_http_server_close(NULL);
 }
 
+/* --- a client that stays: a peer of our own, since the server above hides its connections -------- */
+
+struct peer {
+    int listener;
+    char url[64];
+    pthread_t thread;
+    unsigned connections, requests;
+    const char *drip; /* Sent again and again after the first reply's head; NULL: whole replies. */
+};
+
+static bool reply_to_one(struct peer *peer, int fd)
+{
+    static const char whole[] = "HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\nok";
+    static const char head[] = "HTTP/1.1 200 X\r\n\r\n";
+    char request[2048];
+    if (recv(fd, request, sizeof request, 0) <= 0) return false;
+    peer->requests++;
+    if (!peer->drip) return send(fd, whole, sizeof whole - 1, MSG_NOSIGNAL) > 0;
+    ssize_t sent = send(fd, head, sizeof head - 1, MSG_NOSIGNAL);
+    while (sent >= 0) {
+        sent = send(fd, peer->drip, strlen(peer->drip), MSG_NOSIGNAL);
+        owm_clock_sleep_ms(20);
+    }
+    return false;
+}
+
+static void *run_peer(void *argument)
+{
+    struct peer *peer = argument;
+    int fd;
+    while ((fd = accept(peer->listener, NULL, NULL)) >= 0) {
+        peer->connections++;
+        while (reply_to_one(peer, fd)) continue;
+        close(fd);
+    }
+    return NULL;
+}
+
+static void start_peer(struct peer *peer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    peer->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(peer->listener, 4), 0);
+    assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
+    snprintf(peer->url, sizeof peer->url, "http://127.0.0.1:%u", ntohs(address.sin_port));
+    assert_int_equal(pthread_create(&peer->thread, NULL, run_peer, peer), 0);
+}
+
+static void stop_peer(struct peer *peer)
+{
+    shutdown(peer->listener, SHUT_RDWR);
+    pthread_join(peer->thread, NULL);
+    close(peer->listener);
+}
+
+static void client_keeps_its_connection(void **state)
+{
+    (void)state;
+    struct peer peer = {0};
+    struct owm_http_result result;
+    owm_http_client *client;
+    start_peer(&peer);
+    assert_ok(owm_http_client_open(&client));
+    const struct owm_http_call call = {.url = peer.url, .body = "x", .body_bytes = 1};
+    for (int i = 0; i < 5; i++) {
+        assert_ok(owm_http_client_fetch(client, &call, &result, NULL));
+        assert_string_equal((char *)result.body, "ok");
+        owm_http_result_deinit(&result);
+    }
+    owm_http_client_close(client);
+    stop_peer(&peer);
+    assert_int_equal(peer.connections, 1);
+    assert_int_equal(peer.requests, 5);
+    owm_http_client_close(NULL);
+}
+
+/* A reply that has begun must end in time, however long it was waited for; a drip is no progress. */
+static void finish_limits_a_reply(void **state)
+{
+    (void)state;
+    struct peer peer = {.drip = " "};
+    struct owm_http_result result;
+    start_peer(&peer);
+    uint64_t begin_ms = owm_clock_mono_ms();
+    const struct owm_http_call call = {.url = peer.url, .deadline_ms = 60000, .finish_ms = 200};
+    assert_int_equal(owm_http_fetch(&call, &result, NULL), OWM_E_TIMEOUT);
+    uint64_t took_ms = owm_clock_mono_ms() - begin_ms;
+    assert_true(took_ms >= 200 && took_ms < 2000);
+    stop_peer(&peer);
+}
+
+static void *cancel_soon(void *client)
+{
+    owm_clock_sleep_ms(100);
+    owm_http_client_cancel(client);
+    return NULL;
+}
+
+static void cancel_ends_an_exchange(void **state)
+{
+    (void)state;
+    struct peer peer = {.drip = " "};
+    struct owm_http_result result;
+    struct owm_error error = {""};
+    owm_http_client *client;
+    pthread_t thread;
+    start_peer(&peer);
+    assert_ok(owm_http_client_open(&client));
+    const struct owm_http_call call = {.url = peer.url, .deadline_ms = 60000};
+    uint64_t begin_ms = owm_clock_mono_ms();
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, client), 0);
+    assert_int_equal(owm_http_client_fetch(client, &call, &result, &error), OWM_E_CANCELLED);
+    assert_true(owm_clock_mono_ms() - begin_ms < 1000);
+    assert_non_null(strstr(error.text, "cancelled"));
+    pthread_join(thread, NULL);
+    assert_int_equal(owm_http_client_fetch(client, &call, &result, NULL), OWM_E_CANCELLED);
+    owm_http_client_close(client);
+    stop_peer(&peer);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trips)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trips),           cmocka_unit_test(client_keeps_its_connection),
+        cmocka_unit_test(finish_limits_a_reply), cmocka_unit_test(cancel_ends_an_exchange),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

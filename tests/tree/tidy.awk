@@ -26,6 +26,7 @@ BEGIN {
     library("rte_", "^dataplane/net/dpdk[^/]*\\.c$", "only dataplane/net/dpdk*.c includes DPDK")
     library("libwebsockets", "^base/", "only base includes libwebsockets; use base/http_server.h")
     library("curl/", "^base/", "only base includes curl; use base/http_client.h")
+    library("zmq(_utils)?\\.h>", "^pool/zmq\\.c$", "only pool/zmq.c includes libzmq; use pool/zmq.h")
 }
 
 function library(header, where, text) {
