@@ -17,6 +17,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "http_feed.h"
 #include "log.h"
 
 #define REPLY_HEADERS_MAX    8
@@ -50,6 +51,8 @@ struct session {
     size_t body_bytes, expected_bytes;
     unsigned refused; /* status to answer once the body is drained; 0: none */
     bool close_after;
+    bool listens; /* To the feed: a WebSocket. */
+    uint64_t feed_seen;
     struct owm_http_response response;
 };
 
@@ -57,6 +60,7 @@ struct owm_http_server {
     struct owm_http_server_options options;
     struct lws_context *context;
     struct lws_protocols protocols[2];
+    struct http_feed feed;
     pthread_t thread;
     bool started;
     atomic_bool stop;
@@ -326,11 +330,44 @@ static void take_body(struct session *session, const void *data, size_t bytes)
     session->body[session->body_bytes] = 0;
 }
 
+/* Events of WebSockets; *code is written for those. */
+static bool on_feed(struct lws *wsi, enum lws_callback_reasons reason, struct session *session,
+                    int *code)
+{
+    struct owm_http_server *server = lws_context_user(lws_get_context(wsi));
+    *code = 0;
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        *code = http_feed_admit(&server->feed, wsi);
+        return true;
+    case LWS_CALLBACK_ESTABLISHED:
+        session->listens = true;
+        session->feed_seen = 0;
+        *code = http_feed_begin(&server->feed, wsi);
+        return true;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        *code = http_feed_write(&server->feed, wsi, &session->feed_seen);
+        return true;
+    case LWS_CALLBACK_RECEIVE: /* Listeners have nothing to say. */
+        return true;
+    case LWS_CALLBACK_CLOSED:
+        if (session->listens) http_feed_end(&server->feed);
+        return true;
+    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+        lws_callback_on_writable_all_protocol(server->context, &server->protocols[0]);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t bytes)
 {
     struct session *session = user;
     const struct owm_http_server *server = lws_context_user(lws_get_context(wsi));
+    int code = 0;
+    if (on_feed(wsi, reason, session, &code)) return code;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
         return begin(wsi, server, session, in);
@@ -446,6 +483,9 @@ owm_status owm_http_server_open(const struct owm_http_server_options *options,
     struct owm_http_server *server = calloc(1, sizeof *server);
     if (!server) return owm_fail(error, OWM_E_NOMEM, "out of memory for the HTTP server");
     server->options = *options;
+    http_feed_init(&server->feed, options->feed_path,
+                   options->feed_listeners_max ? options->feed_listeners_max
+                                               : OWM_HTTP_LISTENERS_DEFAULT);
     struct owm_http_server_options *own = &server->options;
     if (!own->bind) own->bind = "127.0.0.1";
     if (!own->body_bytes_max) own->body_bytes_max = OWM_HTTP_BODY_BYTES_DEFAULT;
@@ -462,6 +502,13 @@ owm_status owm_http_server_open(const struct owm_http_server_options *options,
     return OWM_OK;
 }
 
+owm_status owm_http_feed_publish(owm_http_server *server, const char *text)
+{
+    owm_status status = http_feed_set(&server->feed, text, strlen(text));
+    if (status == OWM_OK) lws_cancel_service(server->context); /* Wakes the service thread. */
+    return status;
+}
+
 uint16_t owm_http_server_port(const owm_http_server *server)
 {
     return server->port;
@@ -476,5 +523,6 @@ void owm_http_server_close(owm_http_server *server)
         pthread_join(server->thread, NULL);
     }
     if (server->context) lws_context_destroy(server->context);
+    http_feed_deinit(&server->feed);
     free(server);
 }

@@ -1,6 +1,6 @@
 /* http_server.h: a small HTTP/1.1 server on a thread of its own (libwebsockets): health, metrics,
- * local pages, REST. Every limit has a name; a peer that exceeds one is answered or dropped, never
- * waited for.
+ * local pages, REST, and a WebSocket feed. Every limit has a name; a peer that exceeds one is
+ * answered or dropped, never waited for.
  */
 #ifndef OWM_BASE_HTTP_SERVER_H
 #define OWM_BASE_HTTP_SERVER_H
@@ -17,6 +17,7 @@
 #define OWM_HTTP_CONNECTIONS_DEFAULT 256
 #define OWM_HTTP_TIMEOUT_S_DEFAULT   20
 #define OWM_HTTP_ROUTES_MAX          64
+#define OWM_HTTP_LISTENERS_DEFAULT   64 /* Of the feed; they count as connections too. */
 
 typedef struct owm_http_server owm_http_server;
 typedef struct owm_http_response owm_http_response;
@@ -77,7 +78,9 @@ struct owm_http_server_options {
     size_t route_count;
     size_t body_bytes_max;
     unsigned connections_max;
-    unsigned timeout_s; /**< for headers, body, and idle keep-alive */
+    unsigned timeout_s;    /**< for headers, body, and idle keep-alive */
+    const char *feed_path; /**< WebSocket (RFC 6455) at this path; NULL: none */
+    unsigned feed_listeners_max;
 };
 
 /** owm_http_server_open: listen and start the thread; requests are answered when this returns.
@@ -88,6 +91,11 @@ OWM_MUST_USE owm_status owm_http_server_open(const struct owm_http_server_option
 
 /** owm_http_server_port: the port it listens on. */
 uint16_t owm_http_server_port(const owm_http_server *server);
+
+/** owm_http_feed_publish: send `text` (UTF-8; copied) to everyone who listens at feed_path, and to
+ *  whoever comes later, until the next one replaces it. A slow listener misses texts in between.
+ *  Thread: any.   Returns: OWM_OK; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_http_feed_publish(owm_http_server *server, const char *text);
 
 /** owm_http_server_close: drop all connections, join the thread, free. NULL is allowed. Not from a
  *  handler. */
