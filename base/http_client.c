@@ -1,5 +1,5 @@
-/* http_client.c: blocking exchanges through a curl easy handle. It is driven by a multi handle, which
- * keeps the connections and can be woken by another thread. */
+/* http_client.c: blocking exchanges through a curl easy handle, driven by a multi handle, which keeps
+ * the connections and can be woken by another thread. */
 #include "http_client.h"
 
 #include <curl/curl.h>

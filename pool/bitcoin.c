@@ -26,7 +26,7 @@ void bitcoin_wait(struct owm_bitcoin *bitcoin, uint64_t until_ms)
     pthread_cond_timedwait(&bitcoin->changed, &bitcoin->lock, &until);
 }
 
-/* --- memory ------------------------------------------------------------------------------------ */
+/* --- memory ---------------------------------------------------------------------------------- */
 
 static char *copy_text(const char *text, bool *good)
 {
@@ -105,7 +105,7 @@ static void init_locks(struct owm_bitcoin *bitcoin)
     pthread_mutex_init(&bitcoin->telling, NULL);
 }
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 static owm_status check_options(const struct owm_bitcoin_options *options, struct owm_error *error)
 {
@@ -218,7 +218,7 @@ owm_status owm_bitcoin_open(const struct owm_bitcoin_options *options, struct ow
     return status;
 }
 
-/* --- closing ----------------------------------------------------------------------------------- */
+/* --- closing --------------------------------------------------------------------------------- */
 
 static void cancel_all(struct owm_bitcoin *bitcoin)
 {
@@ -251,7 +251,7 @@ void owm_bitcoin_close(struct owm_bitcoin *bitcoin)
     free(bitcoin);
 }
 
-/* --- pages ------------------------------------------------------------------------------------- */
+/* --- pages ----------------------------------------------------------------------------------- */
 
 void owm_bitcoin_health_get(struct owm_bitcoin *bitcoin, struct owm_bitcoin_health *health)
 {

@@ -120,7 +120,7 @@ void bitcoin_node_bad(struct bitcoin_node *node, const char *trouble);
 /* bitcoin_template.c */
 
 /** bitcoin_publish: hand a template on unless it says nothing new or a newer tip was seen since it
- *  was asked for (tips: what owner->tips was then). Takes: block. Returns whether the tip is new. */
+ *  was asked for (tips: what owner->tips was then). Takes: block. Returns: is the tip new? */
 bool bitcoin_publish(struct bitcoin_node *node, struct owm_template *block, uint64_t tips);
 void *bitcoin_template_run(void *bitcoin);
 void *bitcoin_longpoll_run(void *bitcoin);

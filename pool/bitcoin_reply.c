@@ -43,7 +43,7 @@ static bool skip_char(struct walk *walk, char wanted)
     return true;
 }
 
-/* From an opening quote to behind the closing one. A quote is escaped by an odd run of backslashes. */
+/* From an opening quote to behind the closing one. An odd run of backslashes escapes a quote. */
 static bool skip_string(struct walk *walk)
 {
     const char *begin = ++walk->at, *quote;

@@ -61,7 +61,8 @@ OWM_MUST_USE owm_status owm_bitcoin_peer_read(const char *json, size_t bytes,
                                               struct owm_bitcoin_peer *peer,
                                               struct owm_error *error);
 
-/** getblockheader: -1 beside the chain, else 1 for the tip. Returns: OWM_OK; OWM_E_PROTO, OWM_E_LIMIT. */
+/** getblockheader: -1 beside the chain, 1 for the tip.
+ *  Returns: OWM_OK; OWM_E_PROTO, OWM_E_LIMIT. */
 OWM_MUST_USE owm_status owm_bitcoin_confirmations_read(const char *json, size_t bytes,
                                                        int64_t *confirmations,
                                                        struct owm_error *error);

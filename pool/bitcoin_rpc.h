@@ -43,7 +43,8 @@ struct owm_bitcoin_answer {
  *  Returns: OWM_OK; OWM_E_NET, OWM_E_TIMEOUT, OWM_E_LIMIT, OWM_E_CRYPTO, OWM_E_ARG,
  *  OWM_E_CANCELLED of the transport; OWM_E_PERM credentials; OWM_E_PROTO no JSON-RPC; OWM_E_STATE
  *  warming up, downloading blocks, no peers, or too busy; OWM_E_NOTFOUND no such block;
- *  OWM_E_UNSUPPORTED the node does not know the method; OWM_E_IO any other error of the node. The sentence names node, cause and fix. */
+ *  OWM_E_UNSUPPORTED the node does not know the method; OWM_E_IO any other error of the node. The
+ *  sentence names node, cause and fix. */
 OWM_MUST_USE owm_status owm_bitcoin_rpc_call(struct owm_bitcoin_rpc *rpc,
                                              const struct owm_bitcoin_call *call,
                                              struct owm_bitcoin_answer *answer,

@@ -121,7 +121,7 @@ static void round_trips(void **state)
     owm_http_server_close(NULL);
 }
 
-/* --- a client that stays: a peer of our own, since the server above hides its connections -------- */
+/* --- a client that stays: a peer of our own, since the server above hides its connections ---- */
 
 struct peer {
     int listener;
@@ -199,7 +199,7 @@ static void client_keeps_its_connection(void **state)
     owm_http_client_close(NULL);
 }
 
-/* A reply that has begun must end in time, however long it was waited for; a drip is no progress. */
+/* A reply that has begun must end in time, however long the wait for it was; a drip is no end. */
 static void finish_limits_a_reply(void **state)
 {
     (void)state;

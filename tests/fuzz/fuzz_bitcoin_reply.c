@@ -1,4 +1,4 @@
-/* fuzz_bitcoin_reply.c: what a Bitcoin node answers. Input: the call, one byte, then the HTTP body. */
+/* fuzz_bitcoin_reply.c: what a Bitcoin node answers. Input: the call (one byte), the HTTP body. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

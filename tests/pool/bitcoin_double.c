@@ -37,7 +37,7 @@ struct bitcoin_double {
     struct connection connections[CONNECTIONS_MAX];
 };
 
-/* --- replies ----------------------------------------------------------------------------------- */
+/* --- replies --------------------------------------------------------------------------------- */
 
 static bool send_all(int fd, const char *data, size_t bytes)
 {
@@ -134,7 +134,7 @@ static bool misbehave(struct bitcoin_double *node, int fd, enum double_mood mood
     }
 }
 
-/* --- calls ------------------------------------------------------------------------------------- */
+/* --- calls ----------------------------------------------------------------------------------- */
 
 void bitcoin_double_tip(uint32_t height, uint32_t branch, uint8_t hash[static 32])
 {
@@ -278,7 +278,7 @@ static bool dispatch(struct bitcoin_double *node, int fd, const char *method, co
     return send_error(fd, -32601, "Method not found");
 }
 
-/* --- HTTP -------------------------------------------------------------------------------------- */
+/* --- HTTP ------------------------------------------------------------------------------------ */
 
 static bool allowed(struct bitcoin_double *node, const char *head)
 {
@@ -376,7 +376,7 @@ static void *accept_all(void *argument)
     }
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 void bitcoin_double_live(struct bitcoin_double *node)
 {

@@ -105,7 +105,7 @@ static double failures_of(struct world *world, int i)
                             (const char *const[]){"node", world->urls[i], NULL}));
 }
 
-/* --- start ------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
 /* SRS-POOL-05: getblocktemplate of Core and of Knots. */
 static void opens_and_gives_a_template(void **state)
@@ -206,7 +206,7 @@ static void misbehaving_nodes_are_refused(void **state)
     refused(world, OWM_E_ARG, "1 to 8");
 }
 
-/* --- credentials ------------------------------------------------------------------------------- */
+/* --- credentials ----------------------------------------------------------------------------- */
 
 static void passwords(void **state)
 {
@@ -252,7 +252,7 @@ static void cookie_is_renewed(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-/* --- templates --------------------------------------------------------------------------------- */
+/* --- templates ------------------------------------------------------------------------------- */
 
 /* A new tip reaches on_template in less than 50 ms, by longpoll alone (SRS-POOL-05). */
 static void longpoll_brings_tips_at_once(void **state)
@@ -318,7 +318,7 @@ static void bad_longpolls(void **state)
     assert_true(failures_of(world, 0) >= 3);
 }
 
-/* --- failover ---------------------------------------------------------------------------------- */
+/* --- failover -------------------------------------------------------------------------------- */
 
 static void in_use(struct world *world, int i, unsigned limit_ms)
 {

@@ -1,4 +1,4 @@
-/* test_bitcoin_submit.c: blocks to several nodes with retries, and what became of them, against doubles. */
+/* test_bitcoin_submit.c: blocks to several nodes with retries, and what became of them. */
 #include "base/log.h"
 #include "pool/bitcoin.h"
 #include "pool/bitcoin_double.h"
@@ -57,7 +57,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- submitting -------------------------------------------------------------------------------- */
+/* --- submitting ------------------------------------------------------------------------------ */
 
 static void script(struct bitcoin_double *node, const char *const *verdicts)
 {
@@ -185,7 +185,7 @@ static void successor_is_fetched_at_once(void **state)
     bitcoin_events_have(&world->events, &world->events.tips, 2, 250);
 }
 
-/* --- following --------------------------------------------------------------------------------- */
+/* --- following ------------------------------------------------------------------------------- */
 
 static void block_is(struct world *world, unsigned count, enum owm_block_fate fate,
                      uint32_t confirmations)

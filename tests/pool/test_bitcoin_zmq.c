@@ -1,4 +1,4 @@
-/* test_bitcoin_zmq.c: a publisher as in a node with zmqpubhashblock, good and bad, and what comes of it. */
+/* test_bitcoin_zmq.c: a publisher as a node with zmqpubhashblock is one, and what comes of it. */
 #include <unistd.h>
 #include <zmq.h>
 
