@@ -1,7 +1,7 @@
 /* measure_sv2.c: what Stratum v2 costs on one core: frames beside libsodium, handshakes.
  *
- * A measurement, not a test of speed: it fails only if a frame or a handshake fails. Each line is the
- * best of ROUNDS on one thread.
+ * A measurement, not a test of speed: it fails only if a frame or a handshake fails. Each line is
+ * the best of ROUNDS on one thread.
  */
 #include <sodium.h>
 #include <stdio.h>
