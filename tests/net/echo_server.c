@@ -84,6 +84,18 @@ static void answer_zeros(struct echo_conn *one, size_t bytes)
     }
 }
 
+static void answer_largest(struct echo_conn *one)
+{
+    uint8_t *room = owm_net_reserve(one->conn, OWM_NET_RESERVE_BYTES_MAX);
+    assert_non_null(room);
+    memset(room, 'l', OWM_NET_RESERVE_BYTES_MAX);
+    owm_net_commit(one->conn, 0); /* Taken back, and then done. */
+    room = owm_net_reserve(one->conn, OWM_NET_RESERVE_BYTES_MAX);
+    assert_non_null(room);
+    memset(room, 'l', OWM_NET_RESERVE_BYTES_MAX);
+    owm_net_commit(one->conn, OWM_NET_RESERVE_BYTES_MAX);
+}
+
 static void on_frame(struct echo_loop *loop, struct echo_conn *one, uint8_t *frame, size_t bytes)
 {
     one->closing = strchr("XFB", frame[2]) != NULL;
@@ -93,6 +105,9 @@ static void on_frame(struct echo_loop *loop, struct echo_conn *one, uint8_t *fra
         break;
     case 'P':
         (void)answer_zeros(one, ECHO_PUSH_BYTES);
+        break;
+    case 'L':
+        answer_largest(one);
         break;
     case 'F':
         if (answer(one, frame, bytes)) owm_net_close_conn(one->conn, "told to end", true);

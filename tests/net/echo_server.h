@@ -5,6 +5,7 @@
  *
  *   'X'  close now          'F'  send it back, then close with flush
  *   'P'  push PUSH_BYTES    'B'  send back BIG_BYTES, then close with flush
+ *   'L'  the largest piece that can be reserved at once
  *   else send it back at once, or with `late` at the end of the turn
  */
 #ifndef OWM_TESTS_ECHO_SERVER_H

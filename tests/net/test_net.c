@@ -139,6 +139,42 @@ static void test_bulk(void **state)
     echo_close(&server);
 }
 
+static void test_large_pieces(void **state)
+{
+    (void)state;
+    static uint8_t got[OWM_NET_RESERVE_BYTES_MAX];
+    uint8_t frame[100];
+    open_plain(1);
+    int fd = client_open(&server);
+    for (int i = 0; i < 10; i++) {
+        assert_true(client_echo(fd, 100));
+        client_send(fd, frame, client_frame(frame, 'L', 10, 1));
+        assert_true(client_read(fd, got, sizeof got));
+        assert_int_equal(got[0], 'l');
+        assert_int_equal(got[sizeof got - 1], 'l');
+    }
+    (void)close(fd);
+    echo_close(&server);
+}
+
+/* "::" serves IPv4 too, whose addresses are told as ::ffff:a.b.c.d: the fixture looks at them. */
+static void test_all_addresses(void **state)
+{
+    (void)state;
+    struct owm_error error = {0};
+    echo_init(&server);
+    struct owm_net_options options = echo_options(&server, 2);
+    options.bind = "::";
+    if (owm_net_open(&options, &server.net, &error) != OWM_OK) {
+        echo_close(&server);
+        skip(); /* No IPv6 here. */
+    }
+    int fd = client_open(&server);
+    assert_true(client_echo(fd, 100));
+    (void)close(fd);
+    echo_close(&server);
+}
+
 /* ---- closing ---- */
 
 static void test_close_inside_receive(void **state)
@@ -405,6 +441,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_echo_from_turn_end),
         cmocka_unit_test(test_bytewise),
         cmocka_unit_test(test_bulk),
+        cmocka_unit_test(test_large_pieces),
+        cmocka_unit_test(test_all_addresses),
         cmocka_unit_test(test_close_inside_receive),
         cmocka_unit_test(test_flush_close),
         cmocka_unit_test(test_flush_close_has_a_deadline),
