@@ -18,7 +18,7 @@ struct options {
     unsigned seconds; /* Of the benchmark; of mining, 0: until a signal. */
 };
 
-/** options_parse: Returns: OWM_OK; OWM_E_CONFIG with the sentence to show. Strings point into argv. */
+/** options_parse: strings point into argv. Returns: OWM_OK; OWM_E_CONFIG with a sentence. */
 OWM_MUST_USE owm_status options_parse(int argc, char **argv, struct options *options,
                                       struct owm_error *error);
 void options_help(FILE *out);

@@ -1,4 +1,4 @@
-/* telemetry.h: temperature, fan and power of NVIDIA GPUs, where the driver's library (NVML) tells. */
+/* telemetry.h: temperature, fan and power of NVIDIA GPUs, where NVML, the driver's, tells. */
 #ifndef OWM_MINER_TELEMETRY_H
 #define OWM_MINER_TELEMETRY_H
 

@@ -1,5 +1,5 @@
-/* mining.h: the miner inside owm-node (SRS-NODE-13): dataplane/mine with the node's identity, standing
- * still while a task runs unless the operator says otherwise.
+/* mining.h: the miner inside owm-node (SRS-NODE-13): dataplane/mine with the node's identity,
+ * standing still while a task runs unless the operator says otherwise.
  */
 #ifndef OWM_NODE_MINING_H
 #define OWM_NODE_MINING_H
@@ -20,7 +20,7 @@ void node_mining_close(struct node_mining *mining); /* NULL is allowed. */
 /** node_mining_json: for /health; null when the node does not mine. */
 json_t *node_mining_json(struct node_mining *mining);
 
-/** node_mining_line: two sentences for the page into text [bytes]; "" when the node does not mine. */
+/** node_mining_line: two sentences for the page; "" when the node does not mine. */
 void node_mining_line(struct node_mining *mining, char *text, size_t bytes);
 
 #endif
