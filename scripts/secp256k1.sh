@@ -34,7 +34,7 @@ setup_secp256k1() {
     fi
     [ -e "$debian_keys" ] || setup debian-archive-keyring
     watched "fetching libsecp256k1 of Debian 13 (once)" secp256k1 fetch_secp256k1 ||
-        fail 1 "libsecp256k1 could not be fetched; the last lines stand above"
+        fail 1 "libsecp256k1 could not be fetched; the last lines stand above. One that pkg-config finds will do too"
 }
 
 secp256k1_candidate() { # the version that this system would install, or 0
