@@ -3,8 +3,12 @@
  * The scan leaves out what does not depend on the nonce (rounds 0..3 of the second block but for
  * one addition, W16, W17, and what is constant of W18..W32) and what the answer does not need: of
  * the second hash only its last word decides, which is e after round 60, so rounds 61..63 and the
- * a of rounds 57..60 are never computed. Additions are in the order in which their terms are ready,
- * and all is straight-line code of at most 20 KiB, so that it stays in a first-level cache.
+ * a of rounds 57..60 are never computed. Additions are in the order in which their terms are ready.
+ *
+ * A round is a chain of instructions that wait for each other. Where there are registers enough, the
+ * first hash of some nonces is computed beside the second hash of those before, so that there are
+ * two chains, in code that is no longer than one's: straight-line, and below 28 KiB, so that it
+ * stays in a first-level cache.
  */
 #include "kernels/cpu/sha256d_path.h"
 #include "simd.h"
@@ -35,15 +39,10 @@ static inline void vu_store(uint32_t p[W], vu x)
     ((vu)_mm512_ternarylogic_epi32((__m512i)(x), (__m512i)(y), (__m512i)(z), f))
 #define XOR3(x, y, z) TERN(x, y, z, 0x96)
 #define CH(x, y, z)   TERN(x, y, z, 0xca)
-#define MAJ(x, y, z)  TERN(x, y, z, 0xe8)
-#define BEFORE_ROUNDS(b, c)
 #else
-#define ROR(x, n)           ((x) >> (n) | (x) << (32 - (n)))
-#define XOR3(x, y, z)       ((x) ^ (y) ^ (z))
-#define CH(x, y, z)         ((z) ^ ((x) & ((y) ^ (z))))
-/* Maj(x, y, z) = y ^ ((x ^ y) & (y ^ z)), and this round's x ^ y is the next one's y ^ z. */
-#define MAJ(x, y, z)        (was = now, now = (x) ^ (y), (y) ^ (now & was))
-#define BEFORE_ROUNDS(b, c) vu was, now = (b) ^ (c)
+#define ROR(x, n)     ((x) >> (n) | (x) << (32 - (n)))
+#define XOR3(x, y, z) ((x) ^ (y) ^ (z))
+#define CH(x, y, z)   ((z) ^ ((x) & ((y) ^ (z))))
 #endif
 
 #define BIG0(x) XOR3(ROR(x, 2), ROR(x, 13), ROR(x, 22))
@@ -82,58 +81,54 @@ static inline uint32_t v_at_most(vu x, vu y)
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* One round of 6.2.2; kw is K + W. The eight names turn by one from round to round, so nothing is
- * moved. With AVX-512 one addition more shortens the way from e to the next e to three
- * instructions: for processors whose results take two cycles (Zen 5); where they take one it costs
- * at most 1.4%. */
+/* A hash under way: before round t, variable i of a..h is state[(i - t) mod 8], so that nothing is
+ * moved from round to round, and W of round t comes into w[t mod 16]. */
+struct hash {
+    vu state[8], w[16];
+    vu last; /* a ^ b of the round before, which is b ^ c of this one */
+};
+
+#define VAR(i) hash->state[((i)-t) & 7]
+
+/** The hash goes on at round t from here, a..h. */
+INLINE void begin(struct hash *hash, int t, const vu from[8])
+{
+    for (int i = 0; i < 8; i++) VAR(i) = from[i];
+    hash->last = from[1] ^ from[2];
+}
+
+INLINE vu majority(struct hash *hash, int t)
+{
 #if SIMD_avx512
-#define ROUND(a, b, c, d, e, f, g, h, kw)                                                          \
-    do {                                                                                           \
-        vu maj_d = MAJ(a, b, c) - d;                                                               \
-        d = ((d + ((h) + (kw))) + CH(e, f, g)) + BIG1(e);                                          \
-        h = (d + maj_d) + BIG0(a);                                                                 \
-    } while (0)
+    return TERN(VAR(0), VAR(1), VAR(2), 0xe8);
 #else
-#define ROUND(a, b, c, d, e, f, g, h, kw)                                                          \
-    do {                                                                                           \
-        vu t1 = (h) + (kw) + CH(e, f, g) + BIG1(e);                                                \
-        d += t1;                                                                                   \
-        h = t1 + (MAJ(a, b, c) + BIG0(a));                                                         \
-    } while (0)
+    vu was = hash->last;
+    hash->last = VAR(0) ^ VAR(1);
+    return VAR(1) ^ (hash->last & was);
 #endif
+}
 
-/* A round whose a nobody asks for. */
-#define ROUND_E(d, e, f, g, h, kw) (d += (h) + (kw) + CH(e, f, g) + BIG1(e))
+/** Round t of 6.2.2 but for its a; kw is K + W. Returns T1. */
+INLINE vu round_e(struct hash *hash, int t, vu kw)
+{
+    vu t1 = VAR(7) + kw + CH(VAR(4), VAR(5), VAR(6)) + BIG1(VAR(4));
+    VAR(3) += t1;
+    return t1;
+}
 
-/* Four rounds from t on, for t a multiple of 8, and four from t = 4 modulo 8. */
-#define ROUNDS_LOW(t, KW)                                                                          \
-    do {                                                                                           \
-        ROUND(a, b, c, d, e, f, g, h, KW(t));                                                      \
-        ROUND(h, a, b, c, d, e, f, g, KW((t) + 1));                                                \
-        ROUND(g, h, a, b, c, d, e, f, KW((t) + 2));                                                \
-        ROUND(f, g, h, a, b, c, d, e, KW((t) + 3));                                                \
-    } while (0)
-#define ROUNDS_HIGH(t, KW)                                                                         \
-    do {                                                                                           \
-        ROUND(e, f, g, h, a, b, c, d, KW(t));                                                      \
-        ROUND(d, e, f, g, h, a, b, c, KW((t) + 1));                                                \
-        ROUND(c, d, e, f, g, h, a, b, KW((t) + 2));                                                \
-        ROUND(b, c, d, e, f, g, h, a, KW((t) + 3));                                                \
-    } while (0)
-#define ROUNDS(t, KW)                                                                              \
-    do {                                                                                           \
-        ROUNDS_LOW(t, KW);                                                                         \
-        ROUNDS_HIGH((t) + 4, KW);                                                                  \
-    } while (0)
-#define ROUNDS_8_55(KW)                                                                            \
-    do {                                                                                           \
-        ROUNDS(8, KW);                                                                             \
-        ROUNDS(16, KW);                                                                            \
-        ROUNDS(24, KW);                                                                            \
-        ROUNDS(32, KW);                                                                            \
-        ROUNDS(40, KW);                                                                            \
-        ROUNDS(48, KW);                                                                            \
-    } while (0)
+INLINE void round_both(struct hash *hash, int t, vu kw)
+{
+    vu t1 = round_e(hash, t, kw);
+    VAR(7) = t1 + (majority(hash, t) + BIG0(VAR(0)));
+}
+
+/* round(t) for so many rounds from t on. */
+#define ROUNDS_4(round, t)  round(t) round((t) + 1) round((t) + 2) round((t) + 3)
+#define ROUNDS_8(round, t)  ROUNDS_4(round, t) ROUNDS_4(round, (t) + 4)
+#define ROUNDS_16(round, t) ROUNDS_8(round, t) ROUNDS_8(round, (t) + 8)
+#define ROUNDS_56(round, t)                                                                        \
+    ROUNDS_8(round, t)                                                                             \
+    ROUNDS_16(round, (t) + 8) ROUNDS_16(round, (t) + 24) ROUNDS_16(round, (t) + 40)
 
 /** W of round t >= 16, in the place of W of round t - 16. */
 INLINE vu next_word(vu w[16], int t)
@@ -142,16 +137,28 @@ INLINE vu next_word(vu w[16], int t)
     return w[t & 15] = SIG1(w[(t - 2) & 15]) + (w[(t - 7) & 15] + old);
 }
 
+/** The constants of 4.2.2. AVX-512 has them as operands in memory, if the compiler does not know
+ *  their values: it would make registers of what it knows. */
+INLINE const uint32_t *round_constants(void)
+{
+    const uint32_t *k = sha256_k;
+#if SIMD_avx512
+    __asm__("" : "+r"(k));
+#endif
+    return k;
+}
+
 /* The second block of a header: what of its schedule is the same for all nonces. */
 struct tail {
     uint32_t start[8];
     uint32_t w16, w17, w18, w19, w31, w32; /* w18.. without the terms that depend on the nonce. */
+    const uint32_t *k;
 };
 
 static struct tail make_tail(const struct sha256d_search *search, uint32_t midstate)
 {
     const uint32_t *w = search->word;
-    struct tail tail;
+    struct tail tail = {.k = round_constants()};
     sha256d_start(tail.start, search->op->midstate[midstate], w);
     tail.w16 = sha256_s0(w[1]) + w[0];
     tail.w17 = sha256_s1(640) + sha256_s0(w[2]) + w[1];
@@ -166,6 +173,7 @@ static struct tail make_tail(const struct sha256d_search *search, uint32_t midst
  *  only w[3], the nonce, must be there at first. */
 INLINE vu kw_header(vu w[16], int t, const struct tail *tail)
 {
+    const uint32_t *k = tail->k;
     vu *at = &w[t & 15], s1 = (vu){0};
     if (t < 16) return vset(sha256_k[t] + (t == 4 ? 0x80000000 : t == 15 ? 640 : 0));
     if (t >= 20) s1 = SIG1(w[(t - 2) & 15]);
@@ -206,14 +214,14 @@ INLINE vu kw_header(vu w[16], int t, const struct tail *tail)
         else
             *at = s1 + w[(t - 7) & 15];
     }
-    return vset(sha256_k[t]) + *at;
+    return vset(k[t]) + *at;
 }
 
 /** K + W of round t of a block that holds a hash w[0..7] of 32 bytes and nothing else. */
-INLINE vu kw_hash(vu w[16], int t)
+INLINE vu kw_hash(vu w[16], int t, const uint32_t *k)
 {
     vu *at = &w[t & 15];
-    if (t < 8) return vset(sha256_k[t]) + *at;
+    if (t < 8) return vset(k[t]) + *at;
     if (t < 16) return vset(sha256_k[t] + (t == 8 ? 0x80000000 : t == 15 ? 256 : 0));
     vu s1 = t >= 18 ? SIG1(w[(t - 2) & 15]) : (vu){0};
     vu s0 = t <= 22 ? SIG0(w[t - 15]) + w[t - 16] : (vu){0};
@@ -245,45 +253,39 @@ INLINE vu kw_hash(vu w[16], int t)
         else
             *at = s1 + (t <= 21 ? s0 : w[(t - 7) & 15]);
     }
-    return vset(sha256_k[t]) + *at;
+    return vset(k[t]) + *at;
 }
 
-/** The last word of the second hash, of the first hash w[0..7]. */
-INLINE vu second_hash_end(vu w[16])
+/** The second hash before round 1, of the first hash in its w. */
+INLINE void begin_second(struct hash *hash)
 {
-#define KW(t) kw_hash(w, t)
-    uint32_t s[8];
-    sha256_after_round_0(s);
-    vu h = vset(s[0]) + w[0], a = vset(s[1]), b = vset(s[2]), c = vset(s[3]);
-    vu d = vset(s[4]) + w[0], e = vset(s[5]), f = vset(s[6]), g = vset(s[7]);
-    BEFORE_ROUNDS(a, b);
-    ROUND(h, a, b, c, d, e, f, g, KW(1));
-    ROUND(g, h, a, b, c, d, e, f, KW(2));
-    ROUND(f, g, h, a, b, c, d, e, KW(3));
-    ROUNDS_HIGH(4, KW);
-    ROUNDS_8_55(KW);
-    ROUND(a, b, c, d, e, f, g, h, KW(56));
-    ROUND_E(c, d, e, f, g, KW(57));
-    ROUND_E(b, c, d, e, f, KW(58));
-    ROUND_E(a, b, c, d, e, KW(59));
-    ROUND_E(h, a, b, c, d, KW(60));
-#undef KW
-    return h + vset(sha256_iv[7]);
+    uint32_t after0[8];
+    vu from[8];
+    sha256_after_round_0(after0);
+    for (int i = 0; i < 8; i++) from[i] = vset(after0[i]);
+    from[0] += hash->w[0];
+    from[4] += hash->w[0];
+    begin(hash, 1, from);
 }
 
-/* The header's second block after round 3; s is the state there, in the order of 6.2.2, and x[0..7]
- * become the first hash less the midstate. */
-#define FIRST_HASH(x, s, KW)                                                                       \
-    do {                                                                                           \
-        vu e = (s)[0], f = (s)[1], g = (s)[2], h = (s)[3];                                         \
-        vu a = (s)[4], b = (s)[5], c = (s)[6], d = (s)[7];                                         \
-        BEFORE_ROUNDS(f, g);                                                                       \
-        ROUNDS_HIGH(4, KW);                                                                        \
-        ROUNDS_8_55(KW);                                                                           \
-        ROUNDS(56, KW);                                                                            \
-        (x)[0] = a, (x)[1] = b, (x)[2] = c, (x)[3] = d;                                            \
-        (x)[4] = e, (x)[5] = f, (x)[6] = g, (x)[7] = h;                                            \
-    } while (0)
+INLINE uint32_t second_hits(const struct hash *hash, uint32_t top)
+{
+    vu last = hash->state[(3 - 60) & 7] + vset(sha256_iv[7]);
+    return v_at_most(v_bswap(last), vset(top));
+}
+
+/* Rounds 4..63 of the hash `now`, by KW(t), and 1..60 of the hash `before`, by the constants k. */
+#define FIRST(t)       round_both(&now, t, KW(t));
+#define SECOND(t)      round_both(&before, (t)-3, kw_hash(before.w, (t)-3, k));
+#define SECOND_LAST(t) (void)round_e(&before, (t)-3, kw_hash(before.w, (t)-3, k));
+#define BOTH(t)        FIRST(t) SECOND(t)
+#define BOTH_LAST(t)   FIRST(t) SECOND_LAST(t)
+#if SIMD_avx512
+#define TWO_HASHES ROUNDS_56(BOTH, 4) ROUNDS_4(BOTH_LAST, 60)
+#else
+#define TWO_HASHES                                                                                 \
+    ROUNDS_56(SECOND, 4) ROUNDS_4(SECOND_LAST, 60) ROUNDS_56(FIRST, 4) ROUNDS_4(FIRST, 60)
+#endif
 
 static vu lane_numbers(void)
 {
@@ -292,25 +294,28 @@ static vu lane_numbers(void)
     return vu_load(lane);
 }
 
+/* Nonces are judged one turn of the loop after their first hash, which waits in `before`. */
 static void scan(struct sha256d_search *search, uint32_t midstate, uint32_t first, uint32_t count)
 {
-#define KW(t) kw_header(w, t, &tail)
+#define KW(t) kw_header(now.w, t, &tail)
     const struct tail tail = make_tail(search, midstate);
-    const uint32_t *mid = search->op->midstate[midstate], *from = tail.start;
-    const vu top = vset(search->top);
-    vu nonce = lane_numbers() + vset(first);
-    for (uint32_t done = 0; done < count; done += W, nonce += vset(W)) {
-        vu w[16], start[8];
-        w[3] = v_bswap(nonce);
-        for (int i = 0; i < 8; i++) start[i] = vset(from[i]);
-        start[0] += w[3];
-        start[4] += w[3];
-        FIRST_HASH(w, start, KW);
-        for (int i = 0; i < 8; i++) w[i] += vset(mid[i]);
-        uint32_t hits = v_at_most(v_bswap(second_hash_end(w)), top);
-        if (__builtin_expect(hits == 0, 1)) continue;
-        for (uint32_t i = 0; i < W && i < count - done; i++)
-            if (hits >> i & 1) sha256d_candidate(search, midstate, first + done + i);
+    const uint32_t *mid = search->op->midstate[midstate], *k = tail.k;
+    vu nonce = lane_numbers() + vset(first), from[8];
+    struct hash now, before = {0};
+    for (uint64_t done = 0; done < (uint64_t)count + W; done += W, nonce += vset(W)) {
+        now.w[3] = v_bswap(nonce);
+        for (int i = 0; i < 8; i++) from[i] = vset(tail.start[i]);
+        from[0] += now.w[3];
+        from[4] += now.w[3];
+        begin(&now, 4, from);
+        begin_second(&before);
+        TWO_HASHES
+        uint32_t hits = second_hits(&before, search->top);
+        for (int i = 0; i < 8; i++) before.w[i] = now.state[i] + vset(mid[i]);
+        if (__builtin_expect(hits == 0, 1) || done == 0) continue;
+        uint32_t judged = (uint32_t)done - W;
+        for (uint32_t i = 0; i < W && i < count - judged; i++)
+            if (hits >> i & 1) sha256d_candidate(search, midstate, first + judged + i);
     }
 #undef KW
 }
@@ -329,17 +334,39 @@ static void fill_schedule(uint32_t kw[64][W], vu word3, const struct tail *tail)
     for (int t = 4; t < 64; t++) vu_store(kw[t], kw_header(w, t, tail));
 }
 
-static uint32_t rolled_hits(const struct rolled *rolled, const uint32_t kw[64][W], uint32_t lane,
-                            vu word3, vu top)
+/* Groups of W midstates for each nonce; they too are judged one turn later. `of` is the first
+ * midstate of the group in `before`. */
+static void scan_rows(struct sha256d_search *search, uint32_t midstate, const struct rolled *rolled,
+                      uint32_t groups, uint32_t first, uint32_t count)
 {
 #define KW(t) vset(kw[t][lane])
-    vu w[16], start[8];
-    for (int i = 0; i < 8; i++) start[i] = vu_load(rolled->start[i]);
-    start[0] += word3;
-    start[4] += word3;
-    FIRST_HASH(w, start, KW);
-    for (int i = 0; i < 8; i++) w[i] += vu_load(rolled->mid[i]);
-    return v_at_most(v_bswap(second_hash_end(w)), top);
+    const struct tail tail = make_tail(search, midstate);
+    const uint32_t *k = tail.k;
+    uint32_t kw[64][W], word3[W], of = 0;
+    struct hash now, before = {0};
+    for (uint64_t done = 0; done <= count; done++) {
+        uint32_t lane = done % W, nonce = first + (uint32_t)done;
+        if (lane == 0) {
+            vu nonces = v_bswap(lane_numbers() + vset(nonce));
+            vu_store(word3, nonces);
+            fill_schedule(kw, nonces, &tail);
+        }
+        for (uint32_t group = 0; group < (done < count ? groups : 1); group++) {
+            vu from[8];
+            for (int i = 0; i < 8; i++) from[i] = vu_load(rolled[group].start[i]);
+            from[0] += vset(word3[lane]);
+            from[4] += vset(word3[lane]);
+            begin(&now, 4, from);
+            begin_second(&before);
+            TWO_HASHES
+            uint32_t hits = second_hits(&before, search->top);
+            if (done == 0 && group == 0) hits = 0;
+            for (; hits; hits &= hits - 1)
+                sha256d_candidate(search, of + (uint32_t)__builtin_ctz(hits), nonce - !group);
+            for (int i = 0; i < 8; i++) before.w[i] = now.state[i] + vu_load(rolled[group].mid[i]);
+            of = midstate + group * W;
+        }
+    }
 #undef KW
 }
 
@@ -347,7 +374,6 @@ static void scan_rolled(struct sha256d_search *search, uint32_t midstate, uint32
                         uint32_t first, uint32_t count)
 {
     struct rolled rolled[SHA256D_ROLLED_MAX / W];
-    uint32_t kw[64][W], groups = count_rolled / W, word3[W];
     for (uint32_t m = 0; m < count_rolled; m++) {
         uint32_t start[8];
         sha256d_start(start, search->op->midstate[midstate + m], search->word);
@@ -356,42 +382,26 @@ static void scan_rolled(struct sha256d_search *search, uint32_t midstate, uint32
             rolled[m / W].mid[i][m % W] = search->op->midstate[midstate + m][i];
         }
     }
-    const struct tail tail = make_tail(search, midstate);
-    const vu top = vset(search->top);
-    for (uint32_t done = 0; done < count; done++) {
-        uint32_t lane = done % W;
-        if (lane == 0) {
-            vu nonces = v_bswap(lane_numbers() + vset(first + done));
-            vu_store(word3, nonces);
-            fill_schedule(kw, nonces, &tail);
-        }
-        for (uint32_t group = 0; group < groups; group++) {
-            uint32_t hits = rolled_hits(&rolled[group], kw, lane, vset(word3[lane]), top);
-            for (; hits; hits &= hits - 1)
-                sha256d_candidate(search, midstate + group * W + (uint32_t)__builtin_ctz(hits),
-                                  first + done);
-        }
-    }
+    scan_rows(search, midstate, rolled, count_rolled / W, first, count);
 }
 
 /** K + W of round t of any block. */
-INLINE vu kw_block(vu w[16], int t)
+INLINE vu kw_block(vu w[16], int t, const uint32_t *k)
 {
-    return vset(sha256_k[t]) + (t < 16 ? w[t] : next_word(w, t));
+    return vset(k[t]) + (t < 16 ? w[t] : next_word(w, t));
 }
 
 static void compress(vu state[8], vu w[16])
 {
-#define KW(t) kw_block(w, t)
-    vu a = state[0], b = state[1], c = state[2], d = state[3];
-    vu e = state[4], f = state[5], g = state[6], h = state[7];
-    BEFORE_ROUNDS(b, c);
-    ROUNDS(0, KW);
-    ROUNDS_8_55(KW);
-    ROUNDS(56, KW);
-    state[0] += a, state[1] += b, state[2] += c, state[3] += d;
-    state[4] += e, state[5] += f, state[6] += g, state[7] += h;
-#undef KW
+#define BLOCK(t) round_both(&hash, t, kw_block(hash.w, t, k));
+    const uint32_t *k = round_constants();
+    struct hash hash;
+    for (int i = 0; i < 16; i++) hash.w[i] = w[i];
+    begin(&hash, 0, state);
+    ROUNDS_56(BLOCK, 0)
+    ROUNDS_8(BLOCK, 56)
+    for (int i = 0; i < 8; i++) state[i] += hash.state[i];
+#undef BLOCK
 }
 
 /** One block from each of W places, `offset` bytes into it. */
