@@ -1,4 +1,4 @@
-/* http_client.c: blocking exchanges through a curl easy handle, driven by a multi handle, which keeps
+/* http_client.c: blocking exchanges through a curl easy handle, driven by a multi handle that keeps
  * the connections and can be woken by another thread. */
 #include "http_client.h"
 

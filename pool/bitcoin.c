@@ -7,17 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "bitcoin_internal.h"
-
-void bitcoin_hash_hex(const uint8_t hash[static 32], char hex[static 65])
-{
-    uint8_t printed[32];
-    for (int i = 0; i < 32; i++) printed[i] = hash[31 - i];
-    owm_hex_encode(printed, sizeof printed, hex);
-}
 
 void bitcoin_wait(struct owm_bitcoin *bitcoin, uint64_t until_ms)
 {

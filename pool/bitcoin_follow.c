@@ -5,22 +5,23 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bitcoin_internal.h"
+#include "dataplane/chain/hash.h"
 
-/* btcd keeps a header beside the chain, but finds no height for it. */
+/* btcd keeps a header beside the chain, but says of it what is an error elsewhere. */
 static bool beside_the_chain(const struct owm_bitcoin_reply *reply)
 {
     return reply->failed && reply->code == OWM_BITCOIN_INTERNAL
-           && strstr(reply->message, "block height");
+           && strstr(reply->message, "is not in the main chain");
 }
 
 /* fate and confirmations of block. Returns: OWM_OK; else the node had no answer. */
 static owm_status ask_fate(struct bitcoin_node *node, struct bitcoin_followed *block)
 {
-    char params[80], hex[65];
+    char params[80], hex[OWM_HASH_TEXT_BYTES];
     struct owm_bitcoin_answer answer;
     struct owm_error error = {""};
     int64_t confirmations = 0;
-    bitcoin_hash_hex(block->hash, hex);
+    owm_hash_text(block->hash, hex);
     snprintf(params, sizeof params, "[\"%s\"]", hex);
     const struct owm_bitcoin_call call = {
         .method = "getblockheader", .params = params, .deadline_ms = node->owner->timeout_ms};

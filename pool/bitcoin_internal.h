@@ -134,6 +134,5 @@ void *bitcoin_follow_run(void *bitcoin);
 
 /** bitcoin_wait: wait for `changed`, at most until then (owm_clock_mono_ms). Under lock. */
 void bitcoin_wait(struct owm_bitcoin *bitcoin, uint64_t until_ms);
-void bitcoin_hash_hex(const uint8_t hash[static 32], char hex[static 65]); /* As it is printed. */
 
 #endif

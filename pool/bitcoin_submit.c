@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bitcoin_internal.h"
+#include "dataplane/chain/hash.h"
 
 #define LABEL_BYTES 40
 
@@ -27,8 +28,8 @@ static void tell(struct bitcoin_node *node, const uint8_t hash[32],
 {
     struct owm_bitcoin *bitcoin = node->owner;
     bool accepted = verdict->opinion == OWM_BITCOIN_ACCEPTED;
-    char hex[65], label[LABEL_BYTES];
-    bitcoin_hash_hex(hash, hex);
+    char hex[OWM_HASH_TEXT_BYTES], label[LABEL_BYTES];
+    owm_hash_text(hash, hex);
     label_of(verdict->reason, label);
     owm_log(accepted ? OWM_LOG_INFO : OWM_LOG_ERROR,
             "block_submitted hash=%s node=%s result=\"%s\"", hex, node->name, verdict->reason);

@@ -13,7 +13,7 @@
 #define HASH_BYTES  32
 #define FRAMES_MAX  8  /* More than any message has that we read. */
 #define FRAME_BYTES 64 /* Of a frame that we read; more is cut, and not what we look for. */
-/* libzmq never connects again to who sends more, so a raw block fits: what sends more is no node. */
+/* libzmq never connects again to who sends more. No node does: a raw block fits. */
 #define MESSAGE_BYTES_MAX (8 * 1024 * 1024)
 #define QUEUE_MAX         64
 #define HEARTBEAT_MS      10000

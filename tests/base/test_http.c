@@ -246,8 +246,10 @@ static void cancel_ends_an_exchange(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips),           cmocka_unit_test(client_keeps_its_connection),
-        cmocka_unit_test(finish_limits_a_reply), cmocka_unit_test(cancel_ends_an_exchange),
+        cmocka_unit_test(round_trips),
+        cmocka_unit_test(client_keeps_its_connection),
+        cmocka_unit_test(finish_limits_a_reply),
+        cmocka_unit_test(cancel_ends_an_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,7 +238,7 @@ static bool submit_block(struct bitcoin_double *node, int fd)
 static bool get_header(int fd, const struct double_state *state)
 {
     char text[128];
-    if (state->btcd_orphan) return send_error(fd, -32603, "Failed to obtain block height: x");
+    if (state->btcd_orphan) return send_error(fd, -32603, "block 00 is not in the main chain");
     if (state->confirmations == 0) return send_error(fd, -5, "Block not found");
     snprintf(text, sizeof text, "{\"confirmations\":%lld}", (long long)state->confirmations);
     return send_result(fd, text);

@@ -1,6 +1,6 @@
-/* bitcoin_double.h: a test double of a Bitcoin node: JSON-RPC over HTTP on loopback, with templates
- * of empty regtest blocks, longpoll, and every way in which a node can misbehave. It checks no block.
- */
+/* bitcoin_double.h: a test double of a Bitcoin node: JSON-RPC over HTTP on loopback. Templates are
+ * of empty regtest blocks; it does longpoll; it can misbehave in every way that a node can. It
+ * checks no block. */
 #ifndef OWM_TESTS_BITCOIN_DOUBLE_H
 #define OWM_TESTS_BITCOIN_DOUBLE_H
 

@@ -37,7 +37,7 @@ void bitcoin_events_init(struct bitcoin_events *events);
 void bitcoin_events_deinit(struct bitcoin_events *events);
 struct owm_bitcoin_events bitcoin_events_of(struct bitcoin_events *events);
 
-/** bitcoin_events_have: wait until a counter is at least `wanted`; limit_ms later the test fails. */
+/** bitcoin_events_have: wait until a counter is at least `wanted`; the test fails at limit_ms. */
 void bitcoin_events_have(struct bitcoin_events *events, const unsigned *counter, unsigned wanted,
                          unsigned limit_ms);
 

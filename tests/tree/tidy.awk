@@ -26,7 +26,8 @@ BEGIN {
     library("rte_", "^dataplane/net/dpdk[^/]*\\.c$", "only dataplane/net/dpdk*.c includes DPDK")
     library("libwebsockets", "^base/", "only base includes libwebsockets; use base/http_server.h")
     library("curl/", "^base/", "only base includes curl; use base/http_client.h")
-    library("zmq(_utils)?\\.h>", "^pool/zmq\\.c$", "only pool/zmq.c includes libzmq; use pool/zmq.h")
+    library("zmq(_utils)?\\.h>", "^(pool/zmq|devnet/blocks/publish)\\.c$",
+            "only pool/zmq.c and devnet/blocks/publish.c include libzmq")
 }
 
 function library(header, where, text) {
