@@ -264,37 +264,56 @@ static inline vi values_of(enum owm_quant quant, vi word, const float *scale)
 #endif
 }
 
-static uint32_t until_aligned(const void *to, uint32_t count)
+/* Where a tile's entries are written. */
+struct output {
+    uint32_t *index;
+    float *value;
+    void *code;
+    uint32_t base; /* of the tile */
+    float scale[SELECT_GROUPS];
+};
+
+static inline void write_one(const struct output *o, uint32_t i, uint32_t word,
+                             enum owm_quant quant)
 {
-    uint32_t lead = (uint32_t)(-(uintptr_t)to / sizeof(float) % W);
-    return lead < count ? lead : count;
+    o->index[i] = o->base + (word & WORD_PLACE);
+    o->value[i] = value_of(quant, word, o->scale);
+    if (quant == I8)
+        ((int8_t *)o->code)[i] = (int8_t)(word >> WORD_CODE);
+    else
+        ((uint16_t *)o->code)[i] = (uint16_t)(word >> WORD_CODE);
 }
 
-static void write_indices(uint32_t *to, const uint32_t *word, uint32_t count, uint32_t base,
-                          bool stream)
+static inline void write_codes(const struct output *o, uint32_t i, vi word, enum owm_quant quant)
 {
-    uint32_t i = 0, lead = until_aligned(to, count);
-    for (; i < lead; i++) to[i] = base + (word[i] & WORD_PLACE);
+    typedef int8_t bytes __attribute__((vector_size(W)));
+    typedef int16_t halves __attribute__((vector_size(W * 2)));
+    if (quant == I8) {
+        bytes code = __builtin_convertvector(word >> WORD_CODE, bytes);
+        memcpy((int8_t *)o->code + i, &code, sizeof code);
+    } else {
+        halves code = __builtin_convertvector(word >> WORD_CODE, halves);
+        memcpy((uint16_t *)o->code + i, &code, sizeof code);
+    }
+}
+
+static inline __attribute__((always_inline)) void write_entries(const struct output *o,
+                                                                const uint32_t *word,
+                                                                uint32_t count, bool stream,
+                                                                enum owm_quant quant)
+{
+    uint32_t i = 0;
+    for (; i < count && (uintptr_t)(o->index + i) % sizeof(vi); i++)
+        write_one(o, i, word[i], quant);
+    stream = stream && (uintptr_t)(o->value + i) % sizeof(vi) == 0;
     for (; i + W <= count; i += W) {
         vi x;
         memcpy(&x, word + i, sizeof x);
-        v_put(to + i, (x & (int32_t)WORD_PLACE) + (int32_t)base, stream);
+        v_put(o->index + i, (x & (int32_t)WORD_PLACE) + (int32_t)o->base, stream);
+        v_put(o->value + i, values_of(quant, x, o->scale), stream);
+        write_codes(o, i, x, quant);
     }
-    for (; i < count; i++) to[i] = base + (word[i] & WORD_PLACE);
-}
-
-static inline __attribute__((always_inline)) void write_values(float *to, const uint32_t *word,
-                                                               uint32_t count, const float *scale,
-                                                               bool stream, enum owm_quant quant)
-{
-    uint32_t i = 0, lead = until_aligned(to, count);
-    for (; i < lead; i++) to[i] = value_of(quant, word[i], scale);
-    for (; i + W <= count; i += W) {
-        vi x;
-        memcpy(&x, word + i, sizeof x);
-        v_put(to + i, values_of(quant, x, scale), stream);
-    }
-    for (; i < count; i++) to[i] = value_of(quant, word[i], scale);
+    for (; i < count; i++) write_one(o, i, word[i], quant);
 }
 
 /* Write what a tile sends, entry by entry, behind `out`. */
@@ -302,18 +321,15 @@ static void write_tile(const struct select *s, size_t begin, const uint32_t *wor
                        uint32_t out)
 {
     const struct owm_feedback_step *step = s->step;
-    float scale[SELECT_GROUPS] = {0}, *value = step->value + out;
+    struct output o = {step->index + out, step->value + out, NULL, (uint32_t)begin, {0}};
     bool stream = s->k >= SELECT_STREAM;
-    scales_of_tile(s, begin, scale);
-    write_indices(step->index + out, word, count, (uint32_t)begin, stream);
+    scales_of_tile(s, begin, o.scale);
     if (step->quant == I8) {
-        int8_t *code = (int8_t *)step->code + out;
-        write_values(value, word, count, scale, stream, I8);
-        for (uint32_t i = 0; i < count; i++) code[i] = (int8_t)(word[i] >> WORD_CODE);
+        o.code = (int8_t *)step->code + out;
+        write_entries(&o, word, count, stream, I8);
     } else {
-        uint16_t *code = (uint16_t *)step->code + out;
-        write_values(value, word, count, scale, stream, BF16);
-        for (uint32_t i = 0; i < count; i++) code[i] = (uint16_t)(word[i] >> WORD_CODE);
+        o.code = (uint16_t *)step->code + out;
+        write_entries(&o, word, count, stream, BF16);
     }
 }
 
@@ -483,11 +499,11 @@ static enum progress one_pass(struct select *s)
     owm_pool *pool = s->cpu->base.pool;
     SIMD(select_bracket)(s, s->cpu->pack);
     s->lowest_exponent = OWM_QUANT_EXPONENT_MAX;
-    owm_pool_for(pool, s->tiles, select_grain(s), pass_tiles, s);
+    owm_pool_for(pool, s->tiles, select_grain(s, 8), pass_tiles, s);
     know_floor(s);
     bool settled = !s->bad && SIMD(select_settle)(s);
     if (settled && above_floor(s)) {
-        owm_pool_for(pool, s->tiles, select_grain(s), merge_tiles, s);
+        owm_pool_for(pool, s->tiles, select_grain(s, 32), merge_tiles, s);
         return DONE;
     }
     owm_pool_for(pool, s->tiles, 4, restore_tiles, s);

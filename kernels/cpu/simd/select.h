@@ -168,19 +168,19 @@ static inline uint32_t v_keep(uint32_t *list, uint32_t at, vi x, vi mask)
 #endif
 }
 
-/** v_put: W words to aligned memory; past the caches if `stream`, for what nobody reads soon. */
+/** v_put: W words; past the caches if `stream`, for what nobody reads soon, to aligned memory. */
 static inline void v_put(void *to, vi x, bool stream)
 {
 #if SIMD_avx512
     if (stream)
         _mm512_stream_si512(to, (__m512i)x);
     else
-        _mm512_store_si512(to, (__m512i)x);
+        _mm512_storeu_si512(to, (__m512i)x);
 #elif SIMD_avx2
     if (stream)
         _mm256_stream_si256(to, (__m256i)x);
     else
-        _mm256_store_si256(to, (__m256i)x);
+        _mm256_storeu_si256(to, (__m256i)x);
 #else
     (void)stream;
     memcpy(to, &x, sizeof x);
@@ -218,12 +218,12 @@ static inline void select_fetch(const float *x)
     __builtin_prefetch(x + OWM_QUANT_GROUP, 0, 2);
 }
 
-/** select_grain: tiles that a thread takes at once: neighbours, since it fetches ahead, but few
- *  enough that all threads end together. */
-static inline size_t select_grain(const struct select *s)
+/** select_grain: tiles that a thread takes at once: up to `most` neighbours, since it fetches ahead,
+ *  but few enough that all threads end together. */
+static inline size_t select_grain(const struct select *s, size_t most)
 {
     size_t share = s->tiles / (8 * s->cpu->workers);
-    return share < 1 ? 1 : share > 8 ? 8 : share;
+    return share < 1 ? 1 : share > most ? most : share;
 }
 
 /** select_kth: the range->wanted-th largest magnitude among those of x in the range, which must be

@@ -103,12 +103,12 @@ owm_status SIMD(topk)(struct owm_device *device, const struct owm_topk *op)
     bool settled = false;
     if (op->n >= SELECT_SMALL) {
         SIMD(select_bracket)(&s, s.cpu->pack);
-        owm_pool_for(device->pool, s.tiles, select_grain(&s), pass_tiles, &s);
+        owm_pool_for(device->pool, s.tiles, select_grain(&s, 8), pass_tiles, &s);
         if (s.bad) return OWM_E_ARG;
         settled = SIMD(select_settle)(&s);
     }
     if (settled) {
-        owm_pool_for(device->pool, s.tiles, select_grain(&s), merge_tiles, &job);
+        owm_pool_for(device->pool, s.tiles, select_grain(&s, 32), merge_tiles, &job);
     } else {
         if (!SIMD(select_exact)(&s)) return OWM_E_ARG;
         owm_pool_for(device->pool, op->n, SELECT_TILE, emit_tile, &job);
