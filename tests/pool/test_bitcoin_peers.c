@@ -1,6 +1,6 @@
-/* test_bitcoin_peers.c: a real node on regtest: blocks are mined on its templates, accepted, followed,
- * reorganised away and back. It is at OWM_PEER_URL, with OWM_PEER_COOKIE or OWM_PEER_USER and
- * OWM_PEER_PASSWORD, and tells of tips at OWM_PEER_ZMQ if that is set. */
+/* test_bitcoin_peers.c: a real node on regtest: blocks are mined on its templates, accepted,
+ * followed, reorganised away and back. It is at OWM_PEER_URL, with OWM_PEER_COOKIE or OWM_PEER_USER
+ * and OWM_PEER_PASSWORD, and tells of tips at OWM_PEER_ZMQ if that is set. */
 #include "base/log.h"
 #include "dataplane/chain/hash.h"
 #include "pool/bitcoin.h"
@@ -45,7 +45,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- mining ------------------------------------------------------------------------------------ */
+/* --- mining ----------------------------------------------------------------------------------- */
 
 static struct owm_template *newest(struct world *world)
 {
@@ -143,7 +143,7 @@ static struct told_block fate_of(struct world *world, const uint8_t hash[32])
     return found;
 }
 
-/* --- stories ----------------------------------------------------------------------------------- */
+/* --- stories ---------------------------------------------------------------------------------- */
 
 /* SRS-POOL-05: a real node takes the blocks that are built on its templates. */
 static void blocks_are_accepted_and_confirmed(void **state)
@@ -179,7 +179,7 @@ static void bad_blocks_and_doubles(void **state)
     owm_template_release(block);
 }
 
-/* The template of a block's successor, without asking: an empty block, which needs no commitment. */
+/* The template of a block's successor, without asking: empty, so that it needs no commitment. */
 static struct owm_template successor(const struct owm_template *block, const uint8_t hash[32])
 {
     struct owm_template next = *block;
