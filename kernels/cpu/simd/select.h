@@ -218,8 +218,8 @@ static inline void select_fetch(const float *x)
     __builtin_prefetch(x + OWM_QUANT_GROUP, 0, 2);
 }
 
-/** select_grain: tiles that a thread takes at once: up to `most` neighbours, since it fetches ahead,
- *  but few enough that all threads end together. */
+/** select_grain: tiles that a thread takes at once: up to `most` neighbours, since it fetches
+ *  ahead, but few enough that all threads end together. */
 static inline size_t select_grain(const struct select *s, size_t most)
 {
     size_t share = s->tiles / (8 * s->cpu->workers);
