@@ -1,25 +1,15 @@
 /* connect.c: outgoing TCP within a time limit, to any address of a name. */
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net.h"
+#include "net_internal.h"
 
-#define ADDRESSES_MAX        8
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 15
-#define KEEPALIVE_PROBES     4
-#define UNACKNOWLEDGED_MS    60000
-
-static void set(int fd, int level, int name, int value)
-{
-    (void)setsockopt(fd, level, name, &value, sizeof value);
-}
+#define ADDRESSES_MAX 8
 
 static int wait_connected(int fd, uint64_t deadline_ms)
 {
@@ -41,12 +31,7 @@ static int connect_one(const struct addrinfo *to, uint64_t deadline_ms, int *out
 {
     int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return errno;
-    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+    net_set_tcp(fd);
     int code = connect(fd, to->ai_addr, to->ai_addrlen) == 0 ? 0 : errno;
     if (code == EINPROGRESS) code = wait_connected(fd, deadline_ms);
     if (code != 0)

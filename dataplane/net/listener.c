@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "net_internal.h"
 
-#define KEEPALIVE_IDLE_S     60 /* A peer that vanished is found after about 75 s. */
+#define KEEPALIVE_IDLE_S     60 /* A peer that vanished is found after little more than this. */
 #define KEEPALIVE_INTERVAL_S 15
 #define KEEPALIVE_PROBES     4
 #define UNACKNOWLEDGED_MS    60000
@@ -76,17 +76,22 @@ static void set(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-/* Accepted sockets inherit all of these, so that none costs a system call per connection. */
-static void set_options(int fd, sa_family_t family)
+void net_set_tcp(int fd)
 {
-    set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (family == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
     set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
     set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+}
+
+/* Accepted sockets inherit all of these, so that none costs a system call per connection. */
+static void set_options(int fd, sa_family_t family)
+{
+    set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (family == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    net_set_tcp(fd);
 }
 
 static owm_status bound_socket(const struct owm_net_options *options, uint16_t port, bool share,

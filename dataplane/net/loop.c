@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "net_internal.h"
 
-#define SHUTDOWN_POLLS_MAX 100 /* Of SHUTDOWN_POLL_MS each; the kernel needs one or two. */
-#define SHUTDOWN_POLL_MS   50
+#define SHUTDOWN_MS      5000 /* For the kernel to give back what it holds; it needs far less. */
+#define SHUTDOWN_POLL_MS 50
 
 /* ---- closing ---- */
 
@@ -291,6 +291,7 @@ void net_received(struct owm_net_conn *conn, uint8_t *data, size_t bytes)
 static void stop_listening(struct owm_net_loop *loop)
 {
     if (loop->listener < 0) return;
+    loop->transport->send(loop); /* No accept is left that would find another file there. */
     (void)shutdown(loop->listener, SHUT_RDWR); /* A pending accept of io_uring ends by this. */
     (void)close(loop->listener);
     loop->listener = -1;
@@ -346,7 +347,8 @@ static void close_all(struct owm_net_loop *loop)
     }
     finish_closings(loop);
     while (loop->flush_first) detach(loop->flush_first);
-    for (int i = 0; i < SHUTDOWN_POLLS_MAX && loop->connections > 0; i++)
+    uint64_t deadline_ms = owm_clock_mono_ms() + SHUTDOWN_MS;
+    while (loop->connections > 0 && owm_clock_mono_ms() < deadline_ms)
         loop->transport->poll(loop, SHUTDOWN_POLL_MS);
     if (loop->connections > 0)
         owm_log(OWM_LOG_ERROR, "net_close loop=%u connections_left=%zu", loop->index,

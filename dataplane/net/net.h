@@ -15,7 +15,8 @@
  *
  * Thread: each loop's handler is called on its own thread; owm_net_wake may be called on any. All
  * functions on a connection are called from its loop's handler only: from any of its functions but
- * start and stop, for any connection of that loop.
+ * start and stop, for any connection of that loop. A handler does not block: all connections of its
+ * loop wait for it, and io_uring interrupts calls that do (EINTR).
  */
 #ifndef OWM_NET_NET_H
 #define OWM_NET_NET_H
@@ -60,7 +61,7 @@ struct owm_net_peer {
  *              Returns the time (owm_clock_mono_ms) when it wants to be called again at the
  *              latest; INT64_MAX: when something happens.
  *  closed      the connection is gone; `reason` says why. Its context is the handler's to release.
- *              Called after turn_end, so pointers that turn_end kept from receive are still good. */
+ *              Called after turn_end, so what receive noted for turn_end is still good there. */
 struct owm_net_handler {
     owm_status (*start)(void *ctx, struct owm_net_loop *loop, struct owm_error *error);
     void (*stop)(void *ctx);
@@ -100,7 +101,7 @@ unsigned owm_net_loops_default(void);
  *  Returns: OWM_OK; OWM_E_EXISTS port in use (the sentence names port and key); OWM_E_PERM a port
  *  that only root may use, or io_uring forbidden; OWM_E_CONFIG `bind` is no numeric address;
  *  OWM_E_UNSUPPORTED a named transport that this kernel lacks; OWM_E_LIMIT open files do not allow
- *  connections_max (says the ulimit line); OWM_E_NET; OWM_E_NOMEM; or what a handler's start said. */
+ *  connections_max (says the ulimit line); OWM_E_NET; OWM_E_NOMEM; or what a start() said. */
 OWM_MUST_USE owm_status owm_net_open(const struct owm_net_options *options, struct owm_net **net,
                                      struct owm_error *error);
 uint16_t owm_net_port(const struct owm_net *net);

@@ -155,6 +155,8 @@ OWM_MUST_USE owm_status net_listen(const struct owm_net_options *options, uint16
 OWM_MUST_USE owm_status net_listen_check(const struct owm_net_options *options,
                                          struct owm_error *error);
 uint16_t net_listen_port(int fd);
+/** net_set_tcp: no delay; a peer that vanished is found within about a minute. */
+void net_set_tcp(int fd);
 /** net_accept_failed: what to do when accept said `error`: with no descriptor left one waiting
  *  connection is refused through the spare one, and `listen` is called again after a pause. */
 void net_accept_failed(struct owm_net_loop *loop, int error);

@@ -1,4 +1,4 @@
-/* send.c: output of a connection: pages from the loop's memory, in order, until the kernel took them.
+/* send.c: output of a connection: pages of the loop's memory, in order, until the kernel has it.
  *
  * 1. A page belongs to one connection while it holds output or a reservation, and to the loop else:
  *    an idle connection has none.
@@ -38,7 +38,7 @@ static struct net_page *pop_page(struct owm_net_conn *conn)
     return page;
 }
 
-/* A reserved page is in the list if it holds earlier output; if that is gone, it is the only one. */
+/* A reserved page is in the list if it holds earlier output; when that is gone it is alone there. */
 static void release_reserved(struct owm_net_conn *conn)
 {
     struct net_page *page = conn->reserved;

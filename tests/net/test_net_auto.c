@@ -1,4 +1,4 @@
-/* test_net_auto.c: where the kernel forbids io_uring, AUTO is epoll and a named io_uring an error. */
+/* test_net_auto.c: where io_uring is forbidden, AUTO is epoll and a named io_uring an error. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -152,6 +152,28 @@ static void test_port_in_use(void **state)
     echo_close(&server);
 }
 
+/* Connections that we closed linger in the kernel; they are no reason not to start again. */
+static void test_restart_on_the_same_port(void **state)
+{
+    (void)state;
+    uint8_t frame[100];
+    uint16_t port = 0;
+    for (int i = 0; i < 3; i++) {
+        echo_init(&server);
+        struct owm_net_options options = echo_options(&server, 2);
+        options.port = port;
+        echo_open(&server, &options);
+        port = owm_net_port(server.net);
+        int fd = client_open(&server), other = client_open(&server);
+        assert_true(client_echo(other, 10));
+        client_send(fd, frame, client_frame(frame, 'X', 10, 1));
+        assert_true(client_ended(fd));
+        (void)close(fd);
+        echo_close(&server);
+        (void)close(other);
+    }
+}
+
 static void test_bad_options(void **state)
 {
     (void)state;
@@ -324,6 +346,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_input_memory),
         cmocka_unit_test(test_connection_limit),
         cmocka_unit_test(test_port_in_use),
+        cmocka_unit_test(test_restart_on_the_same_port),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_start_fails),
         cmocka_unit_test(test_files_do_not_allow),
