@@ -111,7 +111,7 @@ static void hashblock_alone_is_heard(void **state)
     unsigned before = tips_of(world);
     publish(world, "hashtx", hash, 32, 1);
     publish(world, "hashblock", hash, 31, 1);
-    publish(world, "hashblock", hash, 33, 0);
+    publish(world, "hashblock", large, 33, 0);
     publish(world, "hashblockx", hash, 32, 1);
     publish(world, "hashblock", hash, 0, 0);
     for (int i = 0; i < 20; i++) zmq_send(world->publisher, "hashblock", 9, ZMQ_SNDMORE);
