@@ -3,8 +3,8 @@
  *   chunk   OWM_AGG_CHUNK coordinates of all vectors: the unit of work, and of the contract's f32.
  *   tile    some vectors against some others, so many that their sums stay in L2.
  *   piece   coordinates of all vectors of a tile, read where they are: the rows of some blocks stay
- *           in L1, all of them in L2. The next piece is fetched meanwhile, evenly, a line or less
- *           with each step of a block: in bursts it would keep the loads of this one waiting.
+ *           in L1, all of them in L2. The piece after the next is fetched meanwhile, evenly, a line
+ *           or less with each step of a block: in bursts it would keep the loads of this one waiting.
  *   block   B x B pairs in registers; between pieces their lanes wait in memory.
  *
  * Lane l of a pair is lane l of the contract, whatever the width of a register. The sums of a batch
@@ -16,7 +16,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define LANES  OWM_AGG_LANES
 #define PIECE  ((size_t)512)
-#define NEAR   3 /* Blocks below each other that are run in turn. */
+#define NEAR   2 /* Blocks below each other that are run in turn. */
+#define AHEAD  2 /* Pieces from the one that is worked on to the one that is fetched. */
 #if W == 16
 #define B 4 /* 16 sums, 4 + 1 operands: of 32 registers */
 #else
@@ -173,7 +174,7 @@ static void find_rows(const struct tile *t, struct side *side, size_t first, siz
     }
 }
 
-/* Spreads the fetching of the next piece evenly over the blocks of this one. Behind the last one it
+/* Spreads the fetching of a later piece evenly over the blocks of this one. Behind the last one it
  * asks for what nobody wants, or what is not there, which does no harm. */
 static void fetch_soon(const struct tile *t, uint32_t nth, struct block *k)
 {
@@ -186,7 +187,7 @@ static void fetch_soon(const struct tile *t, uint32_t nth, struct block *k)
     k->pace = 0;
     if (row >= rows) return;
     k->soon = row < lefts ? t->left.row[row] : t->right.row[row - lefts];
-    k->soon += PIECE + PIECE / shares * (nth % shares);
+    k->soon += AHEAD * PIECE + PIECE / shares * (nth % shares);
     k->pace = LANES * sizeof(float) / shares;
 }
 
