@@ -4,8 +4,9 @@
  * each column of registers is sorted by Batcher's odd-even merge sort (in registers up to RUN rows,
  * longer ones by merging in L1), and the rows that are kept are added up, lowest first.
  *
- * The contract orders by totalOrder of the bits, for which integers are needed, and a processor
- * does half as many minima of integers as of floats. So the floats are tried first:
+ * The contract orders by totalOrder of the bits, for which integers are needed. AMD's processors do
+ * twice as many minima of integers as of floats. Others do half as many, so there the floats are
+ * tried first:
  *  1. exchange() never loses a value, whatever it compares: (a, b) becomes (a, b) or (b, a).
  *  2. Order is wrong only around NaN. A NaN then is in the sum of all rows, so that is NaN: the
  *     step is done again with integers (as it is when inf meets -inf there, for no reason), and so
@@ -272,9 +273,19 @@ static bool step(const struct stage *s, const struct owm_trimmed_mean *a, size_t
                 : mean_of(s, a->trim, out, n, COLUMNS, false);
 }
 
+static bool integers_first(void)
+{
+#if SIMD_avx512 || SIMD_avx2
+    return __builtin_cpu_is("amd");
+#else
+    return false;
+#endif
+}
+
 struct trim_job {
     struct cpu_device *cpu;
     const struct owm_trimmed_mean *a;
+    bool ints; /* from the first step on */
     uint32_t padded, columns;
     const float *x[OWM_AGG_VECTORS_MAX + RUN];
 };
@@ -284,7 +295,7 @@ static void trim_job(void *ctx, size_t begin, size_t end, unsigned worker)
     const struct trim_job *j = ctx;
     const struct stage s = {cpu_scratch(j->cpu, worker), j->a->count, j->padded, j->columns, j->x};
     size_t width = (size_t)s.columns * W;
-    bool ints = false;
+    bool ints = j->ints;
     for (size_t i = begin; i < end; i += width) {
         size_t n = end - i < width ? end - i : width;
         ints = ints || !step(&s, j->a, i, n, false);
@@ -296,7 +307,7 @@ owm_status SIMD(trimmed_mean)(struct owm_device *device, const struct owm_trimme
 {
     owm_status status = owm_check_trimmed_mean(a);
     if (status != OWM_OK) return status;
-    struct trim_job job = {.cpu = cpu_of(device), .a = a, .padded = 2};
+    struct trim_job job = {.cpu = cpu_of(device), .a = a, .ints = integers_first(), .padded = 2};
     job.columns = a->count > NARROW_ROWS ? 1 : COLUMNS;
     while (job.padded < a->count && job.padded < RUN) job.padded *= 2;
     if (a->count > RUN) job.padded = (a->count + RUN - 1) / RUN * RUN;
