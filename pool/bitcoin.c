@@ -46,7 +46,6 @@ static owm_status init_node(struct owm_bitcoin *bitcoin, struct bitcoin_node *no
                                   .zmq_hashblock = copy_text(config->zmq_hashblock, &good)};
     if (!good) return OWM_E_NOMEM;
     owm_bitcoin_rpc_name(node->config.url, node->name);
-    snprintf(node->trouble, sizeof node->trouble, "not asked yet");
     for (int i = 0; i < BITCOIN_CLIENTS; i++) {
         owm_status status = owm_bitcoin_rpc_open(&node->config, &node->clients[i]);
         if (status != OWM_OK) return status;

@@ -249,7 +249,7 @@ static bool get_chain(int fd, const struct double_state *state)
     char text[256];
     snprintf(text, sizeof text,
              "{\"chain\":\"%s\",\"blocks\":%u,\"headers\":%u,\"initialblockdownload\":%s}",
-             state->chain, state->height - 1, state->height + 99,
+             state->chain, state->height - 1, state->height - 1 + state->ahead,
              state->downloading ? "true" : "false");
     return send_result(fd, text);
 }
@@ -422,6 +422,7 @@ struct bitcoin_double *bitcoin_double_open(void)
                                         .subversion = "/Satoshi:27.1.0/",
                                         .version = 270100,
                                         .connections = 8,
+                                        .ahead = 100,
                                         .height = 101,
                                         .block_version = 0x20000000};
     bitcoin_double_live(node);

@@ -28,6 +28,7 @@ struct double_state {
     const char *chain, *subversion;
     bool downloading, no_networkinfo;
     uint32_t version, connections;
+    uint32_t ahead;  /* Headers without their blocks. */
     uint32_t height; /* Of the block to be mined; its tip is made of it and of branch. */
     uint32_t branch;
     uint32_t block_version; /* A change of it is a new template on the same tip. */
@@ -52,6 +53,19 @@ void bitcoin_double_url(const struct bitcoin_double *node, char url[static 64]);
 /** lock/unlock: unlock wakes longpolls, which answer if the template is another one now. */
 struct double_state *bitcoin_double_lock(struct bitcoin_double *node);
 void bitcoin_double_unlock(struct bitcoin_double *node);
+
+/* SET: one thing that a double plays. SEEN: one that it saw. */
+#define SET(node, field, value)                                                                    \
+    do {                                                                                           \
+        bitcoin_double_lock(node)->field = (value);                                                \
+        bitcoin_double_unlock(node);                                                               \
+    } while (0)
+#define SEEN(node, field)                                                                          \
+    ({                                                                                             \
+        typeof(bitcoin_double_lock(node)->field) seen = bitcoin_double_lock(node)->field;          \
+        bitcoin_double_unlock(node);                                                               \
+        seen;                                                                                      \
+    })
 
 void bitcoin_double_new_tip(struct bitcoin_double *node);
 
