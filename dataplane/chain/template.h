@@ -41,8 +41,8 @@ struct owm_template {
     uint8_t target[32];           /* Of bits, little endian. */
     uint64_t coinbase_value_sats; /* Subsidy and fees. */
     uint64_t fees_sats;           /* Sum over transactions; 0 if the node does not tell each. */
-    uint8_t commitment[64];       /* default_witness_commitment: the output's script. */
-    uint32_t commitment_bytes;    /* 0: a node without segwit transactions may leave it out. */
+    uint8_t commitment[64];       /* The script of the output for BIP 141. */
+    uint32_t commitment_bytes;    /* 0: a node may leave it out where nothing has a witness. */
     uint8_t branch[OWM_TEMPLATE_BRANCHES_MAX][32]; /* Of the coinbase, deepest first. */
     uint32_t branches;
     uint32_t weight;       /* Of the transactions. */

@@ -13,13 +13,14 @@
 #include "template.h"
 #include "transaction.h"
 
-#define MONEY_SATS_MAX     INT64_C(2100000000000000)
-#define BLOCK_WEIGHT_MAX   4000000
-#define HEIGHT_MAX         499999999 /* Beyond it a lock time is a date. */
-#define COMMITMENT_BYTES   38
-#define RULES_MAX          64
-#define WHERE_BYTES        40
-#define SIGNET_OPEN_SCRIPT "51" /* OP_TRUE: anybody may mine. */
+#define MONEY_SATS_MAX        INT64_C(2100000000000000)
+#define BLOCK_WEIGHT_MAX      4000000
+#define HEIGHT_MAX            499999999 /* Beyond it a lock time is a date. */
+#define COMMITMENT_BYTES      38
+#define COMMITMENT_HEAD_BYTES 6
+#define RULES_MAX             64
+#define WHERE_BYTES           40
+#define SIGNET_OPEN_SCRIPT    "51" /* OP_TRUE: anybody may mine. */
 
 _Static_assert(OWM_TEMPLATE_TRANSACTIONS_MAX < 1 << OWM_TEMPLATE_BRANCHES_MAX,
                "a branch per level");
@@ -279,10 +280,27 @@ static owm_status read_fees(struct parse *p)
 }
 
 /* BIP 141: the script is OP_RETURN, push of 36, a tag, SHA-256d(witness root || 32 zero bytes). */
+static void compute_commitment(struct parse *p, uint8_t script[COMMITMENT_BYTES])
+{
+    static const uint8_t head[COMMITMENT_HEAD_BYTES] = {0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed};
+    uint8_t pair[64] = {0};
+    owm_merkle_tree(p->wtxid, p->block->transactions + 1, pair);
+    memcpy(script, head, sizeof head);
+    owm_sha256d(pair, sizeof pair, script + sizeof head);
+}
+
+/* Bitcoin Core writes the whole script; btcd the hash alone. Ours is what is used. */
+static bool same_commitment(const char *hex, const uint8_t script[COMMITMENT_BYTES])
+{
+    uint8_t theirs[COMMITMENT_BYTES];
+    const size_t skipped = strlen(hex) == 64 ? COMMITMENT_HEAD_BYTES : 0;
+    const size_t bytes = COMMITMENT_BYTES - skipped;
+    return owm_hex_decode(hex, theirs, bytes) == OWM_OK
+           && memcmp(theirs, script + skipped, bytes) == 0;
+}
+
 static owm_status read_commitment(struct parse *p)
 {
-    static const uint8_t head[] = {0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed};
-    uint8_t pair[64] = {0}, expected[COMMITMENT_BYTES];
     const char *hex;
     struct owm_template *block = p->block;
     owm_status status =
@@ -292,11 +310,8 @@ static owm_status read_commitment(struct parse *p)
         return owm_fail(p->error, OWM_E_PROTO,
                         "default_witness_commitment: missing, but transactions have witnesses");
     if (!hex) return OWM_OK;
-    owm_merkle_tree(p->wtxid, block->transactions + 1, pair);
-    memcpy(expected, head, sizeof head);
-    owm_sha256d(pair, sizeof pair, expected + sizeof head);
-    if (owm_hex_decode(hex, block->commitment, COMMITMENT_BYTES) != OWM_OK
-        || memcmp(block->commitment, expected, COMMITMENT_BYTES) != 0)
+    compute_commitment(p, block->commitment);
+    if (!same_commitment(hex, block->commitment))
         return owm_fail(p->error, OWM_E_PROTO,
                         "default_witness_commitment: it does not commit to these transactions");
     block->commitment_bytes = COMMITMENT_BYTES;

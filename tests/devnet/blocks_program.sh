@@ -24,7 +24,8 @@ start() { # start ARGUMENT…: sets pid and port
 stop() { kill -TERM "$pid"; wait "$pid" || fail "it did not end well"; pid=; }
 
 ask() { # ask USER:PASSWORD METHOD
-    curl --silent --max-time 10 --user "$1" --data "{\"id\":1,\"method\":\"$2\",\"params\":[]}" "http://127.0.0.1:$port/"
+    curl --silent --max-time 10 --user "$1" --data "{\"id\":1,\"method\":\"$2\",\"params\":[]}" \
+        "http://127.0.0.1:$port/"
 }
 
 "$program" --help | grep -q 'It is no Bitcoin node' || fail "--help does not say what it is"
