@@ -33,16 +33,26 @@ void owm_mine_work_release(struct owm_mine_work *work)
     if (atomic_fetch_sub_explicit(&block->references, 1, memory_order_acq_rel) == 1) free(block);
 }
 
-static void sha256d(const void *data, size_t bytes, uint8_t hash[32])
-{
-    owm_sha256(data, bytes, hash);
-    owm_sha256(hash, 32, hash);
-}
-
 static void roll(uint8_t *rolled, uint32_t bytes, uint64_t value)
 {
     for (uint32_t i = 0; i < bytes && i < 8; i++)
         rolled[bytes - 1 - i] = (uint8_t)(value >> (8 * i));
+}
+
+/* The id of the coinbase, whose rolled part lies between two pieces that stay. */
+static void coinbase_id(const struct owm_mine_extended *extended, uint64_t value, uint8_t id[32])
+{
+    uint8_t rolled[OWM_SV2_EXTRANONCE_BYTES_MAX];
+    struct owm_sha256_ctx sha;
+    uint32_t end = extended->rolled_at + extended->rolled_bytes;
+    memcpy(rolled, extended->coinbase + extended->rolled_at, extended->rolled_bytes);
+    roll(rolled, extended->rolled_bytes, value);
+    owm_sha256_init(&sha);
+    owm_sha256_update(&sha, extended->coinbase, extended->rolled_at);
+    owm_sha256_update(&sha, rolled, extended->rolled_bytes);
+    owm_sha256_update(&sha, extended->coinbase + end, extended->coinbase_bytes - end);
+    owm_sha256_final(&sha, id);
+    owm_sha256(id, 32, id);
 }
 
 void owm_mine_work_root(const struct owm_mine_work *work, uint64_t value, uint8_t root[32])
@@ -52,14 +62,12 @@ void owm_mine_work_root(const struct owm_mine_work *work, uint64_t value, uint8_
         memcpy(root, work->root, 32);
         return;
     }
-    uint8_t coinbase[OWM_MINE_COINBASE_BYTES_MAX];
-    memcpy(coinbase, extended->coinbase, extended->coinbase_bytes);
-    roll(coinbase + extended->rolled_at, extended->rolled_bytes, value);
     uint8_t pair[64];
-    sha256d(coinbase, extended->coinbase_bytes, pair);
+    coinbase_id(extended, value, pair);
     for (uint32_t i = 0; i < extended->branches; i++) {
         memcpy(pair + 32, extended->branch[i], 32);
-        sha256d(pair, sizeof pair, pair);
+        owm_sha256(pair, sizeof pair, pair);
+        owm_sha256(pair, 32, pair);
     }
     memcpy(root, pair, 32);
 }

@@ -13,8 +13,9 @@
 #include "base/status.h"
 #include "dataplane/sv2/messages.h"
 
-#define OWM_MINE_COINBASE_BYTES_MAX 4096 /* Halves and extranonce together. */
-#define OWM_MINE_BRANCHES_MAX       32   /* OWM_MERKLE_BRANCHES_MAX of the kernels. */
+/* Halves and extranonce together. Pools that pay their miners in the coinbase need kilobytes. */
+#define OWM_MINE_COINBASE_BYTES_MAX 65536
+#define OWM_MINE_BRANCHES_MAX       32 /* OWM_MERKLE_BRANCHES_MAX of the kernels. */
 
 /** owm_mine_extended: what an extended channel's job has instead of a root. */
 struct owm_mine_extended {
