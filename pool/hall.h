@@ -33,6 +33,8 @@
 #define OWM_HALL_JOBS          8    /* Outstanding: older ones on the same tip are stale. */
 #define OWM_HALL_TURN_SESSIONS 1024 /* Sent a new job in one turn; the rest in the next. */
 
+#define OWM_HALL_LOG_LINES_PER_S 20 /* Of all sessions together. */
+
 struct owm_hall;
 struct owm_session;
 

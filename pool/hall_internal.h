@@ -155,7 +155,8 @@ struct owm_hall {
     uint32_t ack_from, acks, ack_first; /* Ring; first channel that is owed a Success. */
     uint8_t block[16][32]; /* Hashes of blocks handed on, so that each is handed on once. */
     uint32_t blocks;
-    uint32_t difficulty_carry;
+    uint32_t difficulty_carry, log_lines;
+    int64_t log_since_ms;
     uint64_t memory_bytes;
     struct owm_pool_stats stats;
 };

@@ -39,9 +39,17 @@ void session_deadline(struct owm_session *session, uint32_t in_ms)
     set_timer(session);
 }
 
+/** A few lines of one session, and a few a second of all of them. */
 bool session_may_log(struct owm_session *session)
 {
+    struct owm_hall *hall = session->hall;
     if (session->log_left == 0) return false;
+    if (hall->now_ms - hall->log_since_ms >= 1000) {
+        hall->log_since_ms = hall->now_ms;
+        hall->log_lines = 0;
+    }
+    if (hall->log_lines == OWM_HALL_LOG_LINES_PER_S) return false;
+    hall->log_lines++;
     session->log_left--;
     return true;
 }
@@ -86,7 +94,7 @@ static bool worth_flushing(enum owm_close reason)
 static bool is_noteworthy(enum owm_close reason)
 {
     return reason != OWM_CLOSE_PEER && reason != OWM_CLOSE_SHUTDOWN && reason != OWM_CLOSE_IDLE
-           && reason != OWM_CLOSE_LATE_HANDSHAKE;
+           && reason != OWM_CLOSE_LATE_HANDSHAKE && reason != OWM_CLOSE_STRATUM_V1;
 }
 
 void owm_session_end(struct owm_session *session, enum owm_close reason)

@@ -1,0 +1,122 @@
+/* admission.c: buckets of tokens in a table of small sets. */
+#include "admission.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define WAYS 4
+
+struct bucket {
+    uint64_t key; /* Of the address; 0: free. */
+    int64_t seen_ms;
+    float tokens;
+    bool told;
+};
+
+struct owm_admission {
+    struct bucket *bucket;
+    uint32_t sets, handshakes, handshakes_max;
+    float burst, per_ms;
+    uint64_t seed; /* So that nobody can aim at a set. */
+};
+
+owm_status owm_admission_open(const struct owm_admission_options *options,
+                              struct owm_admission **out)
+{
+    uint32_t max = options->addresses_max ? options->addresses_max : 16384;
+    if (max > OWM_ADMISSION_ADDRESSES_MAX) return OWM_E_ARG;
+    struct owm_admission *admission = calloc(1, sizeof *admission);
+    if (!admission) return OWM_E_NOMEM;
+    admission->sets = 1;
+    while (admission->sets * WAYS < max) admission->sets *= 2;
+    admission->bucket = calloc((size_t)admission->sets * WAYS, sizeof *admission->bucket);
+    admission->burst = (float)(options->burst ? options->burst : 1000);
+    admission->per_ms = (float)(options->per_s > 0 ? options->per_s : 20) / 1000;
+    admission->handshakes_max = options->handshakes_max ? options->handshakes_max : 4096;
+    bool random =
+        getrandom(&admission->seed, sizeof admission->seed, 0) == (ssize_t)sizeof admission->seed;
+    if (!admission->bucket || !random) {
+        owm_admission_close(admission);
+        return random ? OWM_E_NOMEM : OWM_E_CRYPTO;
+    }
+    *out = admission;
+    return OWM_OK;
+}
+
+void owm_admission_close(struct owm_admission *admission)
+{
+    if (!admission) return;
+    free(admission->bucket);
+    free(admission);
+}
+
+/** The /32 or the /64, mixed with the seed (the finisher of splitmix64). Never 0. */
+static uint64_t key_of(const struct owm_admission *admission, const uint8_t *address)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    uint64_t key = 0;
+    if (memcmp(address, mapped, sizeof mapped) == 0)
+        memcpy(&key, address + 12, 4);
+    else
+        memcpy(&key, address, 8);
+    key ^= admission->seed;
+    key = (key ^ key >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    key = (key ^ key >> 27) * UINT64_C(0x94d049bb133111eb);
+    key ^= key >> 31;
+    return key ? key : 1;
+}
+
+static struct bucket *bucket_of(struct owm_admission *admission, const uint8_t *address,
+                                int64_t now_ms)
+{
+    uint64_t key = key_of(admission, address);
+    struct bucket *set = &admission->bucket[(size_t)(key % admission->sets) * WAYS];
+    struct bucket *oldest = set;
+    for (int i = 0; i < WAYS; i++) {
+        if (set[i].key == key) return &set[i];
+        if (!set[i].key || (oldest->key && set[i].seen_ms < oldest->seen_ms)) oldest = &set[i];
+    }
+    *oldest = (struct bucket){.key = key, .seen_ms = now_ms, .tokens = admission->burst};
+    return oldest;
+}
+
+static void refill(const struct owm_admission *admission, struct bucket *bucket, int64_t now_ms)
+{
+    if (now_ms <= bucket->seen_ms) return;
+    bucket->tokens += (float)(now_ms - bucket->seen_ms) * admission->per_ms;
+    if (bucket->tokens > admission->burst) bucket->tokens = admission->burst;
+    bucket->seen_ms = now_ms;
+}
+
+enum owm_admission_answer owm_admission_enter(struct owm_admission *admission,
+                                              const uint8_t address[16], int64_t now_ms)
+{
+    struct bucket *bucket = bucket_of(admission, address, now_ms);
+    refill(admission, bucket, now_ms);
+    if (bucket->tokens < 1) return OWM_REFUSED_RATE;
+    if (admission->handshakes >= admission->handshakes_max) return OWM_REFUSED_HANDSHAKES;
+    bucket->tokens -= 1;
+    admission->handshakes++;
+    return OWM_ADMITTED;
+}
+
+void owm_admission_done(struct owm_admission *admission)
+{
+    OWM_ASSERT(admission->handshakes > 0);
+    admission->handshakes--;
+}
+
+uint32_t owm_admission_handshakes(const struct owm_admission *admission)
+{
+    return admission->handshakes;
+}
+
+bool owm_admission_tell_once(struct owm_admission *admission, const uint8_t address[16],
+                             int64_t now_ms)
+{
+    struct bucket *bucket = bucket_of(admission, address, now_ms);
+    bool first = !bucket->told;
+    bucket->told = true;
+    return first;
+}
