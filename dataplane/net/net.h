@@ -33,6 +33,7 @@
 #define OWM_NET_CONNECTIONS_MAX   1000000 /* Of one loop. */
 #define OWM_NET_REASON_BYTES      64      /* A longer reason is cut. */
 #define OWM_NET_RESERVE_BYTES_MAX 65536   /* Of one owm_net_reserve. */
+#define OWM_NET_PIECE_BYTES       4072    /* Larger reservations are from scarcer pages. */
 #define OWM_NET_FLUSH_MS          2000    /* What a flushing close gives the peer to read. */
 
 struct owm_net;      /* All loops of a listener. */
@@ -122,7 +123,8 @@ void owm_net_wake(struct owm_net_loop *loop);
 /** owm_net_reserve: room for `bytes` more to send, in order, 1 to OWM_NET_RESERVE_BYTES_MAX; NULL
  *  when it would have more than send_bytes_max waiting (a slow reader: close it), the loop's send
  *  memory is used up, or the connection is being closed. The memory is the handler's until commit,
- *  which must be the next call on this connection.
+ *  which must be the next call on this connection. Pieces up to OWM_NET_PIECE_BYTES share pages of
+ *  4 KiB; larger ones come from pages of 68 KiB, which are a quarter of shared_send_bytes.
  *  owm_net_commit: send the first `bytes` of it, at most what was reserved; 0 takes it back. */
 uint8_t *owm_net_reserve(struct owm_net_conn *conn, size_t bytes);
 void owm_net_commit(struct owm_net_conn *conn, size_t bytes);

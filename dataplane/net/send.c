@@ -4,13 +4,15 @@
  *    an idle connection has none.
  * 2. The kernel may be reading a page while more is added behind: a page only moves forward.
  */
-#include <string.h>
+#include <assert.h>
 
 #include "net_internal.h"
 
+static_assert(OWM_NET_PIECE_BYTES == NET_PAGE_BYTES - sizeof(struct net_page), "see net.h");
+
 static struct net_arena *arena_of(struct owm_net_loop *loop, size_t capacity)
 {
-    bool small = capacity <= NET_PAGE_BYTES - sizeof(struct net_page);
+    bool small = capacity <= OWM_NET_PIECE_BYTES;
     return small ? &loop->pages : &loop->large_pages;
 }
 
@@ -38,7 +40,7 @@ static struct net_page *pop_page(struct owm_net_conn *conn)
     return page;
 }
 
-/* A reserved page is in the list if it holds earlier output; when that is gone it is alone there. */
+/* A reserved page is in the list if it holds earlier output; with that gone it is alone there. */
 static void release_reserved(struct owm_net_conn *conn)
 {
     struct net_page *page = conn->reserved;

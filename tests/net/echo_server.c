@@ -77,7 +77,7 @@ static bool answer(struct echo_conn *one, const uint8_t *data, size_t bytes)
 
 static void answer_zeros(struct echo_conn *one, size_t bytes)
 {
-    static const uint8_t zeros[4096];
+    static const uint8_t zeros[OWM_NET_PIECE_BYTES];
     for (size_t part; bytes > 0; bytes -= part) {
         part = bytes < sizeof zeros ? bytes : sizeof zeros;
         if (!answer(one, zeros, part)) return;

@@ -11,6 +11,7 @@
 #define IDLE_TOUCHED_BYTES 512  /* Of the loop's memory, for each. */
 #define IDLE_RSS_BYTES     2048 /* Of the process, for each; contexts of the fixture not counted. */
 #define PUSHES_MAX         1000
+#define MUCH_BYTES         (8u << 20) /* More than a socket keeps to be sent. */
 
 static struct echo_server server;
 
@@ -35,6 +36,51 @@ static void test_slow_reader(void **state)
     assert_true(client_echo(good, ECHO_FRAME_MAX));
     (void)close(slow);
     (void)close(good);
+    echo_close(&server);
+}
+
+/* Opens a server whose only peer asked for far more than the kernel takes, and reads nothing. */
+static int open_with_output_waiting(void)
+{
+    uint8_t frame[100];
+    int small = 8192;
+    echo_init(&server);
+    struct owm_net_options options = echo_options(&server, 1);
+    options.send_bytes_max = MUCH_BYTES + ECHO_PUSH_BYTES;
+    options.shared_send_bytes = 2 * MUCH_BYTES;
+    echo_open(&server, &options);
+    int fd = client_prepare();
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    client_connect(fd, &server);
+    size_t bytes = client_frame(frame, 'P', 10, 1);
+    for (size_t asked = 0; asked < MUCH_BYTES; asked += ECHO_PUSH_BYTES)
+        client_send(fd, frame, bytes);
+    assert_true(echo_until(echo_stats(&server).sent_bytes > 0));
+    return fd;
+}
+
+/* Nothing that the kernel still reads from is freed, and nobody waits for such a peer. */
+static void test_close_with_output_waiting(void **state)
+{
+    (void)state;
+    int fd = open_with_output_waiting();
+    owm_clock_sleep_ms(50);
+    uint64_t begin_ms = owm_clock_mono_ms();
+    echo_close(&server);
+    assert_in_range(owm_clock_mono_ms() - begin_ms, 0, 1500);
+    (void)close(fd);
+}
+
+static void test_flush_gives_up(void **state)
+{
+    (void)state;
+    uint8_t frame[100];
+    int fd = open_with_output_waiting();
+    client_send(fd, frame, client_frame(frame, 'F', 10, 1));
+    assert_true(echo_until(echo_reasons(&server, "told to end") == 1));
+    assert_true(echo_until(echo_stats(&server).connections == 0));
+    assert_true(echo_stats(&server).sent_bytes < MUCH_BYTES);
+    (void)close(fd);
     echo_close(&server);
 }
 
@@ -341,6 +387,8 @@ int main(int argc, char **argv)
     echo_main_transport(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_close_with_output_waiting),
+        cmocka_unit_test(test_flush_gives_up),
         cmocka_unit_test(test_input_too_long),
         cmocka_unit_test(test_longest_input),
         cmocka_unit_test(test_input_memory),
