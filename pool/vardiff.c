@@ -14,6 +14,9 @@
 /* Far too hard: nothing came for as long as 13 shares take (by chance: once in 400,000 shares). */
 #define SILENCE_SHARES 13.0
 
+/* All that silence says is "at most so much": that weighs as if it had been watched this long. */
+#define SILENCE_S 5.0
+
 /* A hint is believed if it is off by this factor. */
 #define HINT_FACTOR 2.0
 
@@ -137,7 +140,7 @@ static bool urgent(struct owm_vardiff *vardiff, const struct owm_vardiff_policy 
         return true;
     }
     if (quiet_s * per_s < SILENCE_SHARES) return false;
-    restart(vardiff, (double)vardiff->hashes, quiet_s, now_ms);
+    restart(vardiff, (double)vardiff->hashes / quiet_s * SILENCE_S, SILENCE_S, now_ms);
     return true;
 }
 
@@ -158,10 +161,10 @@ bool owm_vardiff_check(struct owm_vardiff *vardiff, const struct owm_vardiff_pol
     fade(vardiff, policy, now_ms);
     bool hurry = urgent(vardiff, policy, now_ms);
     uint64_t next = wanted(vardiff, policy, limits);
-    if (next == vardiff->hashes) return false;
-    if (!hurry && !settled(vardiff, policy, next, now_ms)) return false;
-    change(vardiff, next, now_ms);
-    return true;
+    bool differs = next != vardiff->hashes;
+    if (!hurry && !(differs && settled(vardiff, policy, next, now_ms))) return false;
+    change(vardiff, next, now_ms); /* At a limit: the same one, watched anew. */
+    return differs;
 }
 
 bool owm_vardiff_clamp(struct owm_vardiff *vardiff, const struct owm_vardiff_limits *limits,
