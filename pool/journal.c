@@ -1,4 +1,4 @@
-/* journal.c: the loop's half of a journal: records into memory, without a lock and without malloc. */
+/* journal.c: the half of a journal that the loop calls: no lock and no malloc on the way. */
 #include "journal.h"
 
 #include <assert.h>

@@ -284,7 +284,7 @@ owm_status owm_journal_reader_batch(struct owm_journal_reader *reader, const uin
         || (reader->sequence > 0 && commit.sequence != reader->sequence + shares))
         return OWM_E_PROTO;
     status = read_records(reader, data, batch, NULL);
-    if (status == OWM_OK) status = read_records(reader, data, batch, sink);
+    if (status == OWM_OK && sink) status = read_records(reader, data, batch, sink);
     if (status != OWM_OK) return status;
     reader->chain = chain;
     reader->sequence = commit.sequence;

@@ -52,7 +52,7 @@ void owm_journal_reader_close(struct owm_journal_reader *reader); /* NULL is all
 /** owm_journal_reader_batch: read the batch that `data` [bytes] begins with.
  *
  *  used  how many bytes it takes.
- *  sink  called for each of its shares, in order; never for a part of a batch.
+ *  sink  called for each of its shares, in order; never for a part of a batch. NULL: go past it.
  *  Returns: OWM_OK; OWM_E_NOTFOUND no whole batch here: it is torn, damaged, or not yet written
  *  (call again with more); OWM_E_CANCELLED the segment's end (*used is written); OWM_E_PROTO a
  *  batch whose checksums are right and whose content is not; OWM_E_NOMEM. */
@@ -64,7 +64,8 @@ OWM_MUST_USE owm_status owm_journal_reader_batch(struct owm_journal_reader *read
 uint64_t owm_journal_reader_sequence(const struct owm_journal_reader *reader);
 
 /** owm_journal_has_commit: whether a commit lies anywhere in `data`: behind a batch that does not
- *  count it means damage, where a crash alone leaves none. */
+ *  count it means damage, where a crash alone leaves none (unless a power cut kept the end of the
+ *  last batch and not its middle: then nothing that was durable is missing). */
 bool owm_journal_has_commit(const uint8_t *data, size_t bytes);
 
 #endif

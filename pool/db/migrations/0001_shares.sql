@@ -135,3 +135,34 @@ CREATE TABLE block_submissions (
     at           timestamptz NOT NULL,
     PRIMARY KEY (hash, node)
 );
+
+CREATE FUNCTION share_day_name(of date) RETURNS text LANGUAGE sql AS $$
+    SELECT 'shares_' || to_char(of, 'YYYYMMDD');
+$$;
+CREATE FUNCTION make_share_day(of date) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_regclass(share_day_name(of)) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF shares FOR VALUES FROM (%L) TO (%L)',
+                       share_day_name(of), of, of + 1);
+    END IF;
+END $$;
+
+-- Drops the days whose last share is older than `cut`, with the tips and bases that only they used.
+CREATE FUNCTION drop_share_days(cut timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    old date;
+    newest timestamptz;
+    dropped integer := 0;
+BEGIN
+    FOR old IN SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i
+                 JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'shares'::regclass
+                ORDER BY 1 LOOP
+        CONTINUE WHEN old + 1 > (cut AT TIME ZONE 'UTC')::date;
+        SELECT max(accepted_at) INTO newest FROM shares WHERE day = old;
+        CONTINUE WHEN newest >= cut;
+        EXECUTE format('DROP TABLE %I', share_day_name(old));
+        DELETE FROM tips WHERE day = old;
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END $$;
