@@ -211,6 +211,22 @@ owm_status owm_bitcoin_open(const struct owm_bitcoin_options *options, struct ow
 
 /* --- closing --------------------------------------------------------------------------------- */
 
+static bool blocks_wait(const struct owm_bitcoin *bitcoin)
+{
+    for (size_t i = 0; i < bitcoin->node_count; i++)
+        if (bitcoin->nodes[i].usable && bitcoin->nodes[i].count > 0) return true;
+    return false;
+}
+
+/* A block found a moment ago is worth a wait. */
+static void flush_blocks(struct owm_bitcoin *bitcoin)
+{
+    uint64_t until_ms = owm_clock_mono_ms() + bitcoin->timeout_ms;
+    pthread_mutex_lock(&bitcoin->lock);
+    while (blocks_wait(bitcoin) && owm_clock_mono_ms() < until_ms) bitcoin_wait(bitcoin, until_ms);
+    pthread_mutex_unlock(&bitcoin->lock);
+}
+
 static void cancel_all(struct owm_bitcoin *bitcoin)
 {
     pthread_mutex_lock(&bitcoin->lock);
@@ -226,6 +242,7 @@ static void cancel_all(struct owm_bitcoin *bitcoin)
 void owm_bitcoin_close(struct owm_bitcoin *bitcoin)
 {
     if (!bitcoin) return;
+    flush_blocks(bitcoin);
     cancel_all(bitcoin);
     owm_zmq_close(bitcoin->zmq);
     if (bitcoin->template_started) pthread_join(bitcoin->template_thread, NULL);

@@ -83,9 +83,10 @@ struct owm_bitcoin_options {
 OWM_MUST_USE owm_status owm_bitcoin_open(const struct owm_bitcoin_options *options,
                                          struct owm_bitcoin **bitcoin, struct owm_error *error);
 
-/** owm_bitcoin_close: cancel every call, join the threads, free. Blocks that no node has an opinion
- *  on are lost. A longpoll that is cancelled keeps a thread of Bitcoin Core busy until its next
- *  block, so do not open and close in a loop. NULL is allowed. */
+/** owm_bitcoin_close: let usable nodes say their word on blocks that are on their way (timeout_ms
+ *  at most; on_submitted is called meanwhile), then cancel every call, join the threads, free. A
+ *  longpoll that is cancelled keeps a thread of Bitcoin Core busy until its next block, so do not
+ *  open and close in a loop. NULL is allowed. */
 void owm_bitcoin_close(struct owm_bitcoin *bitcoin);
 
 /** owm_bitcoin_submit: send a block to every node, each on its own thread; returns at once. A node

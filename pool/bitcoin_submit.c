@@ -63,7 +63,10 @@ static bool send_block(struct bitcoin_node *node, const struct bitcoin_block *bl
         return true;
     }
     if (status == OWM_E_CANCELLED) return false;
-    if (node->failures) owm_counter_add(node->failures, 1);
+    if (status == OWM_E_NET)
+        bitcoin_node_bad(node, error.text);
+    else if (node->failures)
+        owm_counter_add(node->failures, 1);
     owm_log(OWM_LOG_WARN, "block_not_sent node=%s why=\"%s\"", node->name, error.text);
     return false;
 }
@@ -106,8 +109,8 @@ static void submit_first(struct bitcoin_node *node)
     if (verdict.opinion == OWM_BITCOIN_ACCEPTED) { /* Its successor is wanted, longpoll or not. */
         bitcoin->wanted = true;
         bitcoin->follow_due = true;
-        pthread_cond_broadcast(&bitcoin->changed);
     }
+    pthread_cond_broadcast(&bitcoin->changed);
 }
 
 static void check_node(struct bitcoin_node *node)
