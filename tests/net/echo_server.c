@@ -26,6 +26,15 @@ void echo_main_transport(int argc, char **argv)
     if (status == OWM_OK) echo_close(&server);
 }
 
+bool echo_files(rlim_t files)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_cur >= files) return true;
+    limit.rlim_cur = files;
+    return limit.rlim_max >= files && setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 /* ---- the handler ---- */
 
 static owm_status on_start(void *ctx, struct owm_net_loop *net_loop, struct owm_error *error)
@@ -226,7 +235,7 @@ struct owm_net_options echo_options(struct echo_server *server, unsigned loops)
         .port_key = "test.listen",
         .loops = loops,
         .transport = echo_transport,
-        .connections_max = 512,
+        .connections_max = 300,
         .handler = &handler,
         .ctx = server->ctx,
     };

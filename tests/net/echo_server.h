@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 
 #include "dataplane/net/net.h"
 
@@ -64,6 +65,9 @@ extern enum owm_net_transport echo_transport;
 
 /** echo_main_transport: take the transport from the arguments; exits with 77 where it is off. */
 void echo_main_transport(int argc, char **argv);
+
+/** echo_files: whether this process may have so many open files; raises its soft limit. */
+bool echo_files(rlim_t files);
 
 /** echo_init: a server that was not opened; echo_options: what to open it with, on 127.0.0.1. */
 void echo_init(struct echo_server *server);

@@ -11,7 +11,7 @@
 #define ROUNDS      5
 #define WAKERS      4
 #define WAKES       1000
-#define NEWS_CONNS  1000
+#define NEWS_CONNS  1200
 #define BULK_CONNS  16
 #define BULK_FRAMES 100
 #define RANDOM_MAX  700 /* Fragments. */
@@ -61,6 +61,7 @@ static void echo_random_sizes(bool late)
 {
     static struct client clients[CLIENTS];
     uint8_t got[2 + ECHO_FRAME_MAX];
+    assert_true(echo_files(1000));
     echo_init(&server);
     server.late = late;
     struct owm_net_options options = echo_options(&server, 2);
@@ -354,6 +355,7 @@ static void test_news_to_all(void **state)
     (void)state;
     static int fds[NEWS_CONNS];
     uint8_t got[ECHO_NEWS_BYTES];
+    if (!echo_files(2 * NEWS_CONNS + 300)) skip();
     echo_init(&server);
     server.news = true;
     struct owm_net_options options = echo_options(&server, 1);

@@ -242,6 +242,7 @@ static void test_start_fails(void **state)
     echo_init(&server);
     server.fail_start_of = 1;
     struct owm_net_options options = echo_options(&server, 3);
+    options.connections_max = 100;
     assert_int_equal(owm_net_open(&options, &server.net, &error), OWM_E_CONFIG);
     assert_string_equal(error.text, "this loop was told to fail");
     assert_null(server.net);
@@ -371,7 +372,7 @@ static void test_idle(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     size_t count = IDLE_CONNS;
     if (limit.rlim_max < 2 * count + 500) count = limit.rlim_max / 2 - 250;
-    set_files(2 * count + 500);
+    assert_true(echo_files(2 * count + 500));
     echo_init(&server);
     struct owm_net_options options = echo_options(&server, 1);
     options.connections_max = (uint32_t)count;
