@@ -177,6 +177,12 @@ bool session_may_log(struct owm_session *session);
             session_commit(session_, (uint16_t)OWM_SV2_FRAME_EXT_##name, OWM_SV2_TYPE_##name,      \
                            owm_sv2_write_##name(out_, MESSAGE_BYTES_MAX, &message_));              \
     } while (0)
+/** SESSION_READ(frame, name, &m): is the whole payload this message? Readers say 0 for a malformed
+ *  one, which must not pass for all of an empty payload. */
+#define SESSION_READ(frame_, name, message_)                                                       \
+    ((frame_)->bytes > 0                                                                           \
+     && owm_sv2_read_##name((frame_)->payload, (frame_)->bytes, message_) == (frame_)->bytes)
+
 #define MESSAGE_BYTES_MAX 320 /* Of all that is not a job. */
 
 /* session_setup.c, session_open.c, session_channel.c, session_submit.c: one function per message. */

@@ -17,7 +17,7 @@ void session_on_update(struct owm_session *session, const struct owm_sv2_frame *
     struct owm_hall *hall = session->hall;
     struct owm_sv2_update_channel update;
     static const uint8_t zero[32];
-    if (owm_sv2_read_update_channel(frame->payload, frame->bytes, &update) != frame->bytes) {
+    if (!SESSION_READ(frame, update_channel, &update)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }
@@ -56,7 +56,7 @@ static void close_group(struct owm_session *session, enum owm_coinbase_form form
 void session_on_close_channel(struct owm_session *session, const struct owm_sv2_frame *frame)
 {
     struct owm_sv2_close_channel close;
-    if (owm_sv2_read_close_channel(frame->payload, frame->bytes, &close) != frame->bytes) {
+    if (!SESSION_READ(frame, close_channel, &close)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }

@@ -124,7 +124,7 @@ static void open_channel(struct owm_session *session, const struct opening *open
 void session_on_open_standard(struct owm_session *session, const struct owm_sv2_frame *frame)
 {
     struct owm_sv2_open_standard open;
-    if (owm_sv2_read_open_standard(frame->payload, frame->bytes, &open) != frame->bytes) {
+    if (!SESSION_READ(frame, open_standard, &open)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }
@@ -140,7 +140,7 @@ void session_on_open_standard(struct owm_session *session, const struct owm_sv2_
 void session_on_open_extended(struct owm_session *session, const struct owm_sv2_frame *frame)
 {
     struct owm_sv2_open_extended open;
-    if (owm_sv2_read_open_extended(frame->payload, frame->bytes, &open) != frame->bytes) {
+    if (!SESSION_READ(frame, open_extended, &open)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }

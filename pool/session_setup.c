@@ -26,7 +26,7 @@ void session_on_setup(struct owm_session *session, const struct owm_sv2_frame *f
 {
     struct owm_sv2_setup_connection setup;
     uint32_t lacking;
-    if (owm_sv2_read_setup_connection(frame->payload, frame->bytes, &setup) != frame->bytes) {
+    if (!SESSION_READ(frame, setup_connection, &setup)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }
@@ -94,7 +94,7 @@ void session_on_extensions(struct owm_session *session, const struct owm_sv2_fra
         owm_session_end(session, OWM_CLOSE_UNEXPECTED);
         return;
     }
-    if (owm_sv2_read_request_extensions(frame->payload, frame->bytes, &request) != frame->bytes
+    if (!SESSION_READ(frame, request_extensions, &request)
         || request.extensions.count > EXTENSIONS_MAX) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
@@ -128,7 +128,7 @@ void session_on_node_auth(struct owm_session *session, const struct owm_sv2_fram
         owm_session_end(session, OWM_CLOSE_UNEXPECTED);
         return;
     }
-    if (owm_sv2_read_node_auth(frame->payload, frame->bytes, &auth) != frame->bytes) {
+    if (!SESSION_READ(frame, node_auth, &auth)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }

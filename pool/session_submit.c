@@ -109,7 +109,7 @@ static void submit(struct owm_session *session, struct owm_channel *channel,
 void session_on_submit_standard(struct owm_session *session, const struct owm_sv2_frame *frame)
 {
     struct owm_sv2_submit_standard in;
-    if (owm_sv2_read_submit_standard(frame->payload, frame->bytes, &in) != frame->bytes) {
+    if (!SESSION_READ(frame, submit_standard, &in)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
     }

@@ -235,3 +235,27 @@ struct sv2client_share visitor_mine(struct visitor *visitor, struct sv2client_ch
     world_turn(visitor->world, 0);
     return share;
 }
+
+struct sv2client_share visitor_find(const struct sv2client_channel *channel)
+{
+    struct sv2client_share share;
+    sv2client_share_start(channel, &share);
+    OWM_ASSERT(sv2client_mine(channel, channel->target, NULL, &share));
+    return share;
+}
+
+const char *visitor_answer(struct visitor *visitor, struct sv2client_channel *channel,
+                           const struct sv2client_share *share)
+{
+    uint64_t accepted = channel->accepted;
+    channel->code[0] = 0;
+    sv2client_submit(&visitor->client, channel, share);
+    world_turn(visitor->world, 0);
+    return channel->accepted > accepted ? "accepted" : channel->code;
+}
+
+const char *visitor_answer_new(struct visitor *visitor, struct sv2client_channel *channel)
+{
+    struct sv2client_share share = visitor_find(channel);
+    return visitor_answer(visitor, channel, &share);
+}

@@ -77,6 +77,15 @@ void visitor_say(struct visitor *visitor, uint16_t extension, uint8_t type, cons
 /** visitor_mine: submit a share that meets the channel's target; turn. Returns its nonce's share. */
 struct sv2client_share visitor_mine(struct visitor *visitor, struct sv2client_channel *channel);
 
+/** visitor_find: a share of the channel's current job that meets its target. */
+struct sv2client_share visitor_find(const struct sv2client_channel *channel);
+
+/** visitor_answer: submit a share, turn: "accepted", or the code, or "" while neither came.
+ *  visitor_answer_new: the same with visitor_find. */
+const char *visitor_answer(struct visitor *visitor, struct sv2client_channel *channel,
+                           const struct sv2client_share *share);
+const char *visitor_answer_new(struct visitor *visitor, struct sv2client_channel *channel);
+
 /** world_rate: the nominal rate for which the hall asks for `hashes` per share. */
 float world_rate(uint64_t hashes);
 

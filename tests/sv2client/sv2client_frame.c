@@ -6,7 +6,7 @@
 /** READ(name): read a message into m or count it as malformed and return. */
 #define READ(name)                                                                                 \
     struct owm_sv2_##name m;                                                                       \
-    if (owm_sv2_read_##name(frame->payload, frame->bytes, &m) != frame->bytes) {                   \
+    if (!frame->bytes || owm_sv2_read_##name(frame->payload, frame->bytes, &m) != frame->bytes) {  \
         client->malformed++;                                                                       \
         return;                                                                                    \
     }
