@@ -140,6 +140,7 @@ json_t *template_make(struct chain *chain, uint32_t spends_max, uint32_t now_s)
     const uint32_t min_time_s = chain_median_time_s(tip) + 1;
     char previous[65], target[65], bits_text[9], script[77], longpoll[TEMPLATE_LONGPOLL_BYTES];
     int64_t value_sats = check_subsidy_sats(height);
+    OWM_ASSERT(spends_max <= TEMPLATE_SPENDS_MAX);
     memset(spend, 0, sizeof spend);
     uint32_t count = make_spends(chain, height % (spends_max + 1), spend);
     json_t *list = json_array();

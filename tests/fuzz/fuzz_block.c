@@ -1,0 +1,63 @@
+/* fuzz_block.c: any bytes as a block for the development block source: refused by a rule, or valid;
+ * with either the coins are as the rule says.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+static uint32_t median_time_before(void *ctx, uint32_t height)
+{
+    (void)ctx;
+    return height;
+}
+
+static size_t count_coins(const struct coins *coins)
+{
+    struct coin_key key;
+    struct coin coin;
+    size_t at = 0, count = 0;
+    while (coins_next(coins, &at, &key, &coin)) count++;
+    return count;
+}
+
+/* One coin for each input of a block, so that fuzzed spends find something. */
+static void feed(struct coins *coins, const struct wire_block *block)
+{
+    for (uint32_t i = 0; i < block->ins && i < 64; i++) {
+        struct coin_key key = {.index = block->in[i].index};
+        const struct coin coin = {.value_sats = 5000000000, .kind = 1 + (int)(i % 2)};
+        memcpy(key.txid, block->in[i].txid, 32);
+        if (!coins_find(coins, &key) && !coins_add(coins, &key, &coin)) abort();
+    }
+}
+
+static void judge(struct coins *coins, const struct wire_block *block)
+{
+    const struct check_context context = {
+        .height = 201, .bits = block->bits, .now_s = UINT32_MAX, .proposal = true};
+    struct check_connection to = {
+        .coins = coins, .height = 201, .median_time_before = median_time_before, .dry = true};
+    (void)check_alone(block, false);
+    if (check_alone(block, true) || check_header(block, &context) || check_content(block, &context))
+        return;
+    feed(coins, block);
+    const size_t before = count_coins(coins);
+    const char *reason = check_connect(block, &to);
+    if (count_coins(coins) != before) abort();
+    to.dry = false;
+    if ((check_connect(block, &to) == NULL) != (reason == NULL)) abort();
+    if (reason && count_coins(coins) != before) abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    struct wire_block block;
+    if (wire_block_read(&block, bytes, count) != OWM_OK) return 0;
+    (void)wire_weight(&block);
+    struct coins *coins = coins_open();
+    if (coins) judge(coins, &block);
+    coins_close(coins);
+    wire_block_free(&block);
+    return 0;
+}
