@@ -1,4 +1,6 @@
 /* test_http_retry.c: requests that a handler puts off: long polls. */
+#include <stdatomic.h>
+
 #include "base/http_client.h"
 #include "base/http_server.h"
 #include "test.h"
@@ -12,13 +14,14 @@ static void echo(void *ctx, const struct owm_http_request *request, owm_http_res
 /* Answers once it has been asked `ctx` times, and says how often. */
 static void late(void *ctx, const struct owm_http_request *request, owm_http_response *response)
 {
-    int *asked = ctx;
+    atomic_int *asked = ctx;
     char text[64];
-    if (++*asked < 16) {
+    int count = atomic_fetch_add(asked, 1) + 1;
+    if (count < 16) {
         owm_http_retry(response, 100);
         return;
     }
-    snprintf(text, sizeof text, "%d %s", *asked, (const char *)request->body);
+    snprintf(text, sizeof text, "%d %s", count, (const char *)request->body);
     owm_http_reply_text(response, 200, "text/plain", text);
 }
 
@@ -37,7 +40,7 @@ static unsigned ask(uint16_t port, const char *path, struct owm_http_result *res
 static void put_off_and_answered(void **state)
 {
     (void)state;
-    int asked = 0;
+    atomic_int asked = 0;
     const struct owm_http_route late_routes[] = {{"POST", "/late", late, &asked},
                                                  {"POST", "/echo", echo, NULL}};
     struct owm_http_server_options options = {
@@ -53,7 +56,7 @@ static void put_off_and_answered(void **state)
 
     /* One that leaves before it is answered is forgotten. */
     char url[64];
-    asked = -1000;
+    atomic_store(&asked, -1000);
     snprintf(url, sizeof url, "http://127.0.0.1:%u/late", owm_http_server_port(server));
     const struct owm_http_call call = {
         .method = "POST", .url = url, .body = "b", .body_bytes = 1, .deadline_ms = 300};

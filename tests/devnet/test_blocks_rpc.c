@@ -10,8 +10,25 @@
 #include "test.h"
 
 static char folder[128];
+static char *solved; /* In hex, as the parameters of submitblock. */
 static struct rpc rpc;
 static owm_http_server *server;
+
+/* A block on the tip as a parameter of submitblock, malloc'ed. */
+static char *block_params(void)
+{
+    struct draft draft;
+    size_t bytes;
+    draft_begin(&draft, rpc.chain, 4, 1);
+    uint8_t *data = draft_finish(&draft, &bytes);
+    char *params = malloc(2 * bytes + 5);
+    memcpy(params, "[\"", 2);
+    owm_hex_encode(data, bytes, params + 2);
+    memcpy(params + 2 + 2 * bytes, "\"]", 3);
+    free(data);
+    draft_free(&draft);
+    return params;
+}
 
 static int set_up(void **state)
 {
@@ -19,9 +36,13 @@ static int set_up(void **state)
     static const struct owm_http_route route = {"POST", "/", rpc_handle, &rpc};
     const struct owm_http_server_options options = {
         .routes = &route, .route_count = 1, .body_bytes_max = RPC_BODY_BYTES_MAX};
+    char path[300];
     fixture_folder(folder);
+    snprintf(path, sizeof path, "ipc://%s/zmq", folder);
     rpc = (struct rpc){.chain = fixture_open(folder, CHAIN_REGTEST_BITS), .spends_max = 4};
     assert_true(rpc_expect(&rpc, "user", "secret"));
+    assert_ok(publish_open(path, &rpc.publisher, NULL));
+    solved = block_params(); /* While the chain is still this thread's. */
     assert_ok(owm_http_server_open(&options, &server, NULL));
     return 0;
 }
@@ -30,6 +51,7 @@ static int tear_down(void **state)
 {
     (void)state;
     owm_http_server_close(server);
+    free(solved);
     publish_close(rpc.publisher);
     chain_close(rpc.chain);
     fixture_clean(folder);
@@ -177,21 +199,6 @@ static void blocks_and_headers(void **state)
     json_decref(expected);
 }
 
-static char *block_params(void)
-{
-    struct draft draft;
-    size_t bytes;
-    draft_begin(&draft, rpc.chain, 4, 1);
-    uint8_t *data = draft_finish(&draft, &bytes);
-    char *params = malloc(2 * bytes + 5);
-    memcpy(params, "[\"", 2);
-    owm_hex_encode(data, bytes, params + 2);
-    memcpy(params + 2 + 2 * bytes, "\"]", 3);
-    free(data);
-    draft_free(&draft);
-    return params;
-}
-
 static void *submit_later(void *arg)
 {
     owm_clock_sleep_ms(300);
@@ -211,11 +218,11 @@ static void a_long_poll_ends_with_a_new_tip(void **state)
 {
     (void)state;
     json_t *first = call("getblocktemplate", "[{\"rules\":[\"segwit\"]}]");
-    char params[256], *block = block_params();
+    char params[256];
     pthread_t thread;
     snprintf(params, sizeof params, "[{\"rules\":[\"segwit\"],\"longpollid\":\"%s\"}]",
              text_of(first, "longpollid"));
-    assert_int_equal(pthread_create(&thread, NULL, submit_later, block), 0);
+    assert_int_equal(pthread_create(&thread, NULL, submit_later, solved), 0);
     const uint64_t start_ms = owm_clock_mono_ms();
     json_t *second = call("getblocktemplate", params);
     assert_true(owm_clock_mono_ms() - start_ms >= 250);
@@ -223,26 +230,23 @@ static void a_long_poll_ends_with_a_new_tip(void **state)
     assert_string_not_equal(text_of(second, "previousblockhash"),
                             text_of(first, "previousblockhash"));
     pthread_join(thread, NULL);
-    json_t *again = call("submitblock", block);
+    json_t *again = call("submitblock", solved);
     assert_string_equal(json_string_value(again), "duplicate");
     json_decref(again);
     json_decref(first);
     json_decref(second);
-    free(block);
 }
 
 static void proposals(void **state)
 {
     (void)state;
-    char *block = block_params();
-    size_t room = strlen(block) + 64;
+    size_t room = strlen(solved) + 64;
     char *params = malloc(room);
-    block[strlen(block) - 1] = 0;
-    snprintf(params, room, "[{\"mode\":\"proposal\",\"data\":%s}]", block + 1);
+    snprintf(params, room, "[{\"mode\":\"proposal\",\"data\":%.*s}]", (int)strlen(solved) - 2,
+             solved + 1);
     json_t *reply = call("getblocktemplate", params);
     assert_true(json_is_null(reply));
     free(params);
-    free(block);
     assert_int_equal(fails("getblocktemplate", "[{\"mode\":\"proposal\",\"data\":\"00\"}]", 500),
                      -22);
 }
@@ -251,16 +255,15 @@ static void new_tips_are_published(void **state)
 {
     (void)state;
     uint8_t part[64];
-    char *block = block_params(), path[300], text[65];
+    char path[300], text[65];
     void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_SUB);
     const int wait_ms = 5000;
     snprintf(path, sizeof path, "ipc://%s/zmq", folder);
-    assert_ok(publish_open(path, &rpc.publisher, NULL));
     zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "hashblock", 9);
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
     assert_int_equal(zmq_connect(socket, path), 0);
     owm_clock_sleep_ms(300); /* Until the subscription has arrived. */
-    json_decref(call("submitblock", block));
+    json_decref(call("submitblock", solved));
     assert_int_equal(zmq_recv(socket, part, sizeof part, 0), 9);
     assert_memory_equal(part, "hashblock", 9);
     assert_int_equal(zmq_recv(socket, part, sizeof part, 0), 32);
@@ -272,7 +275,6 @@ static void new_tips_are_published(void **state)
     json_decref(best);
     zmq_close(socket);
     zmq_ctx_term(context);
-    free(block);
 }
 
 int main(void)
