@@ -3,7 +3,7 @@
  * The scan leaves out what does not depend on the nonce (rounds 0..3 of the second block but for
  * one addition, W16, W17, and what is constant of W18..W32) and what the answer does not need: of
  * the second hash only its last word decides, which is e after round 60, so rounds 61..63 and the
- * a of rounds 57..60 are never computed. Additions are in the order in which their terms are ready.
+ * a of rounds 57..60 are never computed. Instructions are in an order that has been measured.
  *
  * A round is a chain of instructions that wait for each other. Where there are registers enough, the
  * first hash of some nonces is computed beside the second hash of those before, so that there are
@@ -111,7 +111,7 @@ INLINE vu majority(struct hash *hash, int t)
 /** Round t of 6.2.2 but for its a; kw is K + W. Returns T1. */
 INLINE vu round_e(struct hash *hash, int t, vu kw)
 {
-    vu t1 = VAR(7) + kw + CH(VAR(4), VAR(5), VAR(6)) + BIG1(VAR(4));
+    vu big = BIG1(VAR(4)), t1 = VAR(7) + kw + CH(VAR(4), VAR(5), VAR(6)) + big;
     VAR(3) += t1;
     return t1;
 }
@@ -278,8 +278,8 @@ INLINE uint32_t second_hits(const struct hash *hash, uint32_t top)
 #define FIRST(t)       round_both(&now, t, KW(t));
 #define SECOND(t)      round_both(&before, (t)-3, kw_hash(before.w, (t)-3, k));
 #define SECOND_LAST(t) (void)round_e(&before, (t)-3, kw_hash(before.w, (t)-3, k));
-#define BOTH(t)        FIRST(t) SECOND(t)
-#define BOTH_LAST(t)   FIRST(t) SECOND_LAST(t)
+#define BOTH(t)        SECOND(t) FIRST(t)
+#define BOTH_LAST(t)   SECOND_LAST(t) FIRST(t)
 #if SIMD_avx512
 #define TWO_HASHES ROUNDS_56(BOTH, 4) ROUNDS_4(BOTH_LAST, 60)
 #else
