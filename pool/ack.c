@@ -2,8 +2,8 @@
  *
  * Once durable, all shares of a channel that became so together are acknowledged by one message:
  * the count, the highest sequence number, and the sum of their difficulty. A share of h hashes is
- * h / 2^32 in difficulty; what is below a whole unit is carried into the channel's next message, so the
- * sums of all messages are exact to within one (on a test network most messages then say 0).
+ * h / 2^32 in difficulty; what is below a whole unit is carried into the channel's next message,
+ * so the sums of all messages are exact to within one (on a test network most messages then say 0).
  */
 #include "hall_internal.h"
 

@@ -1,8 +1,8 @@
 /* admission.h: who may start a handshake: a bucket of tokens per address, and a bound on handshakes
  * that are not finished. Asked before any arithmetic on curves, since that is what a flood wants.
  *
- * An address is a /32 of IPv4 or a /64 of IPv6. The table is fixed; in a full set the address that was
- * quiet longest is forgotten, which only gives it a full bucket again. Thread: one loop.
+ * An address is a /32 of IPv4 or a /64 of IPv6. The table is fixed; in a full set the address
+ * that was quiet longest is forgotten, which only gives it a full bucket again. Thread: one loop.
  */
 #ifndef OWM_POOL_ADMISSION_H
 #define OWM_POOL_ADMISSION_H
@@ -40,7 +40,8 @@ enum owm_admission_answer owm_admission_enter(struct owm_admission *admission,
 void owm_admission_done(struct owm_admission *admission);
 uint32_t owm_admission_handshakes(const struct owm_admission *admission);
 
-/** owm_admission_tell_once: true the first time for an address, as long as it is remembered: for log
+/** owm_admission_tell_once: true the first time for an address, as long as it is remembered: for
+ * log
  *  lines that say the same each time. */
 bool owm_admission_tell_once(struct owm_admission *admission, const uint8_t address[16],
                              int64_t now_ms);

@@ -9,7 +9,8 @@ uint32_t channel_index(const struct owm_channel *channel)
     return (uint32_t)(channel - channel->session->hall->channel);
 }
 
-/** epoch u16 | loop u8 | number u40, big endian (work.h). Numbers only grow: a prefix is never given
+/** epoch u16 | loop u8 | number u40, big endian (work.h). Numbers only grow: a prefix is never
+ * given
  *  out again while a share on it could still be credited. */
 static void write_prefix(const struct owm_hall *hall, uint64_t number, uint8_t *prefix)
 {
@@ -93,7 +94,8 @@ struct owm_vardiff_limits channel_limits(const struct owm_channel *channel)
     };
 }
 
-/** Never easier than max_target: rounding may have made it so by a little, so compare all 256 bits. */
+/** Never easier than max_target: rounding may have made it so by a little, so compare all 256
+ * bits. */
 static void write_target(const struct owm_channel *channel, uint8_t *target)
 {
     owm_target_of_hashes(channel->vardiff.hashes, target);

@@ -1,7 +1,7 @@
 /* fanout.c: a new job on its way to every miner: made once, sent to groups or to standard channels.
  *
- * A miner that does not know the tip yet gets the job as a future one and then SetNewPrevHash, which
- * makes it the only valid job; a newer job on the same tip comes alone, with its min_ntime.
+ * A miner that does not know the tip yet gets the job as a future one and then SetNewPrevHash,
+ * which makes it the only valid job; a newer job on the same tip comes alone, with its min_ntime.
  */
 #include <string.h>
 

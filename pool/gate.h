@@ -1,5 +1,5 @@
-/* gate.h: the keys that a loop's handshakes take: the pool's credentials, and ephemeral key pairs made
- * ahead in idle turns, so that a handshake costs two key exchanges and nothing else.
+/* gate.h: the keys that a loop's handshakes take: the pool's credentials, and ephemeral key pairs
+ * made ahead in idle turns, so that a handshake costs two key exchanges and nothing else.
  * Thread: one loop, but for owm_gate_replace.
  */
 #ifndef OWM_POOL_GATE_H
@@ -26,7 +26,7 @@ struct owm_gate {
 void owm_gate_init(struct owm_gate *gate, const struct owm_sv2_credentials *credentials);
 void owm_gate_deinit(struct owm_gate *gate); /* Wipes. */
 
-/** owm_gate_replace: newer credentials, for handshakes from the loop's next turn on. Thread: any. */
+/** owm_gate_replace: newer credentials, for handshakes from the next turn on. Thread: any. */
 void owm_gate_replace(struct owm_gate *gate, const struct owm_sv2_credentials *credentials);
 
 /** owm_gate_refresh: take what was replaced. */

@@ -148,7 +148,7 @@ void owm_session_secured(struct owm_session *session, const uint8_t handshake_ha
 /** owm_session_frame: one frame. Nothing is read any more once the session is closed. */
 void owm_session_frame(struct owm_session *session, const struct owm_sv2_frame *frame);
 
-/** owm_session_end: close for a reason that was found outside: a bad MAC. flush: send what waits. */
+/** owm_session_end: close for a reason that was found outside, such as a bad MAC. */
 void owm_session_end(struct owm_session *session, enum owm_close reason);
 bool owm_session_closed(const struct owm_session *session);
 

@@ -185,7 +185,7 @@ bool session_may_log(struct owm_session *session);
 
 #define MESSAGE_BYTES_MAX 320 /* Of all that is not a job. */
 
-/* session_setup.c, session_open.c, session_channel.c, session_submit.c: one function per message. */
+/* session_setup.c, session_open.c, session_channel.c, session_submit.c: one for each message. */
 void session_on_setup(struct owm_session *session, const struct owm_sv2_frame *frame);
 void session_on_extensions(struct owm_session *session, const struct owm_sv2_frame *frame);
 void session_on_node_auth(struct owm_session *session, const struct owm_sv2_frame *frame);

@@ -1,7 +1,8 @@
 /* job.c: works under the ids by which miners know them, and the messages that are made of one.
  *
- * An id is a count of the loop's works: it only grows, and is the same for all channels, so that one
- * encoding serves them all and devices that keep jobs by id modulo 8 find neighbours side by side.
+ * An id is a count of the loop's works: it only grows, and is the same for all channels, so that
+ * one encoding serves them all and devices that keep jobs by id modulo 8 find neighbours side by
+ * side.
  */
 #include <string.h>
 

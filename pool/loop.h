@@ -1,13 +1,14 @@
 /* loop.h: a loop of the pool: the handler that net.h calls, with everything that one core needs of
- * its own: admission, handshakes, a hall, a journal, and a mailbox for what other threads have for it.
+ * its own: admission, handshakes, a hall, a journal, and a mailbox for what other threads have
+ * for it.
  *
  *     owm_pool_loop_open(&options, &loop[i], &error);      one for each of the net's loops
  *     owm_net_open(&(struct owm_net_options){.handler = &owm_pool_loop_handler, .ctx = loop, …});
  *     owm_pool_loop_post_work(loop[i], work);              by the template thread, at any time
  *     owm_net_close(net); owm_pool_loop_close(loop[i]);
  *
- * Thread: post_work, set_credentials, stats, workers, journal, failed: any. open and close: while no
- * net runs.
+ * Thread: post_work, set_credentials, stats, workers, journal, failed: any. open and close: while
+ * no net runs.
  */
 #ifndef OWM_POOL_LOOP_H
 #define OWM_POOL_LOOP_H

@@ -1,4 +1,5 @@
-/* rate.h: a hashrate from the shares that came: averages over a minute, ten minutes, an hour, a day.
+/* rate.h: a hashrate from the shares that came: averages over a minute, ten minutes, an hour, a
+ * day.
  *
  * Each share stands for a number of hashes; an average weighs a share by exp(-age / window) and is
  * divided by the weight of the time that has passed, so it is right from the first minute on.

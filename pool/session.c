@@ -1,4 +1,4 @@
-/* session.c: the life of one connection: which message is heard in which state, deadlines, the end. */
+/* session.c: the life of one connection: what is heard in which state, deadlines, the end. */
 #include <stdio.h>
 #include <string.h>
 

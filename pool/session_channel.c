@@ -1,4 +1,4 @@
-/* session_channel.c: what a miner changes on open channels, and custom jobs, which we do not take. */
+/* session_channel.c: what a miner changes on open channels, and custom jobs, which we refuse. */
 #include <string.h>
 
 #include "base/bytes.h"

@@ -67,7 +67,8 @@ static void start(struct owm_channel *channel, const struct opening *opening)
     channel_set_target(channel);
 }
 
-/** All members of a group have a whole extranonce of one length: a standard channel's prefix alone. */
+/** All members of a group have a whole extranonce of one length: a standard channel's prefix
+ * alone. */
 static void welcome(struct owm_channel *channel, uint32_t request_id)
 {
     struct owm_session *session = channel->session;

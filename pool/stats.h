@@ -1,5 +1,5 @@
-/* stats.h: what one loop counts, for pages and metrics: written by the loop alone, read by any thread
- * while it runs. Each value is an atomic of its own; together they are not a snapshot.
+/* stats.h: what one loop counts, for pages and metrics: written by the loop alone, read by any
+ * thread while it runs. Each value is an atomic of its own; together they are not a snapshot.
  */
 #ifndef OWM_POOL_STATS_H
 #define OWM_POOL_STATS_H

@@ -1,4 +1,5 @@
-/* workers.h: the miners and workers of one loop and what each of them did, for pages and the vardiff.
+/* workers.h: the miners and workers of one loop and what each of them did, for pages and the
+ * vardiff.
  *
  * A fixed table. The loop claims an entry by (miner, worker) when a channel opens and holds it
  * while it is in use; afterwards it stays, so that a page can show who went away, until its place
@@ -53,7 +54,8 @@ uint32_t owm_workers_claim(struct owm_workers *workers, const struct owm_miner *
                            const struct owm_worker *worker, int64_t now_ms);
 void owm_workers_release(struct owm_workers *workers, uint32_t index); /* NONE is allowed. */
 
-/** owm_workers_hold/drop: keep an entry while a share of it is under way. Not counted as a channel. */
+/** owm_workers_hold/drop: keep an entry while a share of it is under way. Not counted as a
+ * channel. */
 void owm_workers_hold(struct owm_workers *workers, uint32_t index);
 void owm_workers_drop(struct owm_workers *workers, uint32_t index);
 struct owm_worker_entry *owm_workers_at(struct owm_workers *workers, uint32_t index);

@@ -7,7 +7,7 @@
 #include "sv2client/sv2client.h"
 
 #define WORLD_SHARES_MAX 4096
-#define WORLD_BITS       0x1e00ffffu /* 2^24 hashes a block: no share is one by chance, or hardly. */
+#define WORLD_BITS       0x1e00ffffu /* 2^24 hashes a block: hardly any share is one. */
 #define WORLD_BITS_EASY  0x207fffffu /* Every second hash is a block. */
 #define VISITOR_CHANNELS 8
 
@@ -53,7 +53,8 @@ struct visitor {
 void world_open(struct world *world, const struct owm_hall_options *options);
 void world_close(struct world *world);
 
-/** world_work: a new template. tip: 0: as before; else the tip of this number (the same number gives
+/** world_work: a new template. tip: 0: as before; else the tip of this number (the same number
+ * gives
  *  the same previous block). bits: 0: WORLD_BITS. */
 void world_work(struct world *world, uint32_t tip, uint32_t bits);
 
@@ -74,7 +75,7 @@ struct sv2client_channel *visitor_open(struct visitor *visitor, uint32_t flags, 
 void visitor_say(struct visitor *visitor, uint16_t extension, uint8_t type, const void *payload,
                  uint32_t bytes);
 
-/** visitor_mine: submit a share that meets the channel's target; turn. Returns its nonce's share. */
+/** visitor_mine: submit a share that meets the channel's target; turn. Returns the share. */
 struct sv2client_share visitor_mine(struct visitor *visitor, struct sv2client_channel *channel);
 
 /** visitor_find: a share of the channel's current job that meets its target. */

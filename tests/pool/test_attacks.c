@@ -1,6 +1,6 @@
-/* test_attacks.c: what has been tried on Stratum v2 pools, by name; numbers are of issues and commits
- * in the trackers of stratum-mining/stratum and sv2-apps. None needs a socket; those that do are in
- * test_loop.c, those below the frame in test_link.c. */
+/* test_attacks.c: what has been tried on Stratum v2 pools, by name; numbers are of issues and
+ * commits in the trackers of stratum-mining/stratum and sv2-apps. None needs a socket; those that
+ * do are in test_loop.c, those below the frame in test_link.c. */
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -140,8 +140,8 @@ static void the_busy_are_not(void **state)
     visitor_leave(&visitor);
 }
 
-/* sv2-apps 819, 730: channels, prefixes, workers and sessions run out for who takes too many, and for
- * nobody else; the pool goes on. */
+/* sv2-apps 819, 730: channels, prefixes, workers and sessions run out for who takes too many, and
+ * for nobody else; the pool goes on. */
 static void channels_run_out(void **state)
 {
     (void)state;

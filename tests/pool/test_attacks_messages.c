@@ -177,7 +177,8 @@ static void custom_jobs_are_refused(void **state)
     visitor_leave(&visitor);
 }
 
-/* Frames before set-up, a second set-up, other protocols, our own messages: closed, with a reason. */
+/* Frames before set-up, a second set-up, other protocols, our own messages: closed, with a
+ * reason. */
 static void messages_out_of_place(void **state)
 {
     (void)state;

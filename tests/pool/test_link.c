@@ -91,7 +91,8 @@ static void cable_open(struct cable *cable)
     assert_true(owm_link_open(&cable->link, &owner, &wire, "192.0.2.1:1"));
 }
 
-/** Give the pool what waits, `piece` bytes at a time: as a transport does, with the rest in front. */
+/** Give the pool what waits, `piece` bytes at a time: as a transport does, with the rest in
+ * front. */
 static void deliver(struct cable *cable, size_t piece)
 {
     uint8_t kept[8192];
@@ -127,7 +128,8 @@ static void shake_hands(struct cable *cable, size_t piece)
     assert_true(cable->miner.secure);
 }
 
-/* A whole conversation in pieces of every size from one byte on (ckpool decrypted a header twice). */
+/* A whole conversation in pieces of every size from one byte on (ckpool decrypted a header
+ * twice). */
 static void bytes_in_any_pieces(void **state)
 {
     (void)state;

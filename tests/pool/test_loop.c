@@ -1,4 +1,5 @@
-/* test_loop.c: the pool's loop on real sockets: a miner from act 1 to Success, work, keys, refusals. */
+/* test_loop.c: the pool's loop on real sockets: a miner from act 1 to Success, work, keys,
+ * refusals. */
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>

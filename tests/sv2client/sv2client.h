@@ -1,7 +1,7 @@
-/* sv2client.h: a test double of a miner: a small Stratum v2 client without sockets, for tests and load
- * generators. It believes what it is told, mines with the plain C hash, and can be made to submit
- * anything. Frames go out through a function, frames come in through sv2client_frame; sv2link.h
- * puts a handshake and encryption around both.
+/* sv2client.h: a test double of a miner: a small Stratum v2 client without sockets, for tests and
+ * load generators. It believes what it is told, mines with the plain C hash, and can be made to
+ * submit anything. Frames go out through a function, frames come in through sv2client_frame;
+ * sv2link.h puts a handshake and encryption around both.
  */
 #ifndef OWM_TESTS_SV2CLIENT_H
 #define OWM_TESTS_SV2CLIENT_H
@@ -95,7 +95,8 @@ void sv2client_header(const struct sv2client_channel *channel, const struct sv2c
 /** sv2client_hash: SHA-256d of a header. */
 void sv2client_hash(const uint8_t header[80], uint8_t hash[32]);
 
-/** sv2client_mine: the next nonce from share->nonce on whose hash is at or below `at_most` and, where
+/** sv2client_mine: the next nonce from share->nonce on whose hash is at or below `at_most` and,
+ * where
  *  `above` is given, above that. Returns: false: none among 2^24. */
 bool sv2client_mine(const struct sv2client_channel *channel, const uint8_t *at_most,
                     const uint8_t *above, struct sv2client_share *share);
