@@ -86,7 +86,7 @@ static void compact_rounds_down(void **state)
     }
 }
 
-/* SRS-POOL-04 pays by these hashes: a share of h is worth h, no more and no less. */
+/* Payouts count in these hashes: a share of h is worth h, no more and no less. */
 static void check_inverse(uint64_t hashes)
 {
     uint8_t target[32];

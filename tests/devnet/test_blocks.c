@@ -1,5 +1,5 @@
 /* test_blocks.c: the development block source takes what dataplane/chain builds, changes branches,
- * and finds everything again after its end. SRS-POOL-05.
+ * and finds everything again after its end.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

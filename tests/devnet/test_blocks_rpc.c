@@ -1,4 +1,4 @@
-/* test_blocks_rpc.c: the block source over HTTP and ZeroMQ, as a pool sees it. SRS-POOL-05. */
+/* test_blocks_rpc.c: the block source over HTTP and ZeroMQ, as a pool sees it. */
 #include <pthread.h>
 #include <zmq.h>
 
