@@ -107,7 +107,8 @@ INLINE void second_hash_begin(struct stream *s)
     rounds_4(s, add_k(from_second(s->w[1], s->w[2]), 5));
 }
 
-/** Rounds 1..60 of the hash that set_hash took: less the start, its last word is element 1 of abef. */
+/** Rounds 1..60 of the hash that set_hash took. Element 1 of abef is its last word, less the
+ *  start's. */
 INLINE void second_hash(struct stream s[STREAMS])
 {
     EACH(i) second_hash_begin(&s[i]);

@@ -3,8 +3,8 @@
  *   chunk   OWM_AGG_CHUNK coordinates of all vectors: the unit of work, and of the contract's f32.
  *   tile    some vectors against some others, so many that their sums stay in L2.
  *   piece   coordinates of all vectors of a tile, read where they are: the rows of some blocks stay
- *           in L1, all of them in L2. The piece after the next is fetched meanwhile, evenly, a line
- *           or less with each step of a block: in bursts it would keep the loads of this one waiting.
+ *           in L1, all of them in L2. A later piece is fetched meanwhile, evenly, a line or less
+ *           with each step of a block: in bursts it would keep the loads of this one waiting.
  *   block   B x B pairs in registers; between pieces their lanes wait in memory.
  *
  * Lane l of a pair is lane l of the contract, whatever the width of a register. The sums of a batch

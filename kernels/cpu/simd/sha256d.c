@@ -5,10 +5,10 @@
  * the second hash only its last word decides, which is e after round 60, so rounds 61..63 and the
  * a of rounds 57..60 are never computed. Instructions are in an order that has been measured.
  *
- * A round is a chain of instructions that wait for each other. Where there are registers enough, the
- * first hash of some nonces is computed beside the second hash of those before, so that there are
- * two chains, in code that is no longer than one's: straight-line, and below 28 KiB, so that it
- * stays in a first-level cache.
+ * A round is a chain of instructions that wait for each other. Where registers suffice, the first
+ * hash of some nonces is computed beside the second hash of those before: two chains, in code that
+ * is no longer than that of one. It is straight-line and below 28 KiB, so that it stays in a
+ * first-level cache.
  */
 #include "kernels/cpu/sha256d_path.h"
 #include "simd.h"
