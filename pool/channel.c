@@ -85,12 +85,17 @@ uint32_t group_id(const struct owm_session *session, enum owm_coinbase_form form
     return GROUP_BIT | (i * OWM_COINBASE_FORMS + (uint32_t)form);
 }
 
+uint64_t channel_hardest(const struct owm_hall *hall)
+{
+    bool bound = hall->network_hashes && !hall->options.past_network;
+    return bound ? hall->network_hashes : UINT64_MAX;
+}
+
 struct owm_vardiff_limits channel_limits(const struct owm_channel *channel)
 {
-    uint64_t network = channel->session->hall->network_hashes;
     return (struct owm_vardiff_limits){
         .easiest = channel->easiest,
-        .hardest = network ? network : UINT64_MAX,
+        .hardest = channel_hardest(channel->session->hall),
     };
 }
 

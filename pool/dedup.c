@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define TURN_MASK UINT64_C(0xffff)
 
@@ -28,6 +29,21 @@ struct owm_dedup {
     uint32_t mask, full;
 };
 
+/** Zeroed, there from the start, and on large pages where the kernel has them: shares land
+ * anywhere,
+ *  and what they wait for is memory. NULL: none. */
+static struct entry *take_entries(size_t count)
+{
+    size_t bytes = count * sizeof(struct entry);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    (void)madvise(memory, bytes, MADV_HUGEPAGE); /* Both are advice: older kernels do without. */
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise(memory, bytes, MADV_POPULATE_WRITE);
+#endif
+    return memory;
+}
+
 owm_status owm_dedup_open(uint32_t entries, struct owm_dedup **out)
 {
     if (!entries) entries = OWM_DEDUP_ENTRIES_DEFAULT;
@@ -41,7 +57,7 @@ owm_status owm_dedup_open(uint32_t entries, struct owm_dedup **out)
     dedup->now = &dedup->table[0];
     bool whole = true;
     for (int i = 0; i < OWM_DEDUP_TIPS; i++) {
-        dedup->table[i].entry = calloc(size, sizeof(struct entry));
+        dedup->table[i].entry = take_entries(size);
         dedup->table[i].turn = 1;
         whole = whole && dedup->table[i].entry;
     }
@@ -56,7 +72,9 @@ owm_status owm_dedup_open(uint32_t entries, struct owm_dedup **out)
 void owm_dedup_close(struct owm_dedup *dedup)
 {
     if (!dedup) return;
-    for (int i = 0; i < OWM_DEDUP_TIPS; i++) free(dedup->table[i].entry);
+    for (int i = 0; i < OWM_DEDUP_TIPS; i++)
+        if (dedup->table[i].entry)
+            munmap(dedup->table[i].entry, ((size_t)dedup->mask + 1) * sizeof(struct entry));
     free(dedup);
 }
 
@@ -99,6 +117,13 @@ static struct entry entry_of(const struct table *table, const uint8_t *hash)
     memcpy(&entry, hash, sizeof entry);
     entry.high = (entry.high & ~TURN_MASK) | table->turn;
     return entry;
+}
+
+void owm_dedup_prefetch(const struct owm_dedup *dedup, const uint8_t hash[32])
+{
+    uint64_t low;
+    memcpy(&low, hash, sizeof low);
+    __builtin_prefetch(&dedup->now->entry[(uint32_t)low & dedup->mask], 1);
 }
 
 enum owm_dedup_answer owm_dedup_find(const struct owm_dedup *dedup, const uint8_t hash[32],

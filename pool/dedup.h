@@ -30,6 +30,9 @@ void owm_dedup_close(struct owm_dedup *dedup); /* NULL is allowed. */
 /** owm_dedup_tip: the tip that shares are for from now on: hash of the block before. */
 void owm_dedup_tip(struct owm_dedup *dedup, const uint8_t previous[32]);
 
+/** owm_dedup_prefetch: this hash will be asked for soon. */
+void owm_dedup_prefetch(const struct owm_dedup *dedup, const uint8_t hash[32]);
+
 enum owm_dedup_answer { OWM_DEDUP_NEW, OWM_DEDUP_KNOWN, OWM_DEDUP_FULL };
 
 /** owm_dedup_find: is this header's hash there? NEW: *place is where owm_dedup_put takes it, if

@@ -146,6 +146,16 @@ void owm_hall_work(struct owm_hall *hall, struct owm_work *work, uint64_t posted
     fanout_begin(hall, posted_ns);
 }
 
+void owm_hall_reconnect(struct owm_hall *hall, const char *host, uint16_t port)
+{
+    for (uint32_t i = 0; i < hall->sessions_high; i++) {
+        struct owm_session *session = &hall->session[i];
+        if (session->state == SESSION_OPEN)
+            SESSION_SEND(session, reconnect, .new_host = owm_sv2_view_of(host, strlen(host)),
+                         .new_port = port);
+    }
+}
+
 int64_t owm_hall_turn(struct owm_hall *hall)
 {
     verdict_flush(hall);

@@ -89,7 +89,9 @@ struct owm_hall_options {
     uint32_t idle_ms;              /* and 30 min without a share end a session. */
     uint32_t rejects_in_row_max;   /* 1000 */
     uint32_t log_lines;            /* Of one session; 4. */
-    bool require_node;             /* Private port: only sessions that prove a node's key. */
+    bool
+        past_network; /* Regtest: shares may be harder than blocks, or they would flood the pool. */
+    bool require_node; /* Private port: only sessions that prove a node's key. */
     struct owm_vardiff_policy vardiff;
     uint8_t authority[32];     /* Of the certificate; what a node's signature is bound to. */
     struct owm_device *device; /* Its sha256d_batch and sha256d_merkle are used. Borrows. */
@@ -122,6 +124,10 @@ void owm_hall_clock(struct owm_hall *hall, struct owm_pool_time now);
 /** owm_hall_work: mine this from now on, unless it is older than what is mined already. Sent by the
  *  turns that follow. Takes: one reference. posted_ns: when it was made known, for the fan-out. */
 void owm_hall_work(struct owm_hall *hall, struct owm_work *work, uint64_t posted_ns);
+
+/** owm_hall_reconnect: ask every session to go to another address, or ("" and 0) to come again: for
+ *  draining and upgrades. The pool there must have a certificate by the same authority. */
+void owm_hall_reconnect(struct owm_hall *hall, const char *host, uint16_t port);
 
 /** owm_hall_turn: judge what came, send jobs that are due, look at deadlines.
  *  Returns: the time (mono, ms) of the next call at the latest; 0: at once. */

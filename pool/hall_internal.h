@@ -205,6 +205,7 @@ uint32_t channel_index(const struct owm_channel *channel);
 uint32_t group_id(const struct owm_session *session, enum owm_coinbase_form form);
 void channel_set_target(struct owm_channel *channel);
 const struct owm_snapshot *channel_target(const struct owm_channel *channel, uint32_t job);
+uint64_t channel_hardest(const struct owm_hall *hall); /* In hashes; UINT64_MAX: no bound. */
 struct owm_vardiff_limits channel_limits(const struct owm_channel *channel);
 void channel_retarget(struct owm_channel *channel);
 void channel_extranonce(const struct owm_channel *channel, const uint8_t *rolled, uint8_t *out);

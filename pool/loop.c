@@ -21,6 +21,12 @@ struct mail {
     uint64_t posted_ns;
 };
 
+/** farewell: where its miners shall go. */
+struct farewell {
+    char host[OWM_SV2_STRING_BYTES_MAX + 1];
+    uint16_t port;
+};
+
 /** seat: a connection's place in the loop. */
 struct seat {
     struct owm_link link;
@@ -41,6 +47,7 @@ struct owm_pool_loop {
     int64_t wall_offset_ms; /* Of the wall clock from the monotonic one, as of this turn. */
     bool received, told_failed;
     _Atomic(struct mail *) mail;
+    _Atomic(struct farewell *) farewell;
     _Atomic(struct owm_net_loop *) net_loop;
 };
 
@@ -166,6 +173,7 @@ void owm_pool_loop_close(struct owm_pool_loop *loop)
     if (!loop) return;
     owm_journal_close(loop->journal);
     drop_mail(atomic_exchange(&loop->mail, NULL));
+    free(atomic_exchange(&loop->farewell, NULL));
     owm_hall_close(loop->hall);
     owm_admission_close(loop->admission);
     owm_gate_deinit(&loop->gate);
@@ -190,6 +198,26 @@ void owm_pool_loop_set_credentials(struct owm_pool_loop *loop,
 {
     owm_gate_replace(&loop->gate, credentials);
     wake(loop);
+}
+
+owm_status owm_pool_loop_reconnect(struct owm_pool_loop *loop, const char *host, uint16_t port)
+{
+    if (strlen(host) > OWM_SV2_STRING_BYTES_MAX) return OWM_E_ARG;
+    struct farewell *farewell = calloc(1, sizeof *farewell);
+    if (!farewell) return OWM_E_NOMEM;
+    snprintf(farewell->host, sizeof farewell->host, "%s", host);
+    farewell->port = port;
+    free(atomic_exchange(&loop->farewell, farewell));
+    wake(loop);
+    return OWM_OK;
+}
+
+static void take_farewell(struct owm_pool_loop *loop)
+{
+    struct farewell *farewell = atomic_exchange(&loop->farewell, NULL);
+    if (!farewell) return;
+    owm_hall_reconnect(loop->hall, farewell->host, farewell->port);
+    free(farewell);
 }
 
 static void take_mail(struct owm_pool_loop *loop)
@@ -338,6 +366,7 @@ static void on_wake(void *ctx)
     owm_hall_clock(loop->hall, time_now(loop));
     owm_gate_refresh(&loop->gate);
     take_mail(loop);
+    take_farewell(loop);
     owm_hall_acks(loop->hall);
 }
 

@@ -7,8 +7,8 @@
  *     owm_pool_loop_post_work(loop[i], work);              by the template thread, at any time
  *     owm_net_close(net); owm_pool_loop_close(loop[i]);
  *
- * Thread: post_work, set_credentials, stats, workers, journal, failed: any. open and close: while
- * no net runs.
+ * Thread: post_work, set_credentials, reconnect, stats, workers, journal, failed: any. open and
+ * close: while no net runs.
  */
 #ifndef OWM_POOL_LOOP_H
 #define OWM_POOL_LOOP_H
@@ -47,6 +47,12 @@ OWM_MUST_USE owm_status owm_pool_loop_post_work(struct owm_pool_loop *loop, stru
 /** owm_pool_loop_set_credentials: newer ones, before the certificate runs out. */
 void owm_pool_loop_set_credentials(struct owm_pool_loop *loop,
                                    const struct owm_sv2_credentials *credentials);
+
+/** owm_pool_loop_reconnect: ask every miner to go to another address, at most 255 bytes, or ("" and
+ *  0) to connect again; for draining, after owm_net_stop_accepting. Returns: OWM_OK; OWM_E_ARG;
+ *  OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_pool_loop_reconnect(struct owm_pool_loop *loop, const char *host,
+                                                uint16_t port);
 
 const struct owm_pool_stats *owm_pool_loop_stats(const struct owm_pool_loop *loop);
 struct owm_workers *owm_pool_loop_workers(struct owm_pool_loop *loop);

@@ -32,7 +32,7 @@ void session_on_update(struct owm_session *session, const struct owm_sv2_frame *
     }
     uint64_t easiest = owm_target_hashes_u64(update.maximum_target.byte);
     if (memcmp(update.maximum_target.byte, zero, sizeof zero) == 0
-        || (hall->network_hashes && easiest > hall->network_hashes)) {
+        || easiest > channel_hardest(hall)) {
         refuse_update(session, update.channel_id, "max-target-out-of-range");
         return;
     }

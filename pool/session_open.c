@@ -48,9 +48,8 @@ static const char *fault_of(const struct owm_session *session, const struct open
     if (hall->options.require_node && !session->node_proven) return "unknown-user";
     if (!owm_vardiff_rate_valid(opening->rate)) return "invalid-nominal-hashrate";
     if (memcmp(opening->max_target, zero, sizeof zero) == 0) return "max-target-out-of-range";
-    uint64_t easiest = owm_target_hashes_u64(opening->max_target);
-    if (hall->network_hashes && easiest > hall->network_hashes) return "max-target-out-of-range";
-    return NULL;
+    bool too_hard = owm_target_hashes_u64(opening->max_target) > channel_hardest(hall);
+    return too_hard ? "max-target-out-of-range" : NULL;
 }
 
 static void start(struct owm_channel *channel, const struct opening *opening)

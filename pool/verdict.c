@@ -236,6 +236,7 @@ void verdict_flush(struct owm_hall *hall)
     owm_hall_acks(hall); /* What is owed goes out before any Error. */
     find_roots(hall);
     if (!find_hashes(hall)) break_all(hall);
+    for (uint32_t i = 0; i < hall->pendings; i++) owm_dedup_prefetch(hall->dedup, hall->hash[i]);
     for (uint32_t i = 0; i < hall->pendings; i++)
         kept |= settle(hall, &hall->pending[i], hall->hash[i]);
     if (kept) hall->options.log.commit(hall->options.log.ctx);

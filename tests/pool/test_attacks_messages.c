@@ -347,6 +347,25 @@ static void disk_in_trouble(void **state)
 }
 
 /* A server must never set a target that is easier than the miner's maximum. */
+/* On a network whose blocks are too easy for anything else, shares may be harder than blocks. */
+static void shares_past_the_network(void **state)
+{
+    (void)state;
+    struct visitor visitor;
+    reopen(&(struct owm_hall_options){.past_network = true}, WORLD_BITS_EASY);
+    visitor_enter(&visitor, &world);
+    struct sv2client_channel *channel = visitor_open(&visitor, 0, true, "alice");
+    assert_int_equal(owm_target_hashes_u64(channel->target), 64);
+    assert_string_equal(visitor_answer_new(&visitor, channel), "accepted");
+    assert_int_equal(world.blocks, 1);
+    visitor_leave(&visitor);
+    reopen(NULL, WORLD_BITS_EASY);
+    visitor_enter(&visitor, &world);
+    channel = visitor_open(&visitor, 0, true, "alice");
+    assert_int_equal(owm_target_hashes_u64(channel->target), 2);
+    visitor_leave(&visitor);
+}
+
 static void target_is_never_easier_than_asked(void **state)
 {
     (void)state;
@@ -405,6 +424,7 @@ int main(void)
         T(oversized_frame),
         T(tlvs_that_lie),
         T(disk_in_trouble),
+        T(shares_past_the_network),
         T(target_is_never_easier_than_asked),
         T(flood_of_easy_shares),
     };

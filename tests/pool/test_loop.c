@@ -204,6 +204,10 @@ static void miners_from_act_1_to_success(void **state)
     AWAIT(&one, a->job.previous[0] == 2);
     AWAIT(&two, b->job.previous[0] == 2);
     miner_mine(&one, a);
+    assert_ok(owm_pool_loop_reconnect(pool.loop, "pool-2.example", 3334));
+    AWAIT(&two, two.link.client.told_to_go);
+    assert_string_equal(two.link.client.new_host, "pool-2.example");
+    assert_int_equal(two.link.client.new_port, 3334);
     assert_true(owm_journal_durable(owm_pool_loop_journal(pool.loop)) >= 7);
     const struct owm_pool_stats *stats = owm_pool_loop_stats(pool.loop);
     assert_int_equal(stats->accepted, 7);

@@ -45,6 +45,9 @@ struct sv2client {
     uint32_t channels;
     uint32_t next_request;
     bool set_up, setup_refused, extensions_answered, extensions_refused, node_proven, node_refused;
+    bool told_to_go;
+    char new_host[SV2CLIENT_CODE_BYTES];
+    uint16_t new_port;
     uint32_t refused_flags;
     uint16_t extension[8]; /* That the pool agreed to, or that it requires. */
     uint32_t extensions;

@@ -208,6 +208,14 @@ static void on_custom_job_error(struct sv2client *client, const struct owm_sv2_f
     keep_code(client->code, m.error_code);
 }
 
+static void on_reconnect(struct sv2client *client, const struct owm_sv2_frame *frame)
+{
+    READ(reconnect);
+    client->told_to_go = true;
+    client->new_port = m.new_port;
+    keep_code(client->new_host, m.new_host);
+}
+
 static void on_node_auth_success(struct sv2client *client, const struct owm_sv2_frame *frame)
 {
     READ(node_auth_success);
@@ -237,6 +245,7 @@ static void on_node_auth_error(struct sv2client *client, const struct owm_sv2_fr
     H(submit_error)                                                                                \
     H(update_error)                                                                                \
     H(custom_job_error)                                                                            \
+    H(reconnect)                                                                                   \
     H(node_auth_success)                                                                           \
     H(node_auth_error)
 
