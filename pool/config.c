@@ -37,8 +37,8 @@ static const struct owm_conf_row rows[] = {
      "Connections of one loop; more are refused and counted."},
     {"pool.channels_per_connection", OWM_CONF_INT, AT(channels_per_connection), "64", 1, 65536,
      NULL, NULL, "Channels that one connection may open; a proxy for a farm needs more."},
-    {"pool.handshakes_per_minute", OWM_CONF_INT, AT(handshakes_per_minute), "600", 1, 1000000,
-     NULL, NULL, "Handshakes that one address may begin; a farm behind one address needs more."},
+    {"pool.handshakes_per_minute", OWM_CONF_INT, AT(handshakes_per_minute), "600", 1, 1000000, NULL,
+     NULL, "Handshakes that one address may begin; a farm behind one address needs more."},
     {"pool.share_table", OWM_CONF_INT, AT(share_table), "0", 0, 1073741824, NULL, NULL,
      "Places for the shares of one block, of one loop, against duplicates; 0: a fitting number."},
     {"pool.require_node", OWM_CONF_BOOL, AT(require_node), "false", 0, 0, NULL, NULL,
@@ -93,9 +93,9 @@ static const struct owm_conf_row rows[] = {
 const struct owm_conf_table pool_table = {
     .program = "owm-pool",
     .about = "A Stratum v2 mining pool: templates from your Bitcoin node, shares paid by FPPS.\n"
-             "Commands: none (run), recompute --from=DAY --to=DAY.",
+             "owm-pool recompute --from DAY --to DAY prices all shares again and compares.",
     .file = POOL_FILE_FALLBACK,
-    .operands = "[recompute]",
+    .operands = NULL,
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
