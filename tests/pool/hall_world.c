@@ -89,7 +89,7 @@ static void set_bits(json_t *root, uint32_t bits)
     json_object_set_new(root, "bits", json_string(text));
 }
 
-static struct owm_template *make_template(const struct world *world, uint32_t bits)
+struct owm_template *world_template(const struct world *world, uint32_t bits)
 {
     json_t *root = template_json(3);
     char previous[65];
@@ -117,7 +117,8 @@ void world_work(struct world *world, uint32_t tip, uint32_t bits)
     if (tip) world->tip_byte = tip;
     if (tip || !world->tip) world->tip++;
     struct owm_work_place place = {++world->works, world->tip};
-    OWM_ASSERT(owm_work_make(make_template(world, bits), &options, place, &work, &error) == OWM_OK);
+    OWM_ASSERT(owm_work_make(world_template(world, bits), &options, place, &work, &error)
+               == OWM_OK);
     work->made_ms = (int64_t)(world->now.mono_ns / 1000000);
     owm_hall_work(world->hall, work, world->now.mono_ns);
     world_turn(world, 0);

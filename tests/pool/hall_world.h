@@ -58,6 +58,9 @@ void world_close(struct world *world);
  *  the same previous block). bits: 0: WORLD_BITS. */
 void world_work(struct world *world, uint32_t tip, uint32_t bits);
 
+/** world_template: a block on the world's tip, 3 transactions. bits: 0: WORLD_BITS. */
+struct owm_template *world_template(const struct world *world, uint32_t bits);
+
 /** world_turn: let time pass in one step, then a turn; world_idle: in steps of 500 ms. */
 void world_turn(struct world *world, uint64_t ms);
 void world_idle(struct world *world, uint64_t ms);
