@@ -85,7 +85,7 @@ int main(int argc, char **argv)
         else if (recompute)
             code = owm_admin_recompute(config.database_url, own_count, own);
         else
-            code = act(argc, argv, &config, operands);
+            code = run(&config);
         owm_conf_deinit(&pool_table, &config);
     }
     free(own);
