@@ -32,6 +32,10 @@ struct bench_options {
     unsigned seconds; /* Of each timed phase. */
     unsigned in_flight;
     const char *coordinator; /* Path of owm-coordinator; NULL: beside owm-bench. */
+    /* pool: */
+    unsigned connections; /* Of miners; 0: its own numbers, as the limit of open files allows. */
+    unsigned rate;        /* Shares/s of the latency's load. */
+    const char *folder;   /* Where journals are written; NULL: /tmp. */
 };
 
 struct bench_row {
@@ -136,6 +140,10 @@ double bench_clock_hz(void);
 /** bench_control: heartbeats/s and dispatch latency of a real coordinator on a real PostgreSQL,
  *  driven by simulated nodes, each with its own key and mTLS connection (SRS-PERF-04, -09). */
 OWM_MUST_USE owm_status bench_control(const struct bench_options *options, struct owm_error *error);
+
+/** bench_pool: shares of one core of the mining pool without sockets, then the pool on loopback under
+ *  a load of real sessions: shares and handshakes of a core, memory, latencies, new jobs. */
+OWM_MUST_USE owm_status bench_pool(const struct bench_options *options, struct owm_error *error);
 
 /** bench_sha256d: hashes a second of one core by each path of the cpu backend: scan, scan of rolled
  *  versions, batch of headers, merkle roots; on a GPU the same ops of the whole device. */

@@ -19,6 +19,7 @@ static const struct bench {
     {"model", bench_model, true, "a transformer: packed weights, products, attention, the rest"},
 #if !OWM_KERNELS_ONLY
     {"control", bench_control, false, "a real coordinator and PostgreSQL under simulated nodes"},
+    {"pool", bench_pool, false, "the mining pool: one core without sockets, then on loopback"},
 #endif
 };
 
@@ -46,11 +47,16 @@ static int help(int code)
           "                  unit: --op scan --rival './cpuminer -a sha256d --benchmark -t 1 "
           "--time-limit 10'\n"
           "  --json          one object a line;  --markdown  a table\n\n"
+          "control and pool:\n"
+          "  --seconds S      of each timed phase (10)\n"
           "control alone:\n"
           "  --nodes N        simulated nodes, each with a key and a connection (10000)\n"
-          "  --seconds S      of each timed phase (10)\n"
           "  --in-flight N    heartbeats under way at once (256)\n"
-          "  --coordinator P  its program (beside owm-bench)\n",
+          "  --coordinator P  its program (beside owm-bench)\n"
+          "pool alone:\n"
+          "  --connections N  of miners, in all phases (as many as open files allow)\n"
+          "  --rate N         shares a second while latency is measured (30000)\n"
+          "  --folder P       where journals are written, for a disk to be measured (/tmp)\n",
           out);
     return code;
 }
@@ -72,7 +78,8 @@ static bool take_number(int option, struct bench_options *options)
         unsigned long least, most;
     } ranges[] = {{'d', 0, 255},        {'t', 1, OWM_POOL_THREADS_MAX},
                   {'z', 1, UINT32_MAX}, {'n', 1, 100000},
-                  {'s', 1, 3600},       {'f', 1, 65536}};
+                  {'s', 1, 3600},       {'f', 1, 65536},
+                  {'k', 1, 100000},     {'e', 1, 1000000}};
     unsigned long value = 0;
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (ranges[i].option == option
@@ -87,6 +94,8 @@ static bool take_number(int option, struct bench_options *options)
     if (option == 'n') options->nodes = (unsigned)value;
     if (option == 's') options->seconds = (unsigned)value;
     if (option == 'f') options->in_flight = (unsigned)value;
+    if (option == 'k') options->connections = (unsigned)value;
+    if (option == 'e') options->rate = (unsigned)value;
     return true;
 }
 
@@ -111,6 +120,9 @@ static bool take(int option, struct bench_options *options)
     case 'c':
         options->coordinator = optarg;
         return true;
+    case 'p':
+        options->folder = optarg;
+        return true;
     case '?':
         return false;
     default:
@@ -132,6 +144,9 @@ static bool read_options(int argc, char **argv, struct bench_options *options)
                                           {"seconds", required_argument, NULL, 's'},
                                           {"in-flight", required_argument, NULL, 'f'},
                                           {"coordinator", required_argument, NULL, 'c'},
+                                          {"connections", required_argument, NULL, 'k'},
+                                          {"rate", required_argument, NULL, 'e'},
+                                          {"folder", required_argument, NULL, 'p'},
                                           {NULL, 0, NULL, 0}};
     int option;
     optind = 2;
@@ -188,7 +203,7 @@ static int devices(void)
 int main(int argc, char **argv)
 {
     struct bench_options options = {
-        .backend = "auto", .nodes = 10000, .seconds = 10, .in_flight = 256};
+        .backend = "auto", .nodes = 10000, .seconds = 10, .in_flight = 256, .rate = 30000};
     struct owm_error error = {""};
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(argc < 2);
     if (!strcmp(argv[1], "chart")) return chart(argc, argv);

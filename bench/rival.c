@@ -18,7 +18,7 @@ static const struct {
     {"TH/s", "MH/s", 1e6},       {"H/s", "MH/s", 1e-6}, {"MB/s", "GB/s", 1e-3},
     {"GB/s", "GB/s", 1},         {"TB/s", "GB/s", 1e3}, {"GFLOP/s", "GFLOP/s", 1},
     {"TFLOP/s", "GFLOP/s", 1e3}, {"tok/s", "tok/s", 1}, {"t/s", "tok/s", 1},
-    {"us", "ms", 1e-3},          {"ms", "ms", 1},
+    {"us", "ms", 1e-3},          {"ms", "ms", 1},       {"shares/s", "shares/s", 1},
 };
 
 static size_t unit_at(const char *text)
