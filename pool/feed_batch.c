@@ -20,7 +20,6 @@
 #define LINE_BYTES_MAX   320
 #define PAIRS_MAX        JOURNAL_MINERS_MAX
 #define TREASURY_ACCOUNT "(SELECT account FROM accounts WHERE kind = 2)"
-#define TIME_OF(ms)      "('epoch'::timestamptz + " ms " * interval '1 millisecond')"
 
 enum { ACCOUNT, WORKER, TIP, BASIS, STATEMENTS };
 
@@ -29,15 +28,15 @@ static const struct owm_pg_statement statements[STATEMENTS] = {
     [ACCOUNT] = {"feed_account",
                  "WITH found AS (SELECT account FROM accounts WHERE miner_id = $1), made AS ("
                  " INSERT INTO accounts (miner_id, kind, name, first_at)"
-                 " SELECT $1::bytea, $2::smallint, $3::text, " TIME_OF(
-                     "$4::bigint") " WHERE NOT EXISTS (TABLE found) ON CONFLICT DO NOTHING "
-                                   "RETURNING account) TABLE found UNION ALL TABLE made"},
+                 " SELECT $1::bytea, $2::smallint, $3::text, time_of($4)"
+                 " WHERE NOT EXISTS (TABLE found) ON CONFLICT DO NOTHING RETURNING account)"
+                 " TABLE found UNION ALL TABLE made"},
     [WORKER] = {"feed_worker",
                 "WITH found AS (SELECT worker FROM workers WHERE account = $1 AND worker_id = $2),"
                 " made AS (INSERT INTO workers (account, worker_id, name, first_at)"
-                " SELECT $1::int, $2::bytea, $3::text, " TIME_OF(
-                    "$4::bigint") " WHERE NOT EXISTS (TABLE found) ON CONFLICT DO NOTHING "
-                                  "RETURNING worker) TABLE found UNION ALL TABLE made"},
+                " SELECT $1::int, $2::bytea, $3::text, time_of($4)"
+                " WHERE NOT EXISTS (TABLE found) ON CONFLICT DO NOTHING RETURNING worker)"
+                " TABLE found UNION ALL TABLE made"},
     [TIP] = {"feed_tip",
              "WITH found AS (SELECT tip, day FROM tips WHERE previous = $1), made AS ("
              " INSERT INTO tips (previous, day) SELECT $1::bytea, '1970-01-01'::date + $2::int"
@@ -56,27 +55,21 @@ static const struct owm_pg_statement statements[STATEMENTS] = {
 
 /* Not prepared: they speak of tables that a connection makes for itself after it has prepared. */
 static const char insert_shares_sql[] =
-    "WITH fresh AS (INSERT INTO shares (day, hash, accepted_at, hashes, account, worker,"
-    " basis, block) SELECT '1970-01-01'::date + day, hash, " TIME_OF(
-        "time_ms") ", hashes,"
-                   " account, worker, basis, block FROM staged ON CONFLICT DO NOTHING RETURNING *)"
-                   " SELECT day - '1970-01-01'::date, floor(extract(epoch FROM accepted_at) / "
-                   "300)::bigint,"
-                   " account, worker, basis, hashes, count(*),"
-                   " min((extract(epoch FROM accepted_at) * 1000)::bigint),"
-                   " max((extract(epoch FROM accepted_at) * 1000)::bigint)"
-                   " FROM fresh GROUP BY 1, 2, 3, 4, 5, 6";
+    "WITH fresh AS (INSERT INTO shares (day, hash, accepted_at, hashes, account, worker, basis,"
+    " block) SELECT '1970-01-01'::date + day, hash, time_of(time_ms), hashes, account, worker,"
+    " basis, block FROM staged ON CONFLICT DO NOTHING RETURNING *)"
+    " SELECT day - '1970-01-01'::date, floor(extract(epoch FROM accepted_at) / 300)::bigint,"
+    " account, worker, basis, hashes, count(*),"
+    " min((extract(epoch FROM accepted_at) * 1000)::bigint),"
+    " max((extract(epoch FROM accepted_at) * 1000)::bigint)"
+    " FROM fresh GROUP BY 1, 2, 3, 4, 5, 6";
 
 static const char insert_blocks_sql[] =
     "INSERT INTO blocks (hash, found_at, height, account, worker)"
-    " SELECT DISTINCT ON (s.hash) s.hash, " TIME_OF(
-        "s.time_ms") ", b.height, s.account, s.worker"
-                     " FROM staged s JOIN bases b USING (basis) WHERE s.block ORDER BY s.hash, "
-                     "s.time_ms"
-                     " ON CONFLICT (hash) DO UPDATE SET account = excluded.account, worker = "
-                     "excluded.worker,"
-                     " height = excluded.height, found_at = excluded.found_at WHERE blocks.account "
-                     "IS NULL";
+    " SELECT DISTINCT ON (s.hash) s.hash, time_of(s.time_ms), b.height, s.account, s.worker"
+    " FROM staged s JOIN bases b USING (basis) WHERE s.block ORDER BY s.hash, s.time_ms"
+    " ON CONFLICT (hash) DO UPDATE SET account = excluded.account, worker = excluded.worker,"
+    " height = excluded.height, found_at = excluded.found_at WHERE blocks.account IS NULL";
 
 static const char session_sql[] =
     "CREATE TEMP TABLE staged (day int, hash bytea, time_ms bigint, hashes numeric, account int,"
@@ -94,45 +87,25 @@ static const char credit_sql[] =
     " shares = credits.shares + excluded.shares, hashes = credits.hashes + excluded.hashes,"
     " psat = credits.psat + excluded.psat;"
     "UPDATE accounts a SET earned_psat = a.earned_psat + p.psat, shares = a.shares + p.shares,"
-    " hashes = a.hashes + p.hashes, owed_since = least(a.owed_since, " TIME_OF(
-        "p.first_ms") "),"
-                      " last_at = greatest(a.last_at, " TIME_OF(
-                          "p.last_ms") ") FROM ("
-                                       "  SELECT account, sum(psat) psat, sum(shares) shares, "
-                                       "sum(hashes) hashes,"
-                                       "   min(first_ms) first_ms, max(last_ms) last_ms FROM ("
-                                       "   SELECT account, miner AS psat, shares, hashes, "
-                                       "first_ms, last_ms FROM priced UNION ALL"
-                                       "   SELECT " TREASURY_ACCOUNT
-                                       ", treasury, shares, hashes, first_ms, last_ms FROM priced) "
-                                       "q"
-                                       "  GROUP BY account) p WHERE a.account = p.account;"
-                                       "UPDATE workers w SET shares = w.shares + p.shares, hashes "
-                                       "= w.hashes + p.hashes,"
-                                       " last_at = greatest(w.last_at, " TIME_OF(
-                                           "p.last_ms") ") FROM (SELECT worker,"
-                                                        "  sum(shares) shares, sum(hashes) hashes, "
-                                                        "max(last_ms) last_ms FROM priced GROUP BY "
-                                                        "worker) p"
-                                                        " WHERE w.worker = p.worker;"
-                                                        "INSERT INTO work (slot, worker, account, "
-                                                        "shares, hashes)"
-                                                        " SELECT to_timestamp(slot * 300), worker, "
-                                                        "account, sum(shares), sum(hashes) FROM "
-                                                        "priced"
-                                                        " GROUP BY slot, worker, account ON "
-                                                        "CONFLICT (slot, worker) DO UPDATE SET"
-                                                        " shares = work.shares + excluded.shares, "
-                                                        "hashes = work.hashes + excluded.hashes;"
-                                                        "INSERT INTO work_hours (hour, shares, "
-                                                        "hashes)"
-                                                        " SELECT to_timestamp(slot / 12 * 3600), "
-                                                        "sum(shares), sum(hashes) FROM priced "
-                                                        "GROUP BY 1"
-                                                        " ON CONFLICT (hour) DO UPDATE SET shares "
-                                                        "= work_hours.shares + excluded.shares,"
-                                                        " hashes = work_hours.hashes + "
-                                                        "excluded.hashes";
+    " hashes = a.hashes + p.hashes, owed_since = least(a.owed_since, time_of(p.first_ms)),"
+    " last_at = greatest(a.last_at, time_of(p.last_ms)) FROM ("
+    "  SELECT account, sum(psat) psat, sum(shares) shares, sum(hashes) hashes,"
+    "   min(first_ms) first_ms, max(last_ms) last_ms FROM ("
+    "   SELECT account, miner AS psat, shares, hashes, first_ms, last_ms FROM priced UNION ALL"
+    "   SELECT " TREASURY_ACCOUNT ", treasury, shares, hashes, first_ms, last_ms FROM priced) q"
+    "  GROUP BY account) p WHERE a.account = p.account;"
+    "UPDATE workers w SET shares = w.shares + p.shares, hashes = w.hashes + p.hashes,"
+    " last_at = greatest(w.last_at, time_of(p.last_ms)) FROM (SELECT worker,"
+    "  sum(shares) shares, sum(hashes) hashes, max(last_ms) last_ms FROM priced GROUP BY worker) p"
+    " WHERE w.worker = p.worker;"
+    "INSERT INTO work (slot, worker, account, shares, hashes)"
+    " SELECT to_timestamp(slot * 300), worker, account, sum(shares), sum(hashes) FROM priced"
+    " GROUP BY slot, worker, account ON CONFLICT (slot, worker) DO UPDATE SET"
+    " shares = work.shares + excluded.shares, hashes = work.hashes + excluded.hashes;"
+    "INSERT INTO work_hours (hour, shares, hashes)"
+    " SELECT to_timestamp(slot / 12 * 3600), sum(shares), sum(hashes) FROM priced GROUP BY 1"
+    " ON CONFLICT (hour) DO UPDATE SET shares = work_hours.shares + excluded.shares,"
+    " hashes = work_hours.hashes + excluded.hashes";
 
 /* ---------------------------------------------------------------------------- refs */
 

@@ -1,6 +1,6 @@
 /* feed_batch.h: one transaction of the feeder: rows gathered in memory, then all of their effects.
  *
- *   add, add, … (the first begins) -> flush -> (the feeder advances its segments) -> commit | abandon
+ *   add, add, … (the first begins) -> flush -> (segments advance) -> commit | abandon
  *
  * Thread: one at a time.
  */

@@ -173,7 +173,7 @@ static owm_status ask_place(struct owm_feeder *feeder, struct track *track, stru
     return OWM_OK;
 }
 
-/* Open, and go past what has been fed: its definitions are needed. OWM_E_NOTFOUND: nothing to feed. */
+/* Open, and go past what has been fed, whose definitions are needed. OWM_E_NOTFOUND: no more. */
 static owm_status track_open(struct owm_feeder *feeder, struct track *track,
                              struct owm_error *error)
 {
@@ -342,8 +342,8 @@ static void count(struct owm_feeder *feeder, uint64_t rows, bool all_read)
 static owm_status keep_days(struct owm_feeder *feeder, int64_t now, struct owm_error *error)
 {
     static const char sql[] =
-        "SELECT make_share_day(day), make_share_day(day + 1), drop_share_days("
-        " 'epoch'::timestamptz + ($1::bigint - $2::bigint * 86400000) * interval '1 millisecond')"
+        "SELECT make_share_day(day), make_share_day(day + 1),"
+        " drop_share_days(time_of($1::bigint - $2::bigint * 86400000))"
         " FROM (SELECT '1970-01-01'::date + ($1::bigint / 86400000)::int AS day) d";
     struct owm_pg_args args;
     struct owm_pg_rows *rows = NULL;
@@ -361,13 +361,11 @@ static owm_status keep_days(struct owm_feeder *feeder, int64_t now, struct owm_e
     }
     owm_pg_begin_args(&args);
     owm_pg_i64(&args, now - (int64_t)WORK_KEEP_DAYS * DAY_MS);
-    return owm_pg_query(feeder->pg,
-                        "DELETE FROM work WHERE slot < 'epoch'::timestamptz"
-                        " + $1::bigint * interval '1 millisecond'",
-                        &args, NULL, error);
+    return owm_pg_query(feeder->pg, "DELETE FROM work WHERE slot < time_of($1)", &args, NULL,
+                        error);
 }
 
-/* Fed and closed segments: compressed, and after their time removed. Damaged ones stay as they are. */
+/* Fed and closed segments: compressed, and after their time removed. Damaged ones stay. */
 static owm_status keep_files(struct owm_feeder *feeder, int64_t now, struct owm_error *error)
 {
     int64_t oldest = now - (int64_t)feeder->options.journal_days * DAY_MS;

@@ -1,4 +1,4 @@
-/* feeder.h: from the journals into PostgreSQL: shares, balances and history (promise 2, SRS-POOL-11).
+/* feeder.h: journals into PostgreSQL: shares, balances, history (promise 2, SRS-POOL-11).
  *
  *   segments of all loops -> batches of rows -> ONE transaction {shares, credits, balances, work,
  *   blocks found, how far each segment has come}
@@ -7,12 +7,12 @@
  * whatever dies at whatever moment, each record has its effect exactly once. After any failure the
  * feeder forgets all it knows and asks the database where to go on.
  *
- * A share never pays twice, even where the journals have it twice (two loops, or a restart that lost
- * the duplicate check's memory): the hash of a share is the hash of its header, which covers the
- * block before, the tip. Shares are stored in partitions by the day of their *tip* (the day of the
- * first share on it), not by the day on which they came: so the same hash always meets the unique
- * index of the same partition, over midnight as well. A partition is dropped when its newest share
- * is older than what is kept; a tip that is still mined on has newer ones.
+ * A share never pays twice, even where the journals have it twice (two loops, or a restart that
+ * lost the duplicate check's memory): the hash of a share is the hash of its header, which covers
+ * the block before, the tip. Shares are stored in partitions by the day of their *tip* (the day
+ * of the first share on it), not by the day on which they came: so the same hash always meets the
+ * unique index of the same partition, over midnight as well. A partition is dropped when its
+ * newest share is older than what is kept; a tip that is still mined on has newer ones.
  *
  * Thread: open, step, close: one; stats: any.
  */

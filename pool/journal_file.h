@@ -29,8 +29,8 @@ OWM_MUST_USE owm_status owm_journal_list(const char *folder, struct owm_journal_
 
 struct owm_journal_source;
 
-/** owm_journal_source_open: Returns: OWM_OK; OWM_E_NOTFOUND the file is gone, or was begun and has no
- *  header yet; OWM_E_PROTO its header is damaged; OWM_E_IO; OWM_E_NOMEM. */
+/** owm_journal_source_open: Returns: OWM_OK; OWM_E_NOTFOUND the file is gone, or was begun and has
+ *  no header yet; OWM_E_PROTO its header is damaged; OWM_E_IO; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_journal_source_open(const char *folder,
                                                 const struct owm_journal_segment *segment,
                                                 struct owm_journal_source **source,

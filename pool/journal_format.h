@@ -1,7 +1,7 @@
 /* journal_format.h: the bytes of a journal's segment. All numbers are little endian.
  *
  *   segment  header, then batches, then end where it was closed in order
- *   header   magic 8 | loop u32 | zero u32 | number u64 | created_ms i64 | id 16 | zero 12 | crc u32
+ *   header   magic 8 | loop u32 | zero 4 | number u64 | created_ms i64 | id 16 | zero 12 | crc u32
  *   record   type u8 | zero u8 | length u16 | crc u32 | payload [length]
  *   basis    previous 32 | height u32 | bits u32 | subsidy_sats u64 | fees_sats u64 | points u16
  *   miner    kind u8 | text          worker   text

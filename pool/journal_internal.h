@@ -65,7 +65,7 @@ struct owm_journal {
 /** journal_segment_begin: make the next segment, durable with its header. */
 OWM_MUST_USE owm_status journal_segment_begin(struct owm_journal *journal, struct owm_error *error);
 
-/** journal_thread: the thread's main; ends when stopping is set and all is written, or on failure. */
+/** journal_thread: its main; ends when stopping is set and all is written, or on failure. */
 void *journal_thread(void *journal);
 
 #endif

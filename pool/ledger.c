@@ -76,14 +76,14 @@ static owm_status write_event(struct owm_ledger *ledger, const struct ledger_eve
 {
     static const char *const sql[] = {
         [LEDGER_FOUND] = "INSERT INTO blocks (hash, found_at, height, reward_sats) VALUES ($1,"
-                         " 'epoch'::timestamptz + $2::bigint * interval '1 millisecond', $3, $4)"
+                         " time_of($2), $3, $4)"
                          " ON CONFLICT (hash) DO UPDATE SET reward_sats = excluded.reward_sats,"
                          " height = excluded.height, updated_at = now()",
         [LEDGER_SUBMITTED] =
             "WITH block AS (INSERT INTO blocks (hash, found_at) VALUES ($1,"
-            " 'epoch'::timestamptz + $2::bigint * interval '1 millisecond') ON CONFLICT DO NOTHING)"
+            " time_of($2)) ON CONFLICT DO NOTHING)"
             " INSERT INTO block_submissions (hash, node, accepted, reason, at) VALUES ($1, $3, $4,"
-            " $5, 'epoch'::timestamptz + $2::bigint * interval '1 millisecond') ON CONFLICT"
+            " $5, time_of($2)) ON CONFLICT"
             " (hash, node) DO UPDATE SET accepted = excluded.accepted, reason = excluded.reason,"
             " at = excluded.at",
         [LEDGER_FATE] = "UPDATE blocks SET fate = $2, confirmations = $3, updated_at = now()"

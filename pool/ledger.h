@@ -1,9 +1,10 @@
 /* ledger.h: what the database knows beside shares: blocks and their fate, and the numbers of pages.
  *
- * Blocks. Events of bitcoin.h are queued and written by a thread, again and again until the database
- * takes them, so they may come from any thread and never wait. That a block was found is in the
- * journal as well, with its share; whichever comes first makes the row, the other one completes it.
- * After a start owm_ledger_open_blocks names the blocks whose fate is still to be followed.
+ * Blocks. Events of bitcoin.h are queued and written by a thread, again and again until the
+ * database takes them, so they may come from any thread and never wait. That a block was found is
+ * in the journal as well, with its share; whichever comes first makes the row, the other one
+ * completes it. After a start owm_ledger_open_blocks names the blocks whose fate is still to be
+ * followed.
  *
  * Pages. Hashrate of a window is work in it by time in it; work is kept by five minutes, so that a
  * window of 10 minutes is one of 10 to 15, divided by what it really is.
@@ -42,8 +43,8 @@ void owm_ledger_block_submitted(struct owm_ledger *ledger, const uint8_t hash[32
 void owm_ledger_block_fate(struct owm_ledger *ledger, const uint8_t hash[32],
                            enum owm_block_fate fate, uint32_t confirmations);
 
-/** owm_ledger_open_blocks: call each(ctx, hash) for every block below OWM_BLOCK_FINAL that was found
- *  in the last 30 days. Returns: OWM_OK; as owm_pg_query. */
+/** owm_ledger_open_blocks: call each(ctx, hash) for every block below OWM_BLOCK_FINAL that was
+ *  found in the last 30 days. Returns: OWM_OK; as owm_pg_query. */
 OWM_MUST_USE owm_status owm_ledger_open_blocks(struct owm_ledger *ledger,
                                                void (*each)(void *ctx, const uint8_t hash[32]),
                                                void *ctx, struct owm_error *error);

@@ -8,17 +8,11 @@
 #define HOUR_MS 3600000
 #define DAY_MS  86400000
 
-#define TIME_OF(ms)  "('epoch'::timestamptz + " ms "::bigint * interval '1 millisecond')"
-#define SATS(amount) "((" amount ") / 1000000000000)::float8"
-
 /* Work of a window as a column; $1, $2, $3 are where the three windows begin. */
 #define WORK_COLUMNS                                                                               \
-    " coalesce(sum(w.hashes) FILTER (WHERE w.slot >= " TIME_OF(                                    \
-        "$1") "), 0)::float8,"                                                                     \
-              " coalesce(sum(w.hashes) FILTER (WHERE w.slot >= " TIME_OF(                          \
-                  "$2") "), 0)::float8,"                                                           \
-                        " coalesce(sum(w.hashes) FILTER (WHERE w.slot >= " TIME_OF(                \
-                            "$3") "), 0)::float8"
+    " coalesce(sum(w.hashes) FILTER (WHERE w.slot >= time_of($1)), 0)::float8,"                    \
+    " coalesce(sum(w.hashes) FILTER (WHERE w.slot >= time_of($2)), 0)::float8,"                    \
+    " coalesce(sum(w.hashes) FILTER (WHERE w.slot >= time_of($3)), 0)::float8"
 
 static const int64_t window_ms[3] = {2 * SLOT_MS, HOUR_MS, DAY_MS};
 
@@ -60,47 +54,20 @@ static int64_t rows_max(const struct owm_ledger_list *list)
 owm_status owm_ledger_summary(struct owm_ledger *ledger, int64_t now_ms,
                               struct owm_pool_summary *out, struct owm_error *error)
 {
-    static const char sql
-        [] = "SELECT m.*, b.*, a.*, p.* FROM (SELECT" WORK_COLUMNS ","
-             " count(DISTINCT w.account) FILTER (WHERE w.slot >= " TIME_OF(
-                 "$2") "),"
-                       " count(DISTINCT w.worker) FILTER (WHERE w.slot >= " TIME_OF(
-                           "$2") "),"
-                                 " coalesce(sum(w.shares) FILTER (WHERE w.slot >= " TIME_OF(
-                                     "$2") "), 0),"
-                                           " coalesce(sum(w.shares), 0) FROM work w WHERE w.slot "
-                                           ">= " TIME_OF(
-                                               "$3") ") m,"
-                                                     " (SELECT count(*), count(*) FILTER (WHERE "
-                                                     "fate = 'orphaned') FROM blocks"
-                                                     "  WHERE found_at > " TIME_OF(
-                                                         "$4") " - interval '30 days') b,"
-                                                               " (SELECT coalesce(" SATS(
-                                                                   "sum(earned_psat) FILTER (WHERE "
-                                                                   "kind < 2)") ", 0),"
-                                                                                "  coalesce(" SATS(
-                                                                                    "sum(paid_psat)"
-                                                                                    " FILTER "
-                                                                                    "(WHERE kind < "
-                                                                                    "2)") ", 0),"
-                                                                                          "  "
-                                                                                          "coalesce"
-                                                                                          "(" SATS(
-                                                                                              "sum("
-                                                                                              "earn"
-                                                                                              "ed_"
-                                                                                              "psat"
-                                                                                              ") "
-                                                                                              "FILT"
-                                                                                              "ER "
-                                                                                              "(WHE"
-                                                                                              "RE "
-                                                                                              "kind"
-                                                                                              " = "
-                                                                                              "2)") ", 0),"
-                                                                                                    "  coalesce(max(extract(epoch FROM last_at) * 1000), 0)::bigint FROM accounts) a,"
-                                                                                                    " (SELECT coalesce(sum(amount_msat) / 1000, 0)::float8 FROM payments"
-                                                                                                    "  WHERE state <> 'settled' AND purpose = 'pool_payout') p";
+    static const char sql[] =
+        "SELECT m.*, b.*, a.*, p.* FROM (SELECT" WORK_COLUMNS ","
+        " count(DISTINCT w.account) FILTER (WHERE w.slot >= time_of($2)),"
+        " count(DISTINCT w.worker) FILTER (WHERE w.slot >= time_of($2)),"
+        " coalesce(sum(w.shares) FILTER (WHERE w.slot >= time_of($2)), 0),"
+        " coalesce(sum(w.shares), 0) FROM work w WHERE w.slot >= time_of($3)) m,"
+        " (SELECT count(*), count(*) FILTER (WHERE fate = 'orphaned') FROM blocks"
+        "  WHERE found_at > time_of($4) - interval '30 days') b,"
+        " (SELECT (coalesce(sum(earned_psat) FILTER (WHERE kind < 2), 0) / 1e12)::float8,"
+        "  (coalesce(sum(paid_psat) FILTER (WHERE kind < 2), 0) / 1e12)::float8,"
+        "  (coalesce(sum(earned_psat) FILTER (WHERE kind = 2), 0) / 1e12)::float8,"
+        "  coalesce(max(extract(epoch FROM last_at) * 1000), 0)::bigint FROM accounts) a,"
+        " (SELECT coalesce(sum(amount_msat) / 1000, 0)::float8 FROM payments"
+        "  WHERE state <> 'settled' AND purpose = 'pool_payout') p";
     struct owm_pg_args args;
     struct owm_pg_rows *rows = NULL;
     memset(out, 0, sizeof(*out));
@@ -128,11 +95,10 @@ owm_status owm_ledger_summary(struct owm_ledger *ledger, int64_t now_ms,
 /* ---------------------------------------------------------------------------- miners */
 
 #define MINER_COLUMNS                                                                              \
-    "SELECT a.kind, a.name, a.miner_id, a.shares, " SATS("a.earned_psat - a.paid_psat") ", " SATS( \
-        "a.paid_psat") ", " OWM_PG_MS("a.last_at") "," WORK_COLUMNS                                \
-                                                   " FROM accounts a LEFT JOIN work w ON "         \
-                                                   "w.account = a.account"                         \
-                                                   " AND w.slot >= " TIME_OF("$3")
+    "SELECT a.kind, a.name, a.miner_id, a.shares,"                                                 \
+    " ((a.earned_psat - a.paid_psat) / 1e12)::float8, (a.paid_psat / 1e12)::float8,"               \
+    " ms_of(a.last_at)," WORK_COLUMNS                                                              \
+    " FROM accounts a LEFT JOIN work w ON w.account = a.account AND w.slot >= time_of($3)"
 
 static void read_miner(const struct owm_pg_rows *rows, size_t row, int64_t now_ms,
                        struct owm_miner_line *line)
@@ -189,9 +155,9 @@ owm_status owm_ledger_workers(struct owm_ledger *ledger, const struct owm_ledger
     static const char sql[] = "SELECT k.name, k.shares, " OWM_PG_MS(
         "k.last_at") "," WORK_COLUMNS
                      " FROM workers k LEFT JOIN work w ON w.worker = k.worker AND w.slot "
-                     ">= " TIME_OF("$3") " WHERE k.account = (SELECT account FROM accounts WHERE "
-                                         "miner_id = $4)"
-                                         " GROUP BY k.worker ORDER BY 5 DESC, k.worker LIMIT $5";
+                     ">= time_of($3) WHERE k.account = (SELECT account FROM accounts WHERE "
+                     "miner_id = $4)"
+                     " GROUP BY k.worker ORDER BY 5 DESC, k.worker LIMIT $5";
     struct owm_pg_args args;
     struct owm_pg_rows *rows = NULL;
     *count = 0;
@@ -235,20 +201,16 @@ static void read_block(const struct owm_pg_rows *rows, size_t row, struct owm_bl
 owm_status owm_ledger_blocks(struct owm_ledger *ledger, const struct owm_ledger_list *list,
                              struct owm_block_line *lines, size_t *count, struct owm_error *error)
 {
-    static const char sql[] = "SELECT b.hash, coalesce(b.height, 0), " OWM_PG_MS(
-        "b.found_at") ", coalesce(a.name, ''),"
-                      " coalesce(k.name, ''), coalesce(b.reward_sats, 0), b.fate, b.confirmations,"
-                      " s.accepted, s.refused, coalesce(s.reason, '') FROM blocks b"
-                      " LEFT JOIN accounts a USING (account) LEFT JOIN workers k ON k.worker = "
-                      "b.worker,"
-                      " LATERAL (SELECT count(*) FILTER (WHERE accepted) AS accepted,"
-                      "  count(*) FILTER (WHERE NOT accepted) AS refused,"
-                      "  max(reason) FILTER (WHERE NOT accepted) AS reason FROM block_submissions"
-                      "  WHERE hash = b.hash) s"
-                      " WHERE b.found_at > " TIME_OF(
-                          "$1") " - interval '30 days'"
-                                " AND ($2::bytea IS NULL OR a.miner_id = $2) ORDER BY b.found_at "
-                                "DESC LIMIT $3";
+    static const char sql[] =
+        "SELECT b.hash, coalesce(b.height, 0), ms_of(b.found_at), coalesce(a.name, ''),"
+        " coalesce(k.name, ''), coalesce(b.reward_sats, 0), b.fate, b.confirmations,"
+        " s.accepted, s.refused, coalesce(s.reason, '') FROM blocks b"
+        " LEFT JOIN accounts a USING (account) LEFT JOIN workers k ON k.worker = b.worker,"
+        " LATERAL (SELECT count(*) FILTER (WHERE accepted) AS accepted,"
+        "  count(*) FILTER (WHERE NOT accepted) AS refused,"
+        "  max(reason) FILTER (WHERE NOT accepted) AS reason FROM block_submissions"
+        "  WHERE hash = b.hash) s WHERE b.found_at > time_of($1) - interval '30 days'"
+        " AND ($2::bytea IS NULL OR a.miner_id = $2) ORDER BY b.found_at DESC LIMIT $3";
     struct owm_pg_args args;
     struct owm_pg_rows *rows = NULL;
     owm_pg_begin_args(&args);
@@ -290,8 +252,8 @@ owm_status owm_ledger_payouts(struct owm_ledger *ledger, const struct owm_ledger
 owm_status owm_ledger_hours(struct owm_ledger *ledger, const struct owm_ledger_list *list,
                             struct owm_hour_line *lines, size_t *count, struct owm_error *error)
 {
-    static const char sql[] = "SELECT " OWM_PG_MS("hour") ", hashes::float8, shares FROM work_hours"
-                                                          " ORDER BY hour DESC LIMIT $1";
+    static const char sql[] = "SELECT ms_of(hour), hashes::float8, shares FROM work_hours"
+                              " ORDER BY hour DESC LIMIT $1";
     struct owm_pg_args args;
     struct owm_pg_rows *rows = NULL;
     owm_pg_begin_args(&args);

@@ -45,7 +45,7 @@ static owm_status find_due(struct owm_pg *pg, const struct owm_payout_options *o
     static const char sql[] =
         "SELECT account, miner_id, least(div(earned_psat - paid_psat, 1000000000000)," SATS_MAX ")"
         " FROM accounts WHERE kind < 2 AND (earned_psat - paid_psat >= $1::numeric * 1000000000000"
-        " OR (owed_since <= 'epoch'::timestamptz + $2::bigint * interval '1 millisecond'"
+        " OR (owed_since <= time_of($2)"
         "     AND earned_psat - paid_psat >= $3::numeric * 1000000000000))"
         " ORDER BY account LIMIT $4 FOR UPDATE";
     uint64_t early = options->interval_ms < options->timer_ms ? options->interval_ms : 0;
@@ -90,8 +90,7 @@ static owm_status write_batch_row(struct owm_pg *pg, const struct owm_payout_res
     owm_pg_i64(&args, (int64_t)result->treasury_msat);
     return owm_pg_query(pg,
                         "INSERT INTO payout_batches (batch_id, created_at, miners, miner_msat,"
-                        " treasury_msat) VALUES ($1, 'epoch'::timestamptz + $2::bigint * interval"
-                        " '1 millisecond', $3, $4, $5)",
+                        " treasury_msat) VALUES ($1, time_of($2), $3, $4, $5)",
                         &args, NULL, error);
 }
 
@@ -106,7 +105,7 @@ static owm_status write_payment(struct owm_pg *pg, const struct owm_payment_secr
         "   >= 1000000000000 THEN owed_since END WHERE account = $2 RETURNING account)"
         " INSERT INTO payments (payment_id, source_id, purpose, batch_id, account, amount_msat,"
         " payment_hash, created_at) SELECT $3::uuid, $4::uuid, $5::text, $6::uuid, account,"
-        " $1::bigint, $7::bytea, 'epoch'::timestamptz + $8::bigint * interval '1 millisecond'"
+        " $1::bigint, $7::bytea, time_of($8)"
         " FROM moved";
     uint8_t source[16], id[16], hash[32];
     struct owm_pg_args args;

@@ -1,11 +1,11 @@
-/* payout.h: balances become payment rows: the outbox from which a Lightning sender takes (promise 1).
+/* payout.h: balances become payment rows: the outbox of a Lightning sender (promise 1).
  *
  * A miner is due when its balance has reached the threshold, or when the oldest share that it has
- * not been paid for is as old as the timer (SRS-POOL-07), but never below the minimum. The treasury's
- * balance goes into the same batch (SRS-POOL-08). One transaction takes the whole sats off the
- * balances and writes the rows, each with the hash that its payment will have; what is below a sat
- * stays. A row is `owed` until a sender takes it, also where nobody knows yet how to reach the
- * miner: it is not lost and not paid to another.
+ * not been paid for is as old as the timer (SRS-POOL-07), but never below the minimum. The
+ * treasury's balance goes into the same batch (SRS-POOL-08). One transaction takes the whole sats
+ * off the balances and writes the rows, each with the hash that its payment will have; what is
+ * below a sat stays. A row is `owed` until a sender takes it, also where nobody knows yet how to
+ * reach the miner: it is not lost and not paid to another.
  *
  * The minimum is 1 sat, so that the timer pays whoever has earned anything at all. Sending a few
  * sats costs more in routing fees than they are: an operator who pays the fees raises the minimum

@@ -18,8 +18,8 @@ struct owm_migration {
  *
  *  applied  how many files were run now; NULL allowed.
  *  Returns: OWM_OK; OWM_E_STATE if an applied file differs from the one in this binary, the
- *  database has a newer version than this binary knows, or is another program's (the sentence says which, and what to do;
- *  nothing is changed); else as owm_pg_exec, with nothing changed.
+ *  database has a newer version than this binary knows, or is another program's (the sentence says
+ *  which, and what to do; nothing is changed); else as owm_pg_exec, with nothing changed.
  */
 OWM_MUST_USE owm_status owm_migrate(struct owm_pg *pg, const struct owm_migration *list,
                                     size_t count, size_t *applied, struct owm_error *error);

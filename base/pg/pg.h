@@ -97,7 +97,7 @@ OWM_MUST_USE owm_status owm_pg_run(struct owm_pg *pg, const struct owm_pg_statem
                                    const struct owm_pg_args *args, struct owm_pg_rows **rows,
                                    struct owm_error *error);
 
-/** owm_pg_copy: rows into a table, "COPY t (…) FROM STDIN [(FORMAT binary)]", all of them from memory.
+/** owm_pg_copy: rows into a table, "COPY t (…) FROM STDIN [(FORMAT binary)]", all from memory.
  *  Returns: as owm_pg_exec; no row of a failed COPY stays. */
 OWM_MUST_USE owm_status owm_pg_copy(struct owm_pg *pg, const char *sql, const void *rows,
                                     size_t bytes, struct owm_error *error);

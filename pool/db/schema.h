@@ -4,7 +4,7 @@
 
 #include "base/pg/pg.h"
 
-/** owm_pool_migrate: bring the schema of `pg` to this program's version. Returns: as owm_migrate. */
+/** owm_pool_migrate: bring the schema of `pg` to this program's. Returns: as owm_migrate. */
 OWM_MUST_USE owm_status owm_pool_migrate(struct owm_pg *pg, struct owm_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* fuzz_journal.c: the journal reader on hostile bytes, with and without right checksums.
  *
- * Fuzzers do not guess checksums, so the input is read twice: as a segment behind a good header, and
- * as the records of one batch (type, length, payload) that gets its checksums and its commit.
+ * Fuzzers do not guess checksums, so the input is read twice: as a segment behind a good header,
+ * and as the records of one batch (type, length, payload) that gets its checksums and its commit.
  */
 #include <stdlib.h>
 #include <string.h>

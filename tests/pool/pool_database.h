@@ -1,4 +1,4 @@
-/* pool_database.h: for tests: a private PostgreSQL with a database of the pool, and what is in it. */
+/* pool_database.h: for tests: a private PostgreSQL with a database of the pool, and journals. */
 #ifndef OWM_TESTS_POOL_DATABASE_H
 #define OWM_TESTS_POOL_DATABASE_H
 

@@ -13,7 +13,7 @@
 
 #define DAY_MS   86400000ll
 #define START_MS (20450 * DAY_MS + 3600000) /* 2025-12-28 01:00 */
-#define KILLS    25
+#define KILLS    16
 
 static int64_t fake_now = START_MS;
 

@@ -38,8 +38,8 @@ static void see_block(void *ctx, const uint8_t hash[32])
     memcpy(ctx, hash, 32);
 }
 
-/* SRS-POOL-10, TST-18 (part): a block is found, submitted, confirmed, orphaned; the database is away
- * in the middle of it. */
+/* SRS-POOL-10, TST-18 (part): a block is found, submitted, confirmed, orphaned; the database is
+ * away in the middle of it. */
 static void test_block(void **state)
 {
     (void)state;

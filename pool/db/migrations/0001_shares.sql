@@ -1,3 +1,12 @@
+-- Milliseconds since 1970, as the programs count time.
+CREATE FUNCTION time_of(ms bigint) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT 'epoch'::timestamptz + ms * interval '1 millisecond';
+$$;
+
+CREATE FUNCTION ms_of(t timestamptz) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce((extract(epoch FROM t) * 1000)::bigint, 0);
+$$;
+
 -- Accounts: whom shares are credited to. The treasury is one, with an id of zeros. Money is counted in
 -- picosats (1e-12 sat), whole numbers. What has been earned and not yet become a payment is the balance.
 CREATE TABLE accounts (
