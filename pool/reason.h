@@ -33,7 +33,6 @@ enum owm_reject {
 /* X(NAME, "metric label and reason of a closed connection", "what it means") */
 #define OWM_CLOSES_MAP(X)                                                                          \
     X(PEER, "closed by peer", "the miner ended the connection, or the network did")                \
-    X(SHUTDOWN, "pool stops", "the pool is stopping")                                              \
     X(STRATUM_V1, "stratum v1", "spoke Stratum v1 or HTTP: see the log line of its address")       \
     X(RATE, "too many connections", "its address opened connections faster than allowed")          \
     X(HANDSHAKES, "handshakes full", "too many unfinished handshakes at once")                     \

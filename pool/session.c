@@ -93,7 +93,7 @@ static bool worth_flushing(enum owm_close reason)
 
 static bool is_noteworthy(enum owm_close reason)
 {
-    return reason != OWM_CLOSE_PEER && reason != OWM_CLOSE_SHUTDOWN && reason != OWM_CLOSE_IDLE
+    return reason != OWM_CLOSE_PEER && reason != OWM_CLOSE_IDLE
            && reason != OWM_CLOSE_LATE_HANDSHAKE && reason != OWM_CLOSE_STRATUM_V1;
 }
 

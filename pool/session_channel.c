@@ -67,7 +67,7 @@ void session_on_close_channel(struct owm_session *session, const struct owm_sv2_
         channel_release(channel);
         return;
     }
-    for (int form = 0; form < OWM_COINBASE_FORMS; form++)
+    for (int form = 0; form < OWM_COINBASE_FORMS && (close.channel_id & GROUP_BIT); form++)
         if (group_id(session, (enum owm_coinbase_form)form) == close.channel_id)
             close_group(session, (enum owm_coinbase_form)form);
 }

@@ -52,6 +52,15 @@ static const char *fault_of(const struct owm_session *session, const struct open
     return too_hard ? "max-target-out-of-range" : NULL;
 }
 
+/** A miner that says nothing of its hashrate is taken for what it was lately, if it was here. */
+static float rate_of(const struct owm_channel *channel, const struct opening *opening)
+{
+    struct owm_hall *hall = channel->session->hall;
+    const struct owm_worker_entry *entry = owm_workers_at(hall->workers, channel->worker);
+    if (opening->rate > 0) return opening->rate;
+    return (float)owm_rate_get(&entry->rate, OWM_RATE_1H, hall->now_ms);
+}
+
 static void start(struct owm_channel *channel, const struct opening *opening)
 {
     struct owm_hall *hall = channel->session->hall;
@@ -61,7 +70,7 @@ static void start(struct owm_channel *channel, const struct opening *opening)
     memcpy(channel->max_target, opening->max_target, sizeof channel->max_target);
     channel->easiest = owm_target_hashes_u64(opening->max_target);
     struct owm_vardiff_limits limits = channel_limits(channel);
-    owm_vardiff_start(&channel->vardiff, &hall->options.vardiff, &limits, opening->rate,
+    owm_vardiff_start(&channel->vardiff, &hall->options.vardiff, &limits, rate_of(channel, opening),
                       hall->now_ms);
     channel_set_target(channel);
 }

@@ -112,6 +112,19 @@ static void channels_of_others(void **state)
     visitor_leave(&b);
 }
 
+/* Connections of standard jobs have no groups: 0 names none. */
+static void close_of_no_group(void **state)
+{
+    (void)state;
+    struct visitor visitor;
+    visitor_enter(&visitor, &world);
+    struct sv2client_channel *channel =
+        visitor_open(&visitor, OWM_SV2_REQUIRES_STANDARD_JOBS, false, "alice");
+    sv2client_close_channel(&visitor.client, channel->group);
+    assert_string_equal(visitor_answer_new(&visitor, channel), "accepted");
+    visitor_leave(&visitor);
+}
+
 /* A share that came before CloseChannel is credited; one behind it has no channel. */
 static void close_with_shares_in_flight(void **state)
 {
@@ -414,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(openings_that_make_no_sense),
         T(channels_of_others),
+        T(close_of_no_group),
         T(close_with_shares_in_flight),
         T(leaving_with_shares_in_flight),
         T(extranonce_sizes),

@@ -355,6 +355,34 @@ static void work_comes_when_it_comes(void **state)
     world_close(&empty);
 }
 
+/* A miner that comes back and says nothing of its hashrate starts where it was. */
+static void targets_are_remembered(void **state)
+{
+    (void)state;
+    struct visitor visitor;
+    struct world past;
+    world_open(&past, &(struct owm_hall_options){.vardiff = {.start_rate = world_rate(2)}});
+    world_work(&past, 1, 0);
+    visitor_enter(&visitor, &past);
+    struct sv2client_channel *channel = visitor_open(&visitor, 0, true, "alice.rig");
+    for (int i = 0; i < 100; i++) {
+        visitor_mine(&visitor, channel);
+        world_turn(&past, 3333);
+    }
+    visitor_leave(&visitor);
+    visitor_enter(&visitor, &past);
+    sv2client_setup(&visitor.client, 0);
+    const char *const names[] = {"alice.rig", "bob.rig"};
+    for (int i = 0; i < 2; i++) {
+        channel =
+            sv2client_open(&visitor.client, &(struct sv2client_opening){.identity = names[i]});
+        uint64_t hashes = owm_target_hashes_u64(channel->target);
+        assert_true(i == 0 ? hashes > 50 && hashes < 80 : hashes == 2);
+    }
+    visitor_leave(&visitor);
+    world_close(&past);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -372,6 +400,7 @@ int main(void)
         T(success_follows_the_journal),
         T(targets_are_of_a_job),
         T(difficulty_is_carried),
+        T(targets_are_remembered),
         T(work_comes_when_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
