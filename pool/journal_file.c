@@ -69,7 +69,7 @@ static int compare(const void *a, const void *b)
 static size_t put_in_order(struct owm_journal_segment *list, size_t count)
 {
     size_t kept = 0;
-    qsort(list, count, sizeof(*list), compare);
+    if (count > 0) qsort(list, count, sizeof(*list), compare);
     for (size_t i = 0; i < count; i++)
         if (kept == 0 || list[kept - 1].loop != list[i].loop
             || list[kept - 1].number != list[i].number)

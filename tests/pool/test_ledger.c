@@ -38,8 +38,7 @@ static void see_block(void *ctx, const uint8_t hash[32])
     memcpy(ctx, hash, 32);
 }
 
-/* SRS-POOL-10, TST-18 (part): a block is found, submitted, confirmed, orphaned; the database is
- * away in the middle of it. */
+/* A block is found, submitted, confirmed, orphaned; the database is away in the middle of it. */
 static void test_block(void **state)
 {
     (void)state;
@@ -94,7 +93,7 @@ static void test_block(void **state)
     remove_folder(folder);
 }
 
-/* SRS-POOL-09, SRS-POOL-10: hashrates are work by time, in the pool, of a miner, of a worker. */
+/* Hashrates are work by time, in the pool, of a miner, of a worker. */
 static void test_pages(void **state)
 {
     (void)state;

@@ -145,7 +145,7 @@ static void test_minimum(void **state)
     world_close(&world);
 }
 
-/* TST-18, SRS-PERF-12, SRS-POOL-08 (the part before Lightning): a block is found; 80 % of what its
+/* TST-18, SRS-POOL-08, the part before Lightning: a block is found; 80 % of what its
  * share earns is payable to the miner and 20 % to the treasury within 60 minutes. */
 static void test_block_found(void **state)
 {

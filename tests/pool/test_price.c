@@ -77,7 +77,7 @@ static void test_nonsense_bits(void **state)
     }
 }
 
-/* SRS-POOL-02: a node is its key; a name is no key, whatever it says. */
+/* A node is its key; a name is no key, whatever it says. */
 static void test_names(void **state)
 {
     (void)state;

@@ -145,6 +145,10 @@ CREATE TABLE block_submissions (
     PRIMARY KEY (hash, node)
 );
 
+CREATE TABLE share_days (
+    day          date PRIMARY KEY,
+    newest       timestamptz                                  -- Of its shares; NULL: none yet.
+);
 CREATE FUNCTION share_day_name(of date) RETURNS text LANGUAGE sql AS $$
     SELECT 'shares_' || to_char(of, 'YYYYMMDD');
 $$;
@@ -153,6 +157,7 @@ BEGIN
     IF to_regclass(share_day_name(of)) IS NULL THEN
         EXECUTE format('CREATE TABLE %I PARTITION OF shares FOR VALUES FROM (%L) TO (%L)',
                        share_day_name(of), of, of + 1);
+        INSERT INTO share_days (day) VALUES (of);
     END IF;
 END $$;
 
@@ -160,17 +165,13 @@ END $$;
 CREATE FUNCTION drop_share_days(cut timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     old date;
-    newest timestamptz;
     dropped integer := 0;
 BEGIN
-    FOR old IN SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i
-                 JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'shares'::regclass
-                ORDER BY 1 LOOP
-        CONTINUE WHEN old + 1 > (cut AT TIME ZONE 'UTC')::date;
-        SELECT max(accepted_at) INTO newest FROM shares WHERE day = old;
-        CONTINUE WHEN newest >= cut;
+    FOR old IN SELECT day FROM share_days
+                WHERE day < (cut AT TIME ZONE 'UTC')::date AND (newest IS NULL OR newest < cut) LOOP
         EXECUTE format('DROP TABLE %I', share_day_name(old));
         DELETE FROM tips WHERE day = old;
+        DELETE FROM share_days WHERE day = old;
         dropped := dropped + 1;
     END LOOP;
     RETURN dropped;
