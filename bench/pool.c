@@ -9,6 +9,7 @@ owm_status bench_pool(const struct bench_options *options, struct owm_error *err
     owm_status status = pool_world_open(&world, options->folder, error);
     if (status == OWM_OK) status = pool_bench_core(options, &world, error);
     if (status == OWM_OK) status = pool_bench_jobs(options, &world, error);
+    if (status == OWM_OK) status = pool_bench_loopback(options, &world, error);
     pool_world_close(&world);
     return status;
 }

@@ -117,7 +117,8 @@ owm_status pool_bench_core(const struct bench_options *options, struct pool_worl
     };
     owm_status status = OWM_OK;
     for (size_t i = 0; status == OWM_OK && i < sizeof shapes / sizeof *shapes; i++)
-        status = bench_shape(options, world, &shapes[i], error);
+        if (!options->connections || shapes[i].miners <= options->connections)
+            status = bench_shape(options, world, &shapes[i], error);
     return status;
 }
 
