@@ -40,7 +40,8 @@ struct owm_session;
 
 /** owm_sink: how a session answers; every pointer is set.
  *
- *  reserve  room for a frame's payload, or NULL: its reader is too slow and gets closed.
+ *  reserve  room for a frame's payload, or NULL: its reader is too slow and gets closed. A sink
+ *           that knows better ends the session itself, for another reason, before it says NULL.
  *  commit   send that frame, with `bytes` of what was reserved; `extension` with its channel bit.
  *  close    end the connection, after what was committed was sent (flush). No call on this sink
  *           follows; owm_session_leave is still to be called. */

@@ -31,6 +31,7 @@ struct farewell {
 struct seat {
     struct owm_link link;
     struct owm_pool_loop *loop;
+    struct owm_net_conn *conn;
     uint8_t address[16];
     char peer[OWM_PEER_TEXT_BYTES];
     uint32_t next_free;
@@ -250,19 +251,24 @@ uint64_t owm_pool_loop_memory_bytes(const struct owm_pool_loop *loop)
 
 /* The wire of a connection. */
 
-static uint8_t *wire_reserve(void *conn, size_t bytes)
+/** No room: a slow reader, unless nothing waits for it, since then it is gone already. */
+static uint8_t *wire_reserve(void *ctx, size_t bytes)
 {
-    return owm_net_reserve(conn, bytes);
+    struct seat *seat = ctx;
+    uint8_t *out = owm_net_reserve(seat->conn, bytes);
+    if (!out && owm_net_waiting(seat->conn) == 0)
+        owm_session_end(seat->link.session, OWM_CLOSE_PEER);
+    return out;
 }
 
-static void wire_commit(void *conn, size_t bytes)
+static void wire_commit(void *ctx, size_t bytes)
 {
-    owm_net_commit(conn, bytes);
+    owm_net_commit(((struct seat *)ctx)->conn, bytes);
 }
 
-static void wire_close(void *conn, const char *reason, bool flush)
+static void wire_close(void *ctx, const char *reason, bool flush)
 {
-    owm_net_close_conn(conn, reason, flush);
+    owm_net_close_conn(((struct seat *)ctx)->conn, reason, flush);
 }
 
 /* The handler. */
@@ -313,11 +319,14 @@ static void *on_accept(void *ctx, struct owm_net_conn *conn, const struct owm_ne
 {
     struct owm_pool_loop *loop = ctx;
     if (!admit(loop, peer)) return NULL;
-    struct owm_wire wire = {wire_reserve, wire_commit, wire_close, conn};
     struct owm_link_owner owner = {loop->hall, &loop->gate};
     struct seat *seat = loop->free_seat == NONE ? NULL : &loop->seat[loop->free_seat];
+    struct owm_wire wire = {wire_reserve, wire_commit, wire_close, seat};
     owm_hall_clock(loop->hall, time_now(loop));
-    if (seat) write_peer(peer, seat->peer);
+    if (seat) {
+        seat->conn = conn;
+        write_peer(peer, seat->peer);
+    }
     if (!seat || !owm_link_open(&seat->link, &owner, &wire, seat->peer)) {
         owm_admission_done(loop->admission);
         owm_count(&owm_hall_counters(loop->hall)->closed[OWM_CLOSE_SESSIONS], 1);
