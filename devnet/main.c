@@ -2,6 +2,7 @@
 #include <coordinator.pb-c.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "network.h"
 #include "options.h"
+#include "running.h"
 #include "summary.h"
 #include "view.h"
 
@@ -51,6 +53,9 @@ static void watch(struct network *network, struct client *client, struct view *v
             snprintf(trouble, sizeof trouble, "waiting for the coordinator: %.200s", error.text);
         bool news = strcmp(trouble, shown) != 0;
         snprintf(shown, sizeof shown, "%s", trouble);
+        if (network->mining.on)
+            (void)!figures_take(&view->pool, &network->mining.database,
+                                network->mining.database_url, NULL);
         view_update(view, snapshot, *trouble && (news || view->terminal) ? trouble : NULL);
         if (status == OWM_OK && network->options.rounds && snapshot->network->rounds_finished)
             break;
@@ -79,14 +84,16 @@ static int up(const struct options *options)
                         .round_told = network.rounds_before,
                         .round_opened = network.rounds_before,
                         .page_url = page_url};
+    snprintf(view.pool.page_url, sizeof view.pool.page_url, "http://127.0.0.1:%u/",
+             network.mining.page_port);
     puts("Ctrl-C ends it. In another terminal: ./owm ask \"TEXT\", ./owm status\n");
     watch(&network, client, &view, &snapshot);
     view_leave(&view);
     if (ending && options->rounds) puts("interrupted before the last round");
-    bool ok = summary_print(&network, &snapshot, client);
+    bool ok = summary_print(&network, &snapshot, client, &view.pool);
     code = options->rounds && (!ok || ending) ? 1 : 0;
 out:
-    puts("stopping: nodes finish what they do, then coordinator and database");
+    puts("stopping: nodes finish what they do, then pool, coordinator and database");
     fflush(stdout);
     snapshot_free(&snapshot);
     client_close(client);
@@ -175,6 +182,22 @@ static int ask(const struct options *options)
     return status ? complain("ask", status, &error) : 0;
 }
 
+static void show_pool(const char *folder)
+{
+    struct figures figures = {0};
+    struct owm_pg *pg = NULL;
+    struct owm_error error = {""};
+    char url[MINING_URL_MAX] = "";
+    if (network_pool(folder, &figures, url, &error)) return;
+    const char *given = getenv("OWM_POOL_DATABASE_URL");
+    if (!*url && given) snprintf(url, sizeof url, "%s", given);
+    owm_status status = figures_take(&figures, &pg, url, &error);
+    printf("\n%s\n", figures.pool_url);
+    view_pool(&figures);
+    if (status) printf("  the pool's database: %s\n", error.text);
+    owm_pg_close(pg);
+}
+
 static int show_status(const struct options *options)
 {
     struct client *client = NULL;
@@ -194,10 +217,19 @@ static int show_status(const struct options *options)
         view_rounds(&snapshot, 20);
         putchar('\n');
         view_nodes(&snapshot);
+        show_pool(options->folder);
     }
     snapshot_free(&snapshot);
     client_close(client);
     return status ? complain("status", status, &error) : 0;
+}
+
+static int recompute(const struct options *options)
+{
+    struct owm_error error = {""};
+    owm_log_level_set(OWM_LOG_ERROR);
+    owm_status status = network_recompute(options, &error);
+    return status ? complain("admin recompute", status, &error) : 0;
 }
 
 int main(int argc, char **argv)
@@ -217,6 +249,8 @@ int main(int argc, char **argv)
         return ask(&options);
     case VERB_STATUS:
         return show_status(&options);
+    case VERB_ADMIN:
+        return recompute(&options);
     case VERB_HELP:
         break;
     }

@@ -9,22 +9,25 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/json.h"
 #include "corpus.h"
 #include "places.h"
+#include "running.h"
 
 #define READY_TIMEOUT_MS 60000
 #define STOP_TIMEOUT_MS  90000
 
-static owm_status start_coordinator(struct network *network, struct owm_error *error)
+static owm_status start_coordinator(struct network *network, unsigned index,
+                                    struct owm_error *error)
 {
+    (void)index;
     char program[DEVNET_PATH_MAX + 32], config[DEVNET_PATH_MAX + 64], log[DEVNET_PATH_MAX + 64];
     snprintf(program, sizeof program, "%s/owm-coordinator", network->programs);
     snprintf(config, sizeof config, "%s/coordinator/coordinator.toml", network->folder);
     snprintf(log, sizeof log, "%s/logs/coordinator.log", network->folder);
     const char *const argv[] = {program, "--config", config, NULL};
-    return process_start(&network->coordinator, "coordinator", argv,
-                         &(struct process_options){.log_path = log}, error);
+    return process_start(
+        &network->coordinator, "coordinator", argv,
+        &(struct process_options){.log_path = log, .database_url = network->database_url}, error);
 }
 
 static owm_status start_node(struct network *network, unsigned index, struct owm_error *error)
@@ -50,11 +53,10 @@ static owm_status start_database(struct network *network, struct owm_error *erro
         owm_status status = postgres_start(&network->postgres, network->folder, error);
         if (status) return status;
         network->database_url = network->postgres.url;
-        setenv("DATABASE_URL", network->postgres.url, 1); /* How the coordinator learns of it. */
         printf("database     private PostgreSQL, unix socket in %s\n", network->postgres.folder);
     }
     network->rounds_before = postgres_rounds(network->database_url, network->folder);
-    return OWM_OK;
+    return mining_database(network, error);
 }
 
 static owm_status deal_text(struct network *network, struct owm_error *error)
@@ -116,17 +118,29 @@ owm_status network_up(struct network *network, const struct options *options,
     places_ports(network);
     status = places_coordinator_config(network, error);
     if (status == OWM_OK) status = places_write_addresses(network, error);
-    if (status == OWM_OK) status = start_coordinator(network, error);
+    if (status == OWM_OK) status = start_coordinator(network, 0, error);
     if (status == OWM_OK) status = wait_for_coordinator(network, error);
     if (status) return status;
     printf("coordinator  gRPC 127.0.0.1:%u (mTLS), page http://127.0.0.1:%u/\n",
            network->ports.nodes, network->ports.page);
-    return start_nodes(network, error);
+    status = mining_up(network, error);
+    if (status == OWM_OK) status = places_write_addresses(network, error); /* With the pool's. */
+    return status ? status : start_nodes(network, error);
 }
 
-static void tend(struct network *network, struct process *process, int index,
-                 char trouble[static 256])
+typedef owm_status (*start_function)(struct network *network, unsigned index,
+                                     struct owm_error *error);
+
+/** tended: a program, and what starts it again. */
+struct tended {
+    struct process *process;
+    start_function start;
+    unsigned index;
+};
+
+static void tend(struct network *network, const struct tended *program, char trouble[static 256])
 {
+    struct process *process = program->process;
     struct owm_error error = {""};
     if (process->pid == 0 || process_alive(process)) return;
     char end[64];
@@ -134,18 +148,24 @@ static void tend(struct network *network, struct process *process, int index,
     char name[32];
     snprintf(name, sizeof name, "%s", process->name);
     network->restarts++;
-    owm_status status = index < 0 ? start_coordinator(network, &error)
-                                  : start_node(network, (unsigned)index, &error);
+    owm_status status = program->start(network, program->index, &error);
     snprintf(trouble, 256, "%s ended with %s and %s%.100s", name, end,
              status ? "cannot be started again: " : "was started again", error.text);
 }
 
 void network_tend(struct network *network, char trouble[static 256])
 {
+    const struct tended programs[] = {
+        {&network->coordinator, start_coordinator, 0},
+        {&network->mining.source.process, mining_start_source, 0},
+        {&network->mining.pool, mining_start_pool, 0},
+        {&network->mining.miner, mining_start_miner, 0},
+    };
     trouble[0] = 0;
-    tend(network, &network->coordinator, -1, trouble);
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+        tend(network, &programs[i], trouble);
     for (unsigned i = 0; i < network->options.nodes; i++)
-        tend(network, &network->nodes[i], (int)i, trouble);
+        tend(network, &(struct tended){&network->nodes[i], start_node, i}, trouble);
     struct process *server = &network->postgres.process;
     if (server->pid > 0 && !process_alive(server)) {
         struct owm_error error = {""};
@@ -161,6 +181,7 @@ void network_down(struct network *network)
     char path[DEVNET_PATH_MAX + 32];
     for (unsigned i = 0; i < network->options.nodes; i++)
         if (process_alive(&network->nodes[i])) kill(network->nodes[i].pid, SIGTERM);
+    mining_down(&network->mining);
     for (unsigned i = 0; i < network->options.nodes; i++)
         process_stop(&network->nodes[i], 0, STOP_TIMEOUT_MS);
     process_stop(&network->coordinator, SIGTERM, STOP_TIMEOUT_MS);
@@ -171,31 +192,4 @@ void network_down(struct network *network)
         close(network->lock_fd);
     }
     network->lock_fd = -1;
-}
-
-owm_status network_client(const char *folder, struct client **client, char *page_url,
-                          struct owm_error *error)
-{
-    char path[DEVNET_PATH_MAX + 64], key[DEVNET_PATH_MAX + 64];
-    uint8_t *text;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/devnet.json", folder);
-    if (owm_fs_read(path, 4096, &text, &bytes, NULL))
-        return owm_fail(error, OWM_E_NOTFOUND,
-                        "no network runs in %s: start one with ./owm up in another terminal",
-                        folder);
-    json_t *addresses = NULL;
-    const char *internal, *page;
-    owm_status status = owm_json_parse((const char *)text, bytes, 4096, &addresses, error);
-    if (status == OWM_OK) status = owm_json_string(addresses, "", "internal", &internal, error);
-    if (status == OWM_OK) status = owm_json_string(addresses, "", "page", &page, error);
-    if (status == OWM_OK && page_url) snprintf(page_url, 128, "%s", page);
-    if (status == OWM_OK) {
-        snprintf(path, sizeof path, "%s/coordinator/coordinator.crt", folder);
-        snprintf(key, sizeof key, "%s/operator.key", folder);
-        status = client_open(client, internal, path, key, error);
-    }
-    json_decref(addresses);
-    free(text);
-    return status;
 }

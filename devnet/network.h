@@ -5,7 +5,8 @@
  *   folder/coordinator/…     its data and coordinator.toml
  *   folder/node-N/…          its data and owm.toml
  *   folder/operator.key      the identity that may ask the internal service
- *   folder/devnet.json       addresses, for `ask` and `status`
+ *   folder/devnet.json       addresses, for `ask`, `status` and `admin`
+ *   mining.h                 its mining part
  *
  * A program that ends by itself is started again, as a service manager would, and counted.
  */
@@ -13,6 +14,8 @@
 #define OWM_DEVNET_NETWORK_H
 
 #include "client.h"
+#include "figures.h"
+#include "mining.h"
 #include "options.h"
 #include "postgres.h"
 #include "process.h"
@@ -32,6 +35,7 @@ struct network {
     const char *database_url; /* DATABASE_URL, or postgres.url. */
     struct process coordinator;
     struct process nodes[DEVNET_NODES_MAX];
+    struct mining mining;
     unsigned restarts;
     uint32_t rounds_before; /* Complete before this run. */
 };
@@ -45,13 +49,8 @@ owm_status network_up(struct network *network, const struct options *options,
 /** network_tend: start again what ended by itself. trouble [256] gets a sentence, or "". */
 void network_tend(struct network *network, char trouble[static 256]);
 
-/** network_down: nodes first (they finish what they do), then coordinator, then PostgreSQL. */
+/** network_down: miner and nodes first (they finish what they do), then pool and coordinator, then
+ *  PostgreSQL. */
 void network_down(struct network *network);
-
-/** network_client: connect to the network that runs in `folder`, as `ask` and `status` do.
- *  page_url [128] may be NULL.
- *  Returns: OWM_E_NOTFOUND none runs there. */
-owm_status network_client(const char *folder, struct client **client, char *page_url,
-                          struct owm_error *error) OWM_MUST_USE;
 
 #endif

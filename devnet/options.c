@@ -11,16 +11,22 @@ void options_help(void)
 {
     puts("owm-devnet: a whole OWM network on this machine (development network, no stake).\n"
          "\n"
-         "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--fresh] [--target BITS]\n"
-         "      start PostgreSQL, the coordinator and N nodes (4) that train one model together.\n"
+         "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--no-mining] [--fresh] "
+         "[--target BITS]\n"
+         "      start PostgreSQL, the coordinator and N nodes (4) that train one model together;\n"
+         "      and a mining pool on a regtest chain, with one slow miner.\n"
          "      --rounds N   end after N rounds, print a summary, exit 0 only if it all holds\n"
          "      --poison N   N of the nodes send poisoned updates; see them caught\n"
+         "      --no-mining  learning alone: no source of blocks, no pool, no miner\n"
          "      --fresh      a new network; the old one is kept as run.old-…\n"
          "      --target B   with --rounds: held-out bits per byte to get below (3.5)\n"
          "  owm-devnet ask \"TEXT\" [--tokens N] [--temperature T] [--seed S]\n"
          "      a task for the newest checkpoint; the answer streams here\n"
          "  owm-devnet status\n"
-         "      rounds, nodes, earnings, and whether the ledger adds up\n"
+         "      rounds, nodes, earnings, and the pool's shares, blocks and sats\n"
+         "  owm-devnet admin recompute [--from DAY] [--to DAY] [--journal DIR]\n"
+         "      every sat that the pool credited once more, from the shares: of the network in\n"
+         "      --folder, running or not, or of the database in DATABASE_URL\n"
          "\n"
          "  --folder DIR     where the network lives (run)");
 }
@@ -53,14 +59,16 @@ static owm_status verb_of(const char *word, struct options *options, struct owm_
     static const struct {
         const char *word;
         enum verb verb;
-    } verbs[] = {{"up", VERB_UP},     {"ask", VERB_ASK},     {"status", VERB_STATUS},
-                 {"help", VERB_HELP}, {"--help", VERB_HELP}, {"-h", VERB_HELP}};
+    } verbs[] = {{"up", VERB_UP},       {"ask", VERB_ASK},   {"status", VERB_STATUS},
+                 {"admin", VERB_ADMIN}, {"help", VERB_HELP}, {"--help", VERB_HELP},
+                 {"-h", VERB_HELP}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(word, verbs[i].word)) continue;
         options->verb = verbs[i].verb;
         return OWM_OK;
     }
-    return owm_fail(error, OWM_E_CONFIG, "no verb '%s'; there are up, ask, status and help", word);
+    return owm_fail(error, OWM_E_CONFIG, "no verb '%s'; there are up, ask, status, admin and help",
+                    word);
 }
 
 static owm_status take(int option, struct options *o, struct owm_error *error)
@@ -87,6 +95,18 @@ static owm_status take(int option, struct options *o, struct owm_error *error)
     case 'f':
         o->folder = optarg;
         return OWM_OK;
+    case 'm':
+        o->no_mining = true;
+        return OWM_OK;
+    case 'a':
+        o->from = optarg;
+        return OWM_OK;
+    case 'z':
+        o->to = optarg;
+        return OWM_OK;
+    case 'j':
+        o->journal = optarg;
+        return OWM_OK;
     case 'F':
         o->fresh = true;
         return OWM_OK;
@@ -109,6 +129,10 @@ owm_status options_parse(int argc, char **argv, struct options *o, struct owm_er
                                           {"target", required_argument, NULL, 'b'},
                                           {"folder", required_argument, NULL, 'f'},
                                           {"fresh", no_argument, NULL, 'F'},
+                                          {"no-mining", no_argument, NULL, 'm'},
+                                          {"from", required_argument, NULL, 'a'},
+                                          {"to", required_argument, NULL, 'z'},
+                                          {"journal", required_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     *o = (struct options){
@@ -123,6 +147,8 @@ owm_status options_parse(int argc, char **argv, struct options *o, struct owm_er
     if (o->verb == VERB_ASK && optind < argc) o->text = argv[optind++];
     if (o->verb == VERB_ASK && (!o->text || !*o->text))
         return owm_fail(error, OWM_E_CONFIG, "what shall be asked? ./owm ask \"TEXT\"");
+    if (o->verb == VERB_ADMIN && (optind == argc || strcmp(argv[optind++], "recompute")))
+        return owm_fail(error, OWM_E_CONFIG, "there is ./owm admin recompute --from DAY --to DAY");
     if (optind < argc)
         return owm_fail(error, OWM_E_CONFIG, "'%s' is not understood here", argv[optind]);
     if (o->poison > o->nodes)

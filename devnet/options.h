@@ -1,4 +1,4 @@
-/* options.h: the command line of owm-devnet, which is that of `./owm up|ask|status`. */
+/* options.h: the command line of owm-devnet, which is that of `./owm up|ask|status|admin`. */
 #ifndef OWM_DEVNET_OPTIONS_H
 #define OWM_DEVNET_OPTIONS_H
 
@@ -9,7 +9,7 @@
 
 #define DEVNET_NODES_MAX 64
 
-enum verb { VERB_HELP, VERB_UP, VERB_ASK, VERB_STATUS };
+enum verb { VERB_HELP, VERB_UP, VERB_ASK, VERB_STATUS, VERB_ADMIN };
 
 struct options {
     enum verb verb;
@@ -18,11 +18,13 @@ struct options {
     unsigned rounds; /* 0: until Ctrl-C. */
     unsigned poison; /* How many of the nodes send poisoned updates. */
     bool fresh;      /* Start a new network; the old folder is kept under another name. */
+    bool no_mining;  /* Without source of blocks, pool and miner. */
     double target;   /* Held-out bits per byte that a finite run must get below. */
     const char *text;
     unsigned tokens;
     double temperature;
     uint64_t seed;
+    const char *from, *to, *journal; /* Of recompute, as owm-pool takes them; NULL: not said. */
 };
 
 /** options_parse: returns OWM_E_CONFIG with a sentence for anything it does not know. */

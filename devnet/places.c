@@ -41,7 +41,10 @@ static unsigned port_if_free(unsigned wanted)
 static unsigned choose_port(unsigned wanted)
 {
     unsigned port = port_if_free(wanted);
-    return port ? port : port_if_free(0);
+    if (port) return port;
+    port = port_if_free(0);
+    printf("port %-7u is taken; %u instead\n", wanted, port);
+    return port;
 }
 
 void places_ports(struct network *network)
@@ -51,6 +54,17 @@ void places_ports(struct network *network)
     network->ports.page = choose_port(9100);
     for (unsigned i = 0; i < network->options.nodes; i++)
         network->ports.node_page[i] = choose_port(8080 + i);
+}
+
+void places_mining_ports(struct network *network)
+{
+    struct mining *mining = &network->mining;
+    mining->source.port = choose_port(18443);
+    if (mining->source.kind != SOURCE_BTCD)
+        snprintf(mining->source.zmq, sizeof mining->source.zmq, "tcp://127.0.0.1:%u",
+                 choose_port(28332));
+    mining->pool_port = choose_port(3333);
+    mining->page_port = choose_port(8334);
 }
 
 static owm_status set_aside(const char *folder, struct owm_error *error)
@@ -64,17 +78,23 @@ static owm_status set_aside(const char *folder, struct owm_error *error)
     return OWM_OK;
 }
 
-owm_status places_open(struct network *network, struct owm_error *error)
+owm_status places_programs(struct network *network, struct owm_error *error)
 {
-    char path[DEVNET_PATH_MAX + 32], program[DEVNET_PATH_MAX] = "";
-    network->lock_fd = -1;
+    char program[DEVNET_PATH_MAX] = "";
     if (readlink("/proc/self/exe", program, sizeof program - 1) < 0)
         return owm_fail(error, OWM_E_IO, "/proc/self/exe: %s", strerror(errno));
     *strrchr(program, '/') = 0;
     snprintf(network->programs, sizeof network->programs, "%s", program);
+    return OWM_OK;
+}
 
-    owm_status status = OWM_OK;
-    if (network->options.fresh) status = set_aside(network->options.folder, error);
+owm_status places_open(struct network *network, struct owm_error *error)
+{
+    char path[DEVNET_PATH_MAX + 32];
+    network->lock_fd = -1;
+    owm_status status = places_programs(network, error);
+    if (status == OWM_OK && network->options.fresh)
+        status = set_aside(network->options.folder, error);
     if (status == OWM_OK) status = owm_fs_mkdirs(network->options.folder, 0755, error);
     if (status) return status;
     char *real = realpath(network->options.folder, NULL);
@@ -175,13 +195,47 @@ owm_status places_node_config(const struct network *network, unsigned index,
     return write_config(path, text, bytes, error);
 }
 
+/* Blocks of a chain that anyone can begin anew pay to an example: the key of BIP173's vectors. */
+#define POOL_ADDRESS "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+
+owm_status places_pool_config(const struct network *network, struct owm_error *error)
+{
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], login[DEVNET_PATH_MAX + 512];
+    const struct mining *mining = &network->mining;
+    const struct source *source = &mining->source;
+    if (*source->cookie)
+        snprintf(login, sizeof login, "rpc_cookie = \"%s\"\nzmq_hashblock = \"%s\"\n",
+                 source->cookie, source->zmq);
+    else
+        snprintf(login, sizeof login, "rpc_user = \"owm\"\nrpc_password = \"%s\"\n",
+                 source->password);
+    int bytes =
+        snprintf(text, sizeof text,
+                 "# Written by owm-devnet at each start; the database is in DATABASE_URL.\n"
+                 "[pool]\nbind = \"127.0.0.1\"\nport = %u\nnetwork = \"regtest\"\n"
+                 "address = \"" POOL_ADDRESS "\"\n"
+                 "data_dir = \"%s/pool\"\nconnections_max = 256\n\n"
+                 "[bitcoin]\nrpc_url = \"http://127.0.0.1:%u\"\n%s\n"
+                 "[http]\nport = %u\n",
+                 mining->pool_port, network->folder, source->port, login, mining->page_port);
+    snprintf(path, sizeof path, "%s/pool/pool.toml", network->folder);
+    return write_config(path, text, bytes, error);
+}
+
 owm_status places_write_addresses(const struct network *network, struct owm_error *error)
 {
-    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 32];
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 32], pool[MINING_URL_MAX + 512] = "";
+    const struct mining *mining = &network->mining;
+    bool ours = network->postgres.process.pid > 0; /* Else its URL may hold a password. */
+    if (*mining->pool_url)
+        snprintf(pool, sizeof pool,
+                 ",\"pool\":\"%s\",\"pool_page\":\"http://127.0.0.1:%u/\","
+                 "\"pool_database\":\"%s\"",
+                 mining->pool_url, mining->page_port, ours ? mining->database_url : "");
     int bytes = snprintf(text, sizeof text,
                          "{\"internal\":\"127.0.0.1:%u\",\"page\":\"http://127.0.0.1:%u/\","
-                         "\"pid\":%d}\n",
-                         network->ports.internal, network->ports.page, (int)getpid());
+                         "\"pid\":%d%s}\n",
+                         network->ports.internal, network->ports.page, (int)getpid(), pool);
     snprintf(path, sizeof path, "%s/devnet.json", network->folder);
     return write_config(path, text, bytes, error);
 }

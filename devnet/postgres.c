@@ -97,27 +97,51 @@ static owm_status make_cluster(const char *bin, const char *data,
     return process_run("initdb", argv, options, error);
 }
 
-/* The database may be there already: then createdb fails and psql, which asks, decides. */
-static owm_status wait_and_create(const char *bin, struct postgres *postgres,
-                                  const struct process_options *options, struct owm_error *error)
+/* The database may be there already: then createdb would fail, so psql asks first. */
+static bool have_database(const char *bin, struct postgres *postgres, const char *name,
+                          const struct process_options *options)
 {
-    char psql[DEVNET_PATH_MAX + 16];
+    char psql[DEVNET_PATH_MAX + 16], sql[96];
     snprintf(psql, sizeof psql, "%s/psql", bin);
-    const char *const ask[] = {psql,  "-h", postgres->folder, "-U", "owm", "-d",
-                               "owm", "-c", "SELECT 1",       NULL};
-    const char *const make[] = {psql,       "-h", postgres->folder,      "-U", "owm", "-d",
-                                "postgres", "-c", "CREATE DATABASE owm", NULL};
+    snprintf(sql, sizeof sql, "CREATE DATABASE %.64s", name);
+    const char *const ask[] = {psql, "-h", postgres->folder, "-U", "owm", "-d",
+                               name, "-c", "SELECT 1",       NULL};
+    const char *const make[] = {psql, "-h", postgres->folder, "-U", "owm", "-d", "postgres", "-c",
+                                sql,  NULL};
+    return process_run("psql", ask, options, NULL) == OWM_OK
+           || process_run("psql", make, options, NULL) == OWM_OK;
+}
+
+static owm_status wait_for_database(const char *bin, struct postgres *postgres, const char *name,
+                                    const struct process_options *options, struct owm_error *error)
+{
     uint64_t give_up_ms = owm_clock_mono_ms() + START_TIMEOUT_MS;
     while (owm_clock_mono_ms() < give_up_ms) {
         if (!process_alive(&postgres->process))
             return owm_fail(error, OWM_E_IO, "PostgreSQL ended with %s; its log is %s",
                             process_end_text(&postgres->process), options->log_path);
-        if (process_run("psql", ask, options, NULL) == OWM_OK) return OWM_OK;
-        if (process_run("psql", make, options, NULL) == OWM_OK) return OWM_OK;
+        if (have_database(bin, postgres, name, options)) return OWM_OK;
         owm_clock_sleep_ms(100);
     }
     return owm_fail(error, OWM_E_TIMEOUT, "PostgreSQL did not answer within %d s; its log is %s",
                     START_TIMEOUT_MS / 1000, options->log_path);
+}
+
+static void url_of(const struct postgres *postgres, const char *name, char *url)
+{
+    snprintf(url, sizeof postgres->url, "host=%s user=owm dbname=%s", postgres->folder, name);
+}
+
+owm_status postgres_database(struct postgres *postgres, const char *run_folder, const char *name,
+                             char *url, struct owm_error *error)
+{
+    char bin[DEVNET_PATH_MAX], log_path[DEVNET_PATH_MAX + 32];
+    owm_status status = find_programs(bin, error);
+    if (status) return status;
+    snprintf(log_path, sizeof log_path, "%s/logs/postgres.log", run_folder);
+    struct process_options options = {.log_path = log_path, .user = account()};
+    url_of(postgres, name, url);
+    return wait_for_database(bin, postgres, name, &options, error);
 }
 
 owm_status postgres_start(struct postgres *postgres, const char *run_folder,
@@ -134,7 +158,7 @@ owm_status postgres_start(struct postgres *postgres, const char *run_folder,
     snprintf(data, sizeof data, "%s/data", postgres->folder);
     snprintf(server, sizeof server, "%s/postgres", bin);
     snprintf(log_path, sizeof log_path, "%s/logs/postgres.log", run_folder);
-    snprintf(postgres->url, sizeof postgres->url, "host=%s user=owm dbname=owm", postgres->folder);
+    url_of(postgres, "owm", postgres->url);
     struct process_options options = {.log_path = log_path, .user = account()};
 
     status = make_cluster(bin, data, &options, error);
@@ -151,7 +175,7 @@ owm_status postgres_start(struct postgres *postgres, const char *run_folder,
                                 NULL};
     status = process_start(&postgres->process, "postgres", argv, &options, error);
     if (status) return status;
-    status = wait_and_create(bin, postgres, &options, error);
+    status = wait_for_database(bin, postgres, "owm", &options, error);
     if (status) postgres_stop(postgres);
     return status;
 }

@@ -18,11 +18,17 @@ struct postgres {
 };
 
 /** postgres_start: make the cluster if there is none in run_folder, start it, wait until it
- *  answers, and create database "owm".
+ *  answers, and make database "owm".
  *  Returns: OWM_E_NOTFOUND no server programs (with the package); OWM_E_IO (with the log to read);
  *  OWM_E_TIMEOUT it did not answer within 30 s. */
 owm_status postgres_start(struct postgres *postgres, const char *run_folder,
                           struct owm_error *error) OWM_MUST_USE;
+
+/** postgres_database: one more database of the running server; made if it is not there.
+ *  url [sizeof postgres->url] written, for libpq.
+ *  Returns: as postgres_start. */
+owm_status postgres_database(struct postgres *postgres, const char *run_folder, const char *name,
+                             char *url, struct owm_error *error) OWM_MUST_USE;
 
 /** postgres_rounds: complete rounds in the database at `url`; 0 where there is no table yet. */
 unsigned postgres_rounds(const char *url, const char *run_folder);

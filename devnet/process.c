@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -15,13 +16,16 @@
 #include "base/clock.h"
 
 /* In the child: nothing here returns on failure; the parent reads errno from `report`. */
-static void become_and_exec(const char *const *argv, const char *user, int log_fd, int report)
+static void become_and_exec(const char *const *argv, const struct process_options *options,
+                            int log_fd, int report)
 {
+    const char *user = options->user;
     if (prctl(PR_SET_PDEATHSIG, SIGTERM)) goto failed;
     if (setpgid(0, 0)) goto failed; /* The terminal's Ctrl-C is ours to pass on, in order. */
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0)
-        goto failed;
+    if (null_fd < 0 || dup2(null_fd, 0) < 0) goto failed;
+    if (log_fd >= 0 && (dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0)) goto failed;
+    if (options->database_url && setenv("DATABASE_URL", options->database_url, 1)) goto failed;
     if (user) {
         const struct passwd *account = getpwnam(user);
         if (!account) {
@@ -46,15 +50,19 @@ owm_status process_start(struct process *process, const char *name, const char *
     *process = (struct process){0};
     snprintf(process->name, sizeof process->name, "%s", name);
 
-    int log_fd = open(options->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (log_fd < 0) return owm_fail(error, OWM_E_IO, "%s: %s", options->log_path, strerror(errno));
+    int log_fd = -1;
+    if (options->log_path) {
+        log_fd = open(options->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (log_fd < 0)
+            return owm_fail(error, OWM_E_IO, "%s: %s", options->log_path, strerror(errno));
+    }
     if (pipe2(report, O_CLOEXEC)) {
-        close(log_fd);
+        if (log_fd >= 0) close(log_fd);
         return owm_fail(error, OWM_E_IO, "pipe: %s", strerror(errno));
     }
     pid_t pid = fork();
-    if (pid == 0) become_and_exec(argv, options->user, log_fd, report[1]);
-    close(log_fd);
+    if (pid == 0) become_and_exec(argv, options, log_fd, report[1]);
+    if (log_fd >= 0) close(log_fd);
     close(report[1]);
     int code = pid < 0 ? errno : 0;
     if (pid > 0 && read(report[0], &code, sizeof code) != (ssize_t)sizeof code) code = 0;
@@ -110,5 +118,5 @@ owm_status process_run(const char *name, const char *const *argv,
     while (process_alive(&process)) owm_clock_sleep_ms(5);
     if (process.exit_status == 0) return OWM_OK;
     return owm_fail(error, OWM_E_IO, "%s ended with %s; its log is %s", name,
-                    process_end_text(&process), options->log_path);
+                    process_end_text(&process), options->log_path ? options->log_path : "above");
 }

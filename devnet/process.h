@@ -19,10 +19,12 @@ struct process {
     int exit_status; /* As waitpid gave it, once pid is 0 again. */
 };
 
-/** process_options: user is the account to become (NULL: stay who we are). */
+/** process_options: log_path takes what it prints (NULL: our own output does); user is the account
+ *  to become (NULL: stay who we are); database_url is its DATABASE_URL (NULL: ours). */
 struct process_options {
     const char *log_path;
     const char *user;
+    const char *database_url;
 };
 
 /** process_start: argv[0] is the program's path; argv ends with NULL.

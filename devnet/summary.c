@@ -93,8 +93,26 @@ static bool poison_caught(const struct network *network, const struct snapshot *
     return ok;
 }
 
+/* Each sat once more from the shares, by the program that an operator would ask. */
+static bool pool_adds_up(const struct network *network, const struct figures *pool)
+{
+    char log[DEVNET_PATH_MAX + 32];
+    struct owm_error error = {""};
+    if (!network->mining.on) return true;
+    snprintf(log, sizeof log, "%s/logs/recompute.log", network->folder);
+    struct mining_recompute options = {
+        .programs = network->programs, .url = network->mining.database_url, .log_path = log};
+    if (mining_recompute(&options, &error)) return say(false, "the pool's ledger: %s", error.text);
+    bool ok = say(pool->known,
+                  "the pool's ledger adds up: %" PRIu64 " shares, %" PRIu64
+                  " blocks; recomputed from the shares: equal",
+                  pool->shares, pool->blocks);
+    if (pool->orphaned) printf("  note   %" PRIu64 " blocks were orphaned\n", pool->orphaned);
+    return ok;
+}
+
 bool summary_print(const struct network *network, const struct snapshot *snapshot,
-                   struct client *client)
+                   struct client *client, const struct figures *pool)
 {
     if (!snapshot->network) {
         puts("\nThe coordinator never answered; there is nothing to sum up.");
@@ -104,10 +122,13 @@ bool summary_print(const struct network *network, const struct snapshot *snapsho
     view_rounds(snapshot, snapshot->rounds->n_rounds);
     putchar('\n');
     view_nodes(snapshot);
+    if (pool->known) putchar('\n');
+    view_pool(pool);
     putchar('\n');
     bool ok = learned(network, snapshot);
     ok = ledger(client, network) && ok;
     ok = poison_caught(network, snapshot) && ok;
+    ok = pool_adds_up(network, pool) && ok;
     if (network->restarts) printf("  note   %u programs were started again\n", network->restarts);
     puts("  note   rewards are owed, not paid: no Lightning node is configured here");
     return ok;

@@ -5,9 +5,9 @@
 #include "network.h"
 #include "view.h"
 
-/** summary_print: tables, then one line per promise with "ok" or "NOT OK".
- *  Returns true if all of them hold. */
+/** summary_print: tables, then one line per promise with "ok" or "NOT OK". pool: the newest
+ *  figures. Returns true if all of them hold. */
 bool summary_print(const struct network *network, const struct snapshot *snapshot,
-                   struct client *client);
+                   struct client *client, const struct figures *pool);
 
 #endif

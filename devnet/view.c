@@ -137,6 +137,18 @@ void view_nodes(const struct snapshot *snapshot)
     }
 }
 
+void view_pool(const struct figures *pool)
+{
+    if (!pool->known) return;
+    printf("pool: %" PRIu64 " shares, %" PRIu64 " block%s found", pool->shares, pool->blocks,
+           pool->blocks == 1 ? "" : "s");
+    if (pool->height)
+        printf(" (newest %u, %" PRIu64 " in the chain)", pool->height, pool->confirmed);
+    if (pool->orphaned) printf(", %" PRIu64 " orphaned", pool->orphaned);
+    printf("; regtest sats: %" PRId64 " to miners, %" PRId64 " to the treasury; %s\n",
+           pool->miner_sats, pool->treasury_sats, pool->page_url);
+}
+
 static void bar(unsigned done, unsigned all, unsigned width)
 {
     putchar('[');
@@ -149,7 +161,7 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     const network_t *network = snapshot->network;
     struct winsize window = {0};
     size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
-    size_t fixed = 11 + network->n_nodes;
+    size_t fixed = 13 + network->n_nodes;
 
     fputs("\033[H\033[2J", stdout);
     printf("OWM development network: %s, stake policy \"%s\"\nprovenance %s\n", network->network,
@@ -164,8 +176,21 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     view_rounds(snapshot, rows > fixed + 3 ? rows - fixed : 3);
     putchar('\n');
     view_nodes(snapshot);
+    if (view->pool.known) putchar('\n');
+    view_pool(&view->pool);
     printf("\n%s\n", trouble ? trouble : "Ctrl-C ends it.  ./owm ask \"TEXT\" asks the model.");
     fflush(stdout);
+}
+
+/* The first share and each block are news. */
+static void tell_pool(struct view *view)
+{
+    const struct figures *pool = &view->pool;
+    if (!pool->known || (pool->blocks == view->blocks_told && (view->shares_told || !pool->shares)))
+        return;
+    view_pool(pool);
+    view->blocks_told = pool->blocks;
+    view->shares_told = pool->shares;
 }
 
 static void tell(struct view *view, const struct snapshot *snapshot, const char *trouble)
@@ -181,6 +206,7 @@ static void tell(struct view *view, const struct snapshot *snapshot, const char 
         view_round(round);
         view->round_told = round->round;
     }
+    tell_pool(view);
     if (trouble) printf("%s\n", trouble);
     fflush(stdout);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "client.h"
+#include "figures.h"
 
 /** snapshot: both replies at one moment; NULL before the first answer. */
 struct snapshot {
@@ -28,6 +29,8 @@ struct view {
     uint32_t round_opened;
     uint64_t started_ms;
     const char *page_url;
+    struct figures pool; /* Not known: not shown. */
+    uint64_t blocks_told, shares_told;
 };
 
 /** view_update: redraw (terminal) or print what is new (log). `trouble` is a sentence to show, or
@@ -37,10 +40,12 @@ void view_update(struct view *view, const struct snapshot *snapshot, const char 
 /** view_leave: give the terminal back. */
 void view_leave(const struct view *view);
 
-/** view_round, view_rounds, view_nodes: lines and tables, for the log, the summary and `status`. */
+/** view_round, view_rounds, view_nodes, view_pool: lines and tables, for the log, the summary and
+ *  `status`. */
 void view_round(const Owm__Internal__V1__Round *round);
 void view_rounds(const struct snapshot *snapshot, size_t newest);
 void view_nodes(const struct snapshot *snapshot);
+void view_pool(const struct figures *pool);
 
 /** format_sats: "45 sats", "37.500 sats"; text [32]. format_bytes: "612 kB"; text [16]. */
 void format_sats(int64_t msat, char text[static 32]);

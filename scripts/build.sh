@@ -1,6 +1,7 @@
 # build.sh: configure and build a preset with its log kept, and the doctor. Sourced by ./owm.
 
-programs=(owm-coordinator owm-node owm-worker owm-devnet) # what `./owm up` runs
+# What `./owm up` runs.
+programs=(owm-coordinator owm-node owm-worker owm-devnet owm-devnet-blocks owm-pool owm-mine)
 
 build() { # build PRESET [TARGET…]
     local preset=$1 flags=()
@@ -48,6 +49,7 @@ doctor() {
     fact "cmake" "$(first_line cmake --version)"
     fact "postgresql" "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1 || echo none)"
     fact "libsecp256k1" "$(find_secp256k1)"
+    fact "bitcoin node" "$(command -v bitcoind || command -v btcd || echo "none; ./owm up has a stand-in")"
     fact "gpu" "$(first_line nvidia-smi --list-gpus)"
     fact "amd gpu" "$(ls -d /sys/class/drm/card*/device/mem_info_vram_total 2>/dev/null | wc -l)"
     fact "programs built" "$(ls build/cpu/bin/owm-* 2>/dev/null | wc -l)"

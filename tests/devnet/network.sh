@@ -55,8 +55,10 @@ finish() { # finish: the network ends by itself and says that all is well
     [ "$code" -eq 0 ] || fail "owm-devnet up ended with exit code $code"
 }
 
-pid_of() { # pid_of coordinator | node-N: the newest child of that kind
+pid_of() { # pid_of coordinator | node-N | pool | blocks: the newest child of that kind
     case $1 in
+    pool) pgrep -n -f "$bin/owm-pool --config $work/run/" ;;
+    blocks) pgrep -n -f "$bin/owm-devnet-blocks --folder $work/run/" ;;
     coordinator) pgrep -n -f "$bin/owm-coordinator --config $work/run/" ;;
     *) pgrep -n -f "$bin/owm-node start --config $work/run/$1/" ;;
     esac

@@ -4,7 +4,7 @@
 # SRS-SEC-11).
 source "$(dirname "$0")/network.sh"
 
-up --rounds 5 --nodes 4 --poison 1
+up --rounds 5 --nodes 4 --poison 1 --no-mining
 await 60 "the coordinator is up" '^coordinator'
 finish
 grep -qE 'ok +node-4 was poisoned: caught in [34] rounds .* earned 0 sats, now suspended' "$work/up.log" ||
