@@ -222,6 +222,7 @@ static owm_status open_loop(struct pool_server *server, unsigned index, struct o
                  .workers_max = (uint32_t)config->connections_max,
                  .channels_per_session = (uint32_t)config->channels_per_connection,
                  .share_table = (uint32_t)config->share_table,
+                 .past_network = config->network == OWM_REGTEST,
                  .require_node = config->require_node,
                  .vardiff = {.shares_per_minute = config->shares_per_minute},
                  .device = server->device[index],
