@@ -259,6 +259,15 @@ uint64_t owm_journal_source_offset(const struct owm_journal_source *source)
     return source->offset;
 }
 
+/* A segment that grows is asked often: one byte tells that nothing has been written there yet. */
+static bool nothing_there(const struct owm_journal_source *source)
+{
+    uint8_t type;
+    if (source->zstd) return false;
+    ssize_t got = pread(source->fd, &type, 1, (off_t)source->offset);
+    return got == 0 || (got == 1 && type == JOURNAL_NONE);
+}
+
 static owm_status read_batch(struct owm_journal_source *source, const struct owm_journal_sink *sink)
 {
     size_t used = 0;
@@ -273,7 +282,8 @@ owm_status owm_journal_source_next(struct owm_journal_source *source,
                                    const struct owm_journal_sink *sink, struct owm_error *error)
 {
     owm_status status = read_batch(source, sink);
-    if (status == OWM_E_NOTFOUND) {
+    if (status == OWM_E_NOTFOUND && !source->zstd) source->at = source->end; /* It may be stale. */
+    if (status == OWM_E_NOTFOUND && !nothing_there(source)) {
         status = fill(source, error);
         if (status == OWM_OK) status = read_batch(source, sink);
     }
@@ -287,7 +297,7 @@ owm_status owm_journal_source_damaged(struct owm_journal_source *source, bool *d
                                       struct owm_error *error)
 {
     const size_t overlap = JOURNAL_RECORD_BYTES + JOURNAL_COMMIT_BYTES - 1;
-    owm_status status = OWM_OK;
+    owm_status status = source->zstd ? OWM_OK : fill(source, error);
     *damaged = false;
     while (status == OWM_OK && !*damaged) {
         size_t left = source->end - source->at;
