@@ -230,6 +230,9 @@ void fanout_session(struct owm_session *session);
 void fanout_channel(struct owm_channel *channel); /* The first job of a new channel. */
 
 /* verdict.c */
+/** A slot is there after verdict_make_room, which may judge a batch and so change targets and close
+ *  sessions: it comes before anything is looked up. */
+void verdict_make_room(struct owm_hall *hall);
 struct owm_pending *verdict_slot(struct owm_hall *hall);
 void verdict_flush(struct owm_hall *hall);
 void verdict_reject(struct owm_session *session, uint32_t channel_id, uint32_t sequence,

@@ -109,6 +109,8 @@ static void submit(struct owm_session *session, struct owm_channel *channel,
 void session_on_submit_standard(struct owm_session *session, const struct owm_sv2_frame *frame)
 {
     struct owm_sv2_submit_standard in;
+    verdict_make_room(session->hall);
+    if (session->state == SESSION_CLOSED) return;
     if (!SESSION_READ(frame, submit_standard, &in)) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);
         return;
@@ -134,6 +136,8 @@ void session_on_submit_extended(struct owm_session *session, const struct owm_sv
 {
     struct owm_sv2_submit_extended in;
     struct owm_sv2_view worker = {NULL, 0};
+    verdict_make_room(session->hall);
+    if (session->state == SESSION_CLOSED) return;
     size_t used = owm_sv2_read_submit_extended(frame->payload, frame->bytes, &in);
     if (!used) {
         owm_session_end(session, OWM_CLOSE_MALFORMED);

@@ -108,8 +108,10 @@ void owm_vardiff_hint(struct owm_vardiff *vardiff, const struct owm_vardiff_poli
     if (!isnormal(rate) || rate < 0) return;
     fade(vardiff, policy, now_ms);
     double ratio = (double)rate / fmax(owm_vardiff_rate(vardiff), 1e-9);
-    if (ratio > HINT_FACTOR || ratio < 1 / HINT_FACTOR)
-        restart(vardiff, (double)rate * PRIOR_S, PRIOR_S, now_ms);
+    if (ratio <= HINT_FACTOR && ratio >= 1 / HINT_FACTOR) return;
+    restart(vardiff, (double)rate * PRIOR_S, PRIOR_S, now_ms);
+    change(vardiff, vardiff->hashes, now_ms);                  /* The same target, watched anew, */
+    vardiff->changed_ms -= (int64_t)(policy->settle_s * 1000); /* and a new one due at once. */
 }
 
 bool owm_vardiff_share(struct owm_vardiff *vardiff, uint64_t hashes, int64_t now_ms)

@@ -58,7 +58,8 @@ void owm_vardiff_start(struct owm_vardiff *vardiff, const struct owm_vardiff_pol
                        const struct owm_vardiff_limits *limits, float rate, int64_t now_ms);
 
 /** owm_vardiff_hint: the miner says that its hashrate is another now (UpdateChannel). Believed as
- *  at the start if it differs by more than a factor of two from the estimate; 0 says nothing. */
+ *  at the start, and a new target is due at once, if it differs by more than a factor of two from
+ *  the estimate; 0 says nothing. */
 void owm_vardiff_hint(struct owm_vardiff *vardiff, const struct owm_vardiff_policy *policy,
                       float rate, int64_t now_ms);
 

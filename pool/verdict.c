@@ -8,9 +8,14 @@
 #include "base/log.h"
 #include "hall_internal.h"
 
-struct owm_pending *verdict_slot(struct owm_hall *hall)
+void verdict_make_room(struct owm_hall *hall)
 {
     if (hall->pendings == hall->options.batch_max) verdict_flush(hall);
+}
+
+struct owm_pending *verdict_slot(struct owm_hall *hall)
+{
+    OWM_ASSERT(hall->pendings < hall->options.batch_max);
     struct owm_pending *share = &hall->pending[hall->pendings++];
     share->next = NONE;
     return share;

@@ -420,6 +420,36 @@ static void flood_of_easy_shares(void **state)
     visitor_leave(&visitor);
 }
 
+/* The vardiff changes a target while a full batch is judged, between two shares of one read: the
+ * later one still has the target of its job. */
+static void target_changes_within_a_batch(void **state)
+{
+    (void)state;
+    struct visitor visitor;
+    struct sv2client_share share;
+    uint8_t first[32], later[32];
+    reopen(&(struct owm_hall_options){.batch_max = 16}, 0);
+    visitor_enter(&visitor, &world);
+    struct sv2client_channel *channel = visitor_open(&visitor, 0, true, "alice");
+    memcpy(first, channel->target, 32);
+    world_turn(&world, 6000);
+    sv2client_share_start(channel, &share);
+    for (int i = 0; i < 16; i++, share.nonce++) {
+        assert_true(sv2client_mine(channel, first, NULL, &share));
+        sv2client_submit(&visitor.client, channel, &share);
+    }
+    owm_target_of_hashes(100, later);
+    assert_true(sv2client_mine(channel, first, later, &share));
+    assert_int_equal(channel->targets, 0);
+    sv2client_submit(&visitor.client, channel, &share);
+    assert_int_equal(channel->targets, 1);
+    assert_true(owm_target_hashes_u64(channel->target) > 100);
+    world_turn(&world, 0);
+    assert_int_equal(channel->accepted, 17);
+    assert_int_equal(world.share[16].share.hashes, owm_target_hashes_u64(first));
+    visitor_leave(&visitor);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -441,6 +471,7 @@ int main(void)
         T(shares_past_the_network),
         T(target_is_never_easier_than_asked),
         T(flood_of_easy_shares),
+        T(target_changes_within_a_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

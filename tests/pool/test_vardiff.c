@@ -200,6 +200,22 @@ static void nominal_rates_that_are_none(void **state)
     assert_true(owm_vardiff_rate_valid(0));
 }
 
+static void hints_are_followed_at_once(void **state)
+{
+    (void)state;
+    struct miner miner = {.steady = true};
+    begin(&miner, (float)TRUE_RATE, 1);
+    run(&miner, 7);
+    miner.rate = TRUE_RATE * 8;
+    owm_vardiff_hint(&miner.vardiff, &miner.policy, (float)miner.rate, miner.now_ms);
+    check(&miner);
+    assert_int_equal(miner.changes, 1);
+    assert_true(fabs(off(&miner)) < 0.01);
+    owm_vardiff_hint(&miner.vardiff, &miner.policy, (float)miner.rate * 1.5f, miner.now_ms);
+    check(&miner);
+    assert_int_equal(miner.changes, 1);
+}
+
 static void clock_may_step_back(void **state)
 {
     (void)state;
@@ -225,6 +241,7 @@ int main(void)
         cmocka_unit_test(rate_of_changes_is_bounded),
         cmocka_unit_test(keeps_within_limits),
         cmocka_unit_test(nominal_rates_that_are_none),
+        cmocka_unit_test(hints_are_followed_at_once),
         cmocka_unit_test(clock_may_step_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
