@@ -41,6 +41,8 @@ enum owm_dedup_answer owm_dedup_find(const struct owm_dedup *dedup, const uint8_
                                      uint32_t *place);
 void owm_dedup_put(struct owm_dedup *dedup, const uint8_t hash[32], uint32_t place);
 
+uint64_t owm_dedup_memory_bytes(const struct owm_dedup *dedup);
+
 /** owm_dedup_count: entries of the current tip. */
 uint32_t owm_dedup_count(const struct owm_dedup *dedup);
 

@@ -183,5 +183,6 @@ struct owm_workers *owm_hall_workers(struct owm_hall *hall)
 
 uint64_t owm_hall_memory_bytes(const struct owm_hall *hall)
 {
-    return hall->memory_bytes;
+    return hall->memory_bytes + owm_dedup_memory_bytes(hall->dedup)
+           + owm_workers_memory_bytes(hall->workers);
 }

@@ -141,6 +141,7 @@ const struct owm_pool_stats *owm_hall_stats(const struct owm_hall *hall); /* Thr
 struct owm_workers *owm_hall_workers(struct owm_hall *hall); /* For owm_workers_copy. */
 /** For what is counted outside of it: refused connections. */
 struct owm_pool_stats *owm_hall_counters(struct owm_hall *hall);
+/** Taken at open, touched or not. */
 uint64_t owm_hall_memory_bytes(const struct owm_hall *hall);
 
 /** owm_session_enter: a new connection, not yet through its handshake. peer: its address as text,
