@@ -61,15 +61,12 @@ struct owm_report_terms {
 struct owm_report_options {
     const struct owm_report_loop *loops;
     size_t loop_count;
-    struct owm_bitcoin *bitcoin;      /* NULL: no word on nodes. */
-    const struct owm_feeder *feeder;  /* NULL: no word on the feeder. */
+    struct owm_bitcoin *bitcoin;     /* NULL: no word on nodes. */
+    const struct owm_feeder *feeder; /* NULL: no word on the feeder. */
     const char *database_url;
     const char *network; /* "mainnet" … */
     struct owm_report_terms terms;
     uint64_t template_age_max_ms, database_away_max_ms;
-    /** After each collection, on the live thread. */
-    void (*on_live)(void *ctx);
-    void *ctx;
 };
 
 /** owm_report_price: what work is worth on the tip that is mined now. */
@@ -95,7 +92,7 @@ struct owm_report_miner {
 
 /** owm_report_live: one collection from the loops. */
 struct owm_report_live {
-    int64_t taken_ms;  /* Wall clock. */
+    int64_t taken_ms; /* Wall clock. */
     uint64_t taken_mono_ms, started_mono_ms;
     struct owm_pool_stats stats;
     double hashes_per_s[OWM_RATE_WINDOWS];
@@ -154,11 +151,20 @@ struct owm_report_view {
 
 struct owm_report;
 
-/** owm_report_open: start both threads; the first live collection is done when this returns.
+/** owm_report_open: the first live collection is done when this returns.
  *  Returns: OWM_OK; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_report_open(const struct owm_report_options *options,
                                         struct owm_report **report);
-void owm_report_close(struct owm_report *report); /* NULL is allowed. */
+
+/** owm_report_start: start both threads, once. on_live: after each collection, on the live thread;
+ *  NULL: nothing. Returns: OWM_OK; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_report_start(struct owm_report *report, void (*on_live)(void *ctx),
+                                         void *ctx);
+
+/** owm_report_stop: end both threads; what was collected can be looked at until close. Waits for a
+ *  query that is under way. close stops as well. NULL is allowed in both. */
+void owm_report_stop(struct owm_report *report);
+void owm_report_close(struct owm_report *report);
 
 /** owm_report_work: see owm_pool_page_work. Thread: any. */
 void owm_report_work(struct owm_report *report, const struct owm_work *work);
