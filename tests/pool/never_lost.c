@@ -1,0 +1,245 @@
+/* never_lost.c: no acknowledged share is lost, and none is counted twice (promise 2).
+ *
+ *     never_lost OWM_POOL OWM_DEVNET_BLOCKS [KILLS]
+ *
+ * Miners mine on a real pool, which is killed with SIGKILL at random moments, also while it starts
+ * and reads its journals; now and then PostgreSQL is killed too, so that shares pile up in the
+ * journal and the pool must wait for its database. Afterwards every share that a miner saw
+ * acknowledged must be in the database exactly once, and every balance must equal what the shares
+ * say, both those of the table and those of the journal. (SRS-POOL-04, SRS-POOL-11)
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "load_client.h"
+#include "pool_database.h"
+#include "share_maker.h"
+#include "test.h"
+
+#define KILLS_DEFAULT 25
+#define MINERS        3
+#define DATABASE_EACH 8  /* Kills of the pool to one of PostgreSQL. */
+#define EARLY_EACH    5  /* Kills to one that does not wait for a share. */
+#define READY_S       60 /* Until a pool that was started again acknowledges a share. */
+
+static struct {
+    const char *pool, *blocks;
+    unsigned kills;
+    char folder[64], url[256];
+    uint16_t port, rpc_port;
+    pid_t pool_pid, blocks_pid;
+    struct load_client miner[MINERS];
+} world;
+
+static uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, bytes) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static pid_t start(char *const argv[], const char *log_name)
+{
+    char log[128];
+    snprintf(log, sizeof log, "%s/%s", world.folder, log_name);
+    pid_t pid = fork();
+    if (pid != 0) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (fd >= 0 && dup2(fd, 1) >= 0 && dup2(fd, 2) >= 0) execv(argv[0], argv);
+    _exit(127);
+}
+
+static void start_pool(void)
+{
+    char flag[12][320];
+    snprintf(flag[0], sizeof flag[0], "--pool.data_dir=%s/pool", world.folder);
+    snprintf(flag[1], sizeof flag[1], "--pool.port=%u", world.port);
+    snprintf(flag[2], sizeof flag[2], "--bitcoin.rpc_url=http://127.0.0.1:%u", world.rpc_port);
+    snprintf(flag[3], sizeof flag[3], "--bitcoin.rpc_cookie=%s/blocks/.cookie", world.folder);
+    setenv("DATABASE_URL", world.url, 1);
+    world.pool_pid = start((char *[]){(char *)world.pool, flag[0], flag[1], flag[2], flag[3],
+                                      "--pool.bind=127.0.0.1", "--pool.network=regtest",
+                                      "--pool.address=bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
+                                      "--pool.connections_max=64", "--pool.loops=2",
+                                      "--pool.shares_per_minute=600", "--http.port=0",
+                                      "--payout.threshold_sats=1", "--journal.segment_mb=1", NULL},
+                           "pool.log");
+    assert_true(world.pool_pid > 0);
+}
+
+static void kill_pool(void)
+{
+    kill(world.pool_pid, SIGKILL);
+    waitpid(world.pool_pid, NULL, 0);
+}
+
+/* One that ended because its database is away is started again, as a service manager would. */
+static void mind_pool(void)
+{
+    if (waitpid(world.pool_pid, NULL, WNOHANG) != world.pool_pid) return;
+    owm_clock_sleep_ms(100);
+    start_pool();
+}
+
+static uint64_t acked(void)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < MINERS; i++) sum += atomic_load(&world.miner[i].acked);
+    return sum;
+}
+
+static void show_log(void)
+{
+    char command[160];
+    snprintf(command, sizeof command, "tail -n 30 %s/pool.log", world.folder);
+    if (system(command)) puts("no pool.log");
+}
+
+static void await_ack(void)
+{
+    uint64_t before = acked(), end_ms = owm_clock_mono_ms() + READY_S * 1000;
+    while (acked() == before) {
+        if (owm_clock_mono_ms() > end_ms) {
+            show_log();
+            fail_msg("no share within %d s", READY_S);
+        }
+        mind_pool();
+        owm_clock_sleep_ms(2);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char folder[96], port[16];
+    make_folder(world.folder);
+    owm_pg_close(pool_database("never_lost", world.url));
+    world.port = free_port();
+    world.rpc_port = free_port();
+    snprintf(folder, sizeof folder, "%s/blocks", world.folder);
+    snprintf(port, sizeof port, "%u", world.rpc_port);
+    world.blocks_pid = start((char *[]){(char *)world.blocks, "--folder", folder, "--port", port,
+                                        "--bits", "1d00ffff", NULL},
+                             "blocks.log");
+    start_pool();
+    for (int i = 0; i < MINERS; i++) {
+        struct load_client *miner = &world.miner[i];
+        *miner = (struct load_client){.port = world.port, .standard = i % 2 == 0};
+        snprintf(miner->name, sizeof miner->name, "miner%d.rig", i % 2);
+        load_client_start(miner);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    kill_pool();
+    kill(world.blocks_pid, SIGKILL);
+    waitpid(world.blocks_pid, NULL, 0);
+    for (int i = 0; i < MINERS; i++) load_client_free(&world.miner[i]);
+    remove_folder(world.folder);
+    pg_fixture_stop(&pool_server);
+    return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+/* Waits until the feeder has brought everything: nothing new for two seconds. */
+static uint64_t settle(struct owm_pg *pg)
+{
+    int64_t shares = -1, now;
+    for (int quiet = 0; quiet < 4; quiet = now == shares ? quiet + 1 : 0, shares = now) {
+        mind_pool();
+        owm_clock_sleep_ms(500);
+        now = pool_number(pg, "SELECT count(*) FROM shares");
+    }
+    return (uint64_t)shares;
+}
+
+static void check(struct owm_pg *pg)
+{
+    struct owm_pg_rows *rows = NULL;
+    struct owm_error error = {""};
+    uint64_t stored = settle(pg), missing = 0;
+    uint8_t(*hash)[32] = calloc(stored, sizeof *hash);
+    assert_non_null(hash);
+    if (owm_pg_query(pg, "SELECT encode(hash, 'hex') FROM shares", NULL, &rows, &error) != OWM_OK)
+        fail_msg("%s", error.text);
+    assert_int_equal(owm_pg_rows_count(rows), stored);
+    for (uint64_t i = 0; i < stored; i++) owm_pg_get_hash(rows, i, 0, hash[i], 32);
+    owm_pg_rows_free(rows);
+    qsort(hash, stored, sizeof *hash, compare);
+    for (uint64_t i = 1; i < stored; i++) assert_true(compare(hash[i - 1], hash[i]) < 0);
+    for (int m = 0; m < MINERS; m++)
+        for (uint64_t i = 0; i < world.miner[m].acked; i++)
+            missing += !bsearch(world.miner[m].hash[i], hash, stored, sizeof *hash, compare);
+    free(hash);
+    printf("%u kills: %" PRIu64 " shares acknowledged, %" PRIu64 " stored, %" PRIu64 " missing\n",
+           world.kills, acked(), stored, missing);
+    assert_int_equal(missing, 0);
+}
+
+static void no_acknowledged_share_is_lost(void **state)
+{
+    (void)state;
+    char journal[96];
+    for (unsigned i = 0; i < world.kills; i++) {
+        bool early = i % EARLY_EACH == EARLY_EACH - 1;
+        if (!early) await_ack();
+        owm_clock_sleep_ms((unsigned)(rand() % 300));
+        if (i % DATABASE_EACH == DATABASE_EACH - 1) {
+            pg_fixture_crash(&pool_server);
+            if (!early) await_ack(); /* The journal goes on without it. */
+            kill_pool();
+            assert_true(pg_fixture_resume(&pool_server));
+        } else {
+            kill_pool();
+        }
+        start_pool();
+    }
+    await_ack();
+    for (int i = 0; i < MINERS; i++) {
+        load_client_stop(&world.miner[i]);
+        if (world.miner[i].rejected)
+            fail_msg("%u shares were rejected: %s", world.miner[i].rejected, world.miner[i].code);
+    }
+    struct owm_pg *pg = NULL;
+    struct owm_error error = {""};
+    if (owm_pg_open(world.url, &pg, &error) != OWM_OK) fail_msg("%s", error.text);
+    check(pg);
+    snprintf(journal, sizeof journal, "%s/pool/journal", world.folder);
+    assert_true(pool_equal(pg, NULL) > 0);
+    assert_true(pool_equal(pg, journal) > 0);
+    owm_pg_close(pg);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_acknowledged_share_is_lost, set_up, tear_down)};
+    if (argc < 3) {
+        fputs("never_lost OWM_POOL OWM_DEVNET_BLOCKS [KILLS]\n", stderr);
+        return 2;
+    }
+    world.pool = argv[1];
+    world.blocks = argv[2];
+    world.kills = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : KILLS_DEFAULT;
+    if (!pg_fixture_start(&pool_server)) return TEST_SKIP;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
