@@ -219,7 +219,7 @@ static void sink_close(void *ctx, enum owm_close reason, bool flush)
 {
     (void)ctx;
     (void)flush;
-    if (reason != OWM_CLOSE_SHUTDOWN) fail(owm_close_text(reason));
+    fail(owm_close_text(reason));
 }
 
 /* ------------------------------------------------------------- sessions and channels */

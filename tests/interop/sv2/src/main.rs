@@ -1,4 +1,6 @@
 /* main.rs: real peers of Stratum v2 on the reference implementation's crates; see ../sv2.sh. */
+mod channel;
+mod client;
 mod draw;
 mod judge;
 mod noise;
@@ -11,7 +13,7 @@ use std::collections::HashMap;
 use wire::{fault, Outcome};
 
 const HELP: &str = "owm-interop-sv2 server [--shares N] [--seconds N] [--silent] [--refused]
-  judge [--seed N] [--lie N]
+  client --peer PROGRAM\n  judge [--seed N] [--lie N]
   noise --peer PROGRAM [--seed N]";
 
 /** "--name value" and "--flag" behind the first word. */
@@ -42,6 +44,7 @@ fn run(words: &[String]) -> Outcome<()> {
     };
     let options = options(rest)?;
     match mode.as_str() {
+        "client" => client::run(options.get("peer").ok_or(HELP)?),
         "server" => server::run(&server::Options {
             shares: number(&options, "shares", 4)? as u32,
             seconds: number(&options, "seconds", 60)?,

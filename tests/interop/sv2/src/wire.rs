@@ -57,12 +57,6 @@ impl Frame {
     pub fn parse(&mut self) -> Outcome<AnyMessage<'_>> {
         AnyMessage::try_from((self.header, &mut self.payload[..])).map_err(debug("message"))
     }
-    pub fn kind(&self) -> (u16, u8) {
-        (
-            self.header.ext_type_without_channel_msg(),
-            self.header.msg_type(),
-        )
-    }
 }
 
 pub struct Link {
@@ -72,6 +66,7 @@ pub struct Link {
     frames: Receiver<Outcome<Frame>>,
     /** Each byte in a write of its own, so that the peer sees every possible fragment. */
     pub chopped: bool,
+    held: Option<Vec<u8>>,
 }
 
 fn read_handshake<R: codec_sv2::ExpectsHandshakeMessage>(
@@ -147,6 +142,7 @@ impl Link {
             seal,
             frames,
             chopped,
+            held: None,
         })
     }
 
@@ -193,7 +189,7 @@ impl Link {
             .encoder
             .encode_transport(frame, &mut self.seal)
             .map_err(debug("seal"))?;
-        write_chopped(&mut self.stream, sealed.as_ref(), self.chopped)
+        self.put(sealed.as_ref())
     }
 
     /** A whole plain frame, header first. */
@@ -203,7 +199,25 @@ impl Link {
             .encoder
             .encode_transport(frame, &mut self.seal)
             .map_err(debug("seal"))?;
-        write_chopped(&mut self.stream, sealed.as_ref(), self.chopped)
+        self.put(sealed.as_ref())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Outcome<()> {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+            return Ok(());
+        }
+        write_chopped(&mut self.stream, bytes, self.chopped)
+    }
+
+    /** Keep what is sent from now on, and send it all in one write. */
+    pub fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    pub fn release(&mut self) -> Outcome<()> {
+        let held = self.held.take().unwrap_or_default();
+        self.put(&held)
     }
 
     /** The next frame; None: nothing came until then. */
