@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -86,8 +87,10 @@ static void on_submitted(void *ctx, const uint8_t hash[32], const char *node, bo
 {
     struct pool_server *server = ctx;
     owm_ledger_block_submitted(server->ledger, hash, node, accepted, reason, owm_clock_wall_ms());
+    pthread_mutex_lock(&server->lock); /* Else blocks could be closed meanwhile. */
     struct owm_blocks *blocks = atomic_load(&server->blocks);
     if (blocks != NULL && strcmp(reason, "not-delivered") != 0) owm_blocks_taken(blocks, hash);
+    pthread_mutex_unlock(&server->lock);
 }
 
 static void on_block(void *ctx, const uint8_t hash[32], enum owm_block_fate fate,
@@ -140,7 +143,9 @@ static owm_status open_folder(struct pool_server *server, struct owm_error *erro
                     folder);
 }
 
-/* Counts starts, so that no extranonce prefix is ever given out again (work.h). */
+/* Counts starts, so that no extranonce prefix is ever given out again (work.h). The first number is
+ * random: two pools that pay one address would else hand out the same work, and a share that both
+ * accept pays once. */
 static owm_status next_epoch(struct pool_server *server, struct owm_error *error)
 {
     char path[4200], text[16];
@@ -149,7 +154,10 @@ static owm_status next_epoch(struct pool_server *server, struct owm_error *error
     snprintf(path, sizeof path, "%s/epoch", server->config->data_dir);
     owm_status status = owm_fs_read(path, 16, &data, &bytes, error);
     if (status != OWM_OK && status != OWM_E_NOTFOUND) return status;
-    unsigned long epoch = data == NULL ? 0 : strtoul((const char *)data, NULL, 10);
+    uint16_t first = 0;
+    if (data == NULL && getrandom(&first, sizeof first, 0) != (ssize_t)sizeof first)
+        return owm_fail(error, OWM_E_CRYPTO, "no random bytes for %s", path);
+    unsigned long epoch = data == NULL ? first : strtoul((const char *)data, NULL, 10);
     free(data);
     server->epoch = (uint16_t)(epoch + 1);
     int length = snprintf(text, sizeof text, "%u\n", server->epoch);
@@ -413,6 +421,9 @@ void pool_server_tend(struct pool_server *server)
 void pool_server_drain(struct pool_server *server)
 {
     owm_net_stop_accepting(server->net);
+    for (unsigned i = 0; i < server->loops; i++)
+        if (owm_pool_loop_reconnect(server->loop[i], "", 0) != OWM_OK)
+            owm_log(OWM_LOG_WARN, "miners_not_told loop=%u", i);
 }
 
 void pool_server_close(struct pool_server *server)
@@ -424,7 +435,10 @@ void pool_server_close(struct pool_server *server)
     pthread_mutex_unlock(&server->lock);
     owm_pool_page_close(page);
     owm_net_close(server->net);
-    owm_blocks_close(atomic_exchange(&server->blocks, NULL));
+    pthread_mutex_lock(&server->lock);
+    struct owm_blocks *blocks = atomic_exchange(&server->blocks, NULL);
+    pthread_mutex_unlock(&server->lock);
+    owm_blocks_close(blocks);
     owm_bitcoin_close(server->bitcoin);
     owm_work_release(server->newest);
     for (unsigned i = 0; i < OWM_NET_LOOPS_MAX; i++) {

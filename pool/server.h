@@ -20,7 +20,8 @@ OWM_MUST_USE owm_status pool_server_open(struct pool_config *config, struct pool
 /** pool_server_tend: about once a second: renew the certificate when it is due. */
 void pool_server_tend(struct pool_server *server);
 
-/** pool_server_drain: no new connections from now on. */
+/** pool_server_drain: no new connections from now on; miners are asked to connect again, which they
+ *  do as soon as the next process listens. */
 void pool_server_drain(struct pool_server *server);
 
 /** pool_server_close: miners are disconnected, what was accepted is journalled and fed. NULL is
