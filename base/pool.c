@@ -5,6 +5,9 @@
  * leaves.
  * 3. The caller closes the job when no chunk is left, then waits for inside == 0; a thread that
  * wakes late finds the job closed and sleeps on. So nobody waits for a thread that has no work.
+ * 4. Loops follow each other within microseconds, and waking a thread takes tens of them. So who
+ * waits, helper or caller, looks for LOOK_NS at `generation` or `inside` without `lock`, and only
+ * then sleeps; what it saw counts only once it has `lock`.
  */
 #include "pool.h"
 
@@ -15,6 +18,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#include "clock.h"
+
+#define LOOK_NS     50000u
+#define LOOK_PAUSES 16u /* between two readings of the clock: up to a microsecond */
 
 struct job {
     size_t count, grain, chunks;
@@ -33,9 +41,9 @@ struct owm_pool {
     pthread_cond_t work, left;
     struct job job;
     atomic_size_t next_chunk;
-    uint64_t generation;
-    unsigned inside;
+    atomic_uint generation, inside; /* written under lock */
     bool open, stop;
+    bool looks; /* each thread can have a core of its own */
     unsigned threads;
     struct thread helpers[];
 };
@@ -56,11 +64,45 @@ static void run_chunks(struct owm_pool *pool, const struct job *job, unsigned wo
     }
 }
 
+static inline void pause_core(void)
+{
+#if __x86_64__
+    __builtin_ia32_pause();
+#elif __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool work_is_there(const struct owm_pool *pool, unsigned seen)
+{
+    return atomic_load_explicit(&pool->generation, memory_order_relaxed) != seen;
+}
+
+static bool all_have_left(const struct owm_pool *pool, unsigned unused)
+{
+    (void)unused;
+    return atomic_load_explicit(&pool->inside, memory_order_relaxed) == 0;
+}
+
+/* Wait a little for what sleeping would take longer for. */
+static inline void look(const struct owm_pool *pool,
+                        bool (*there)(const struct owm_pool *, unsigned), unsigned seen)
+{
+    if (!pool->looks) return;
+    uint64_t end_ns = owm_clock_mono_ns() + LOOK_NS;
+    do {
+        for (unsigned i = 0; i < LOOK_PAUSES; i++) {
+            if (there(pool, seen)) return;
+            pause_core();
+        }
+    } while (owm_clock_mono_ns() < end_ns);
+}
+
 static void *helper_main(void *arg)
 {
     struct thread *self = arg;
     struct owm_pool *pool = self->pool;
-    uint64_t seen = 0;
+    unsigned seen = 0;
     pthread_mutex_lock(&pool->lock);
     while (!pool->stop) {
         if (!pool->open || pool->generation == seen) {
@@ -74,6 +116,9 @@ static void *helper_main(void *arg)
         run_chunks(pool, &job, self->worker);
         pthread_mutex_lock(&pool->lock);
         if (--pool->inside == 0) pthread_cond_signal(&pool->left);
+        pthread_mutex_unlock(&pool->lock);
+        look(pool, work_is_there, seen);
+        pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -88,18 +133,31 @@ static unsigned usable_cores(void)
     return cores < 1 ? 1 : cores > OWM_POOL_THREADS_MAX ? OWM_POOL_THREADS_MAX : (unsigned)cores;
 }
 
+/* Held for some instructions at a time, and who looked comes when it is just being let go: a mutex
+ * that tries some times before it sleeps. */
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(lock, &kind);
+    pthread_mutexattr_destroy(&kind);
+}
+
 owm_status owm_pool_open(unsigned threads, owm_pool **pool_out)
 {
     *pool_out = NULL;
-    if (threads == 0) threads = usable_cores();
+    unsigned cores = usable_cores();
+    if (threads == 0) threads = cores;
     if (threads > OWM_POOL_THREADS_MAX) return OWM_E_ARG;
     struct owm_pool *pool = calloc(1, sizeof *pool + (threads - 1) * sizeof pool->helpers[0]);
     if (!pool) return OWM_E_NOMEM;
     pthread_mutex_init(&pool->turn, NULL);
-    pthread_mutex_init(&pool->lock, NULL);
+    init_lock(&pool->lock);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->left, NULL);
     pool->threads = 1;
+    pool->looks = threads <= cores;
 
     /* Helpers take no signals: those belong to the program's own threads. */
     sigset_t all, before;
@@ -161,6 +219,9 @@ void owm_pool_for(owm_pool *pool, size_t count, size_t grain, owm_pool_fn fn, vo
         run_chunks(pool, &job, 0);
         pthread_mutex_lock(&pool->lock);
         pool->open = false;
+        pthread_mutex_unlock(&pool->lock);
+        look(pool, all_have_left, 0);
+        pthread_mutex_lock(&pool->lock);
         while (pool->inside > 0) pthread_cond_wait(&pool->left, &pool->lock);
         pthread_mutex_unlock(&pool->lock);
     }

@@ -3,6 +3,10 @@
  * Partition: chunk i is [i * grain, min(count, (i + 1) * grain)) whatever the number of threads, so
  * a loop whose chunks write disjoint places gives the same bits on one thread and on many. Which
  * thread takes a chunk is not fixed.
+ *
+ * Waiting: a thread that has run out of chunks looks for the next loop, and a caller for the end of
+ * its own, for up to 50 us before it sleeps. So loops that follow each other wake nobody, and an
+ * idle pool takes no time. A pool with more threads than cores this process may use sleeps at once.
  */
 #ifndef OWM_BASE_POOL_H
 #define OWM_BASE_POOL_H
