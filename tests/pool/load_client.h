@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOAD_CHANNELS 8  /* Of one connection. */
-#define LOAD_WINDOW   16 /* Shares of one channel that wait for their Success. */
+#define LOAD_CHANNELS 8 /* Of one connection. */
+#define LOAD_WINDOW   6 /* Shares of one channel that wait for their Success. */
 
 /** load_client: read the atomics at any time, the rest after load_client_stop. */
 struct load_client {

@@ -25,7 +25,7 @@
 
 #define KILLS_DEFAULT 25
 #define MINERS        3
-#define DATABASE_EACH 8  /* Kills of the pool to one of PostgreSQL. */
+#define DATABASE_EACH 12 /* Kills of the pool to one of PostgreSQL. */
 #define EARLY_EACH    5  /* Kills to one that does not wait for a share. */
 #define READY_S       60 /* Until a pool that was started again acknowledges a share. */
 
