@@ -41,12 +41,22 @@ static void encode_prev_hash(struct owm_hall *hall, const struct owm_job *job)
     OWM_ASSERT(out->bytes > 0);
 }
 
+/** Clocks of nodes differ, and step back: but no job of a tip may allow earlier times than one
+ *  before it, since clients refuse a job that is below what SetNewPrevHash has said. */
+static uint32_t min_ntime_of(struct owm_hall *hall, const struct owm_work *work)
+{
+    const struct owm_job *last = job_newest(hall);
+    uint32_t time_s = work->block->current_time_s;
+    return last && last->work->tip == work->tip && last->min_ntime > time_s ? last->min_ntime
+                                                                            : time_s;
+}
+
 void job_begin(struct owm_hall *hall, struct owm_work *work)
 {
-    uint32_t id = hall->newest + 1;
+    uint32_t id = hall->newest + 1, min_ntime = min_ntime_of(hall, work);
     struct owm_job *job = &hall->job[id % JOBS_KEPT];
     owm_work_release(job->work);
-    *job = (struct owm_job){.id = id, .min_ntime = work->block->current_time_s, .work = work};
+    *job = (struct owm_job){.id = id, .min_ntime = min_ntime, .work = work};
     hall->newest = id;
     hall->network_hashes = owm_target_hashes_u64(work->block->target);
     hall->row_job = 0;

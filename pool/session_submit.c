@@ -18,8 +18,9 @@ static bool version_ok(const struct owm_job *job, uint32_t version)
 /** From what the job said to two hours ahead of the node's clock, which went on since. */
 static bool ntime_ok(const struct owm_hall *hall, const struct owm_job *job, uint32_t ntime)
 {
-    uint64_t aged_s = (uint64_t)(hall->now_ms - job->work->made_ms) / 1000;
-    uint64_t latest = (uint64_t)job->work->block->current_time_s + aged_s + 7200;
+    int64_t aged_ms = hall->now_ms - job->work->made_ms;
+    uint64_t latest =
+        (uint64_t)job->min_ntime + 7200 + (uint64_t)(aged_ms > 0 ? aged_ms : 0) / 1000;
     return ntime >= job->min_ntime && ntime <= latest;
 }
 

@@ -33,7 +33,8 @@
 #define SESSIONS         2
 #define ROUND_MS         3000
 #define BITS             0x20040000u /* 64 hashes a block. */
-#define SHARES_A_MINUTE  9000        /* What about 1000 hashes a second make of 6 hashes a share. */
+#define CHANNELS         7
+#define HASHES_A_SHARE   6 /* About; what vardiff makes of it while rates change. */
 
 /* Faults that are planted; src/draw.rs has the same list. */
 enum {
@@ -119,7 +120,7 @@ struct bench {
     struct answer answer[BATCH];
     uint64_t shares, accepted, blocks, acknowledged, targets, seen[DIFFERENCES];
     uint64_t rejected, pairs;
-    bool stopped;
+    double shares_a_minute;
 };
 
 static void fail(const char *what)
@@ -237,7 +238,7 @@ static void open_channel(struct guest *guest, uint32_t hashes, bool extended, ui
     uint8_t payload[512];
     struct owm_sv2_open_extended open = {
         .user_identity = owm_sv2_view_of("judged.rig", 10),
-        .nominal_hash_rate = (float)hashes * SHARES_A_MINUTE / 60,
+        .nominal_hash_rate = (float)(hashes * guest->bench->shares_a_minute / 60),
         .min_extranonce_size = extranonce,
     };
     struct owm_sv2_open_standard standard = {
@@ -281,6 +282,7 @@ static void next_work(struct bench *bench, unsigned round)
     enum { ROUNDS_ON_TIP = ROUNDS / (sizeof tips / sizeof tips[0]) + 1 };
     unsigned on_tip = round % ROUNDS_ON_TIP;
     if (round % 2) world_turn(&bench->world, ROUND_MS); /* Else the same template again. */
+    if (round % 8 == 4) bench->world.now.wall_ms -= 2 * ROUND_MS; /* A node's clock is put back. */
     tell_u32(bench, 'C', (uint32_t)(bench->world.now.mono_ns / 1000000000));
     world_work(&bench->world, on_tip ? 0 : tips[round / ROUNDS_ON_TIP], BITS);
 }
@@ -410,7 +412,7 @@ static void open_all(struct bench *bench)
                                   .batch_max = BATCH,
                                   .acks_max = 4 * BATCH,
                                   .rejects_in_row_max = UINT32_MAX,
-                                  .vardiff = {.shares_per_minute = SHARES_A_MINUTE},
+                                  .vardiff = {.shares_per_minute = bench->shares_a_minute},
                               });
     enter(bench, 0, 0);
     enter(bench, 1, OWM_SV2_REQUIRES_STANDARD_JOBS);
@@ -463,6 +465,8 @@ int main(int argc, char **argv)
     owm_log_level_set(OWM_LOG_WARN); /* Rejections are what this is about. */
     start_judge(&bench, argv[1], argc > 3 ? argv[3] : "1", argc > 4 ? argv[4] : "0");
     bench.first = 1;
+    bench.shares_a_minute =
+        shares * 60.0 / ROUNDS / (ROUND_MS / 2000.0) / CHANNELS / HASHES_A_SHARE;
     open_all(&bench);
     for (unsigned round = 1; round <= ROUNDS; round++)
         run_round(&bench, round, shares / ROUNDS + (round == 1 ? shares % ROUNDS : 0));

@@ -1,6 +1,6 @@
-/* client.rs: a miner on the reference implementation's channels, codec and messages, on our pool: a
- * list of stories, each on connections of its own. The pool (pool_peer.c) is a child; it changes jobs
- * when it is told to. */
+/* client.rs: a miner on the reference implementation's channels, codec and messages, on our pool:
+ * a list of stories, each on connections of its own. The pool (pool_peer.c) is a child; it changes
+ * jobs when it is told to. */
 use crate::channel::{Between, Channel};
 use crate::wire::{self, debug, fault, text, Frame, Link, Outcome};
 use std::collections::HashMap;

@@ -25,6 +25,7 @@ pub struct Drawn {
 pub struct Draw {
     rng: StdRng,
     sequence: u32,
+    favourite: usize, /* This channel mines more than all others, for a round. */
 }
 
 impl Draw {
@@ -32,7 +33,12 @@ impl Draw {
         Self {
             rng: StdRng::seed_from_u64(seed),
             sequence: 0,
+            favourite: 0,
         }
+    }
+
+    pub fn round(&mut self, seats: usize) {
+        self.favourite = self.rng.gen_range(0..seats);
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -191,7 +197,8 @@ impl Draw {
     }
 
     pub fn share(&mut self, seats: &mut [Seat], now_s: u32) -> Outcome<Drawn> {
-        let at = self.rng.gen_range(0..seats.len());
+        let any = self.rng.gen_range(0..seats.len());
+        let at = if self.chance(60) { self.favourite } else { any };
         let Some(job) = self.live_job(&seats[at]) else {
             return fault("a channel without a job");
         };

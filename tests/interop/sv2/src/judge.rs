@@ -138,6 +138,7 @@ fn frame(drawn: &Drawn) -> Outcome<Vec<u8>> {
 }
 
 fn draw(judge: &mut Judge, draw: &mut Draw, count: u32, out: &mut impl Write) -> Outcome<()> {
+    draw.round(judge.seats.len());
     for _ in 0..count {
         let drawn = draw.share(&mut judge.seats, judge.clock_s)?;
         let mut verdict = match drawn.seat {
