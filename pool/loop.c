@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,8 @@ struct owm_pool_loop {
     bool received, told_failed;
     _Atomic(struct mail *) mail;
     _Atomic(struct farewell *) farewell;
-    _Atomic(struct owm_net_loop *) net_loop;
+    pthread_mutex_t waking; /* For net_loop: whoever wakes it must be done before it goes. */
+    struct owm_net_loop *net_loop;
 };
 
 /* The journal as the hall sees it. */
@@ -81,8 +83,16 @@ static uint64_t log_durable(void *ctx)
 
 static void wake(struct owm_pool_loop *loop)
 {
-    struct owm_net_loop *net_loop = atomic_load(&loop->net_loop);
-    if (net_loop) owm_net_wake(net_loop);
+    pthread_mutex_lock(&loop->waking);
+    if (loop->net_loop) owm_net_wake(loop->net_loop);
+    pthread_mutex_unlock(&loop->waking);
+}
+
+static void set_net_loop(struct owm_pool_loop *loop, struct owm_net_loop *net_loop)
+{
+    pthread_mutex_lock(&loop->waking);
+    loop->net_loop = net_loop;
+    pthread_mutex_unlock(&loop->waking);
 }
 
 static void on_durable(void *ctx)
@@ -151,6 +161,7 @@ owm_status owm_pool_loop_open(const struct owm_pool_loop_options *options,
 {
     struct owm_pool_loop *loop = calloc(1, sizeof *loop);
     if (!loop) return owm_fail(error, OWM_E_NOMEM, "no memory for a loop of the pool");
+    pthread_mutex_init(&loop->waking, NULL);
     owm_gate_init(&loop->gate, options->credentials);
     read_wall_clock(loop);
     owm_status status = open_parts(loop, options, error);
@@ -178,6 +189,7 @@ void owm_pool_loop_close(struct owm_pool_loop *loop)
     owm_hall_close(loop->hall);
     owm_admission_close(loop->admission);
     owm_gate_deinit(&loop->gate);
+    pthread_mutex_destroy(&loop->waking);
     free(loop->seat);
     free(loop);
 }
@@ -277,7 +289,7 @@ static owm_status on_start(void *ctx, struct owm_net_loop *net_loop, struct owm_
 {
     struct owm_pool_loop *loop = ctx;
     (void)error;
-    atomic_store(&loop->net_loop, net_loop);
+    set_net_loop(loop, net_loop);
     owm_hall_clock(loop->hall, time_now(loop));
     take_mail(loop);
     return OWM_OK;
@@ -285,7 +297,7 @@ static owm_status on_start(void *ctx, struct owm_net_loop *net_loop, struct owm_
 
 static void on_stop(void *ctx)
 {
-    atomic_store(&((struct owm_pool_loop *)ctx)->net_loop, NULL);
+    set_net_loop(ctx, NULL);
 }
 
 static void write_peer(const struct owm_net_peer *peer, char *text)
