@@ -173,6 +173,19 @@ static owm_status ask_place(struct owm_feeder *feeder, struct track *track, stru
     return OWM_OK;
 }
 
+/* A segment that ends without its end: torn off by a crash, or rotten. Damage is kept and said. */
+static owm_status judge_end(struct owm_feeder *feeder, struct track *track, struct owm_error *error)
+{
+    owm_status status = owm_journal_source_damaged(track->source, &track->damaged, error);
+    if (track->damaged) {
+        atomic_fetch_add(&feeder->damaged, 1);
+        if (feeder->count_damaged) owm_counter_add(feeder->count_damaged, 1);
+        owm_log(OWM_LOG_ERROR, "journal_damaged segment=%s byte=%llu", track->segment.name,
+                (unsigned long long)track->new_bytes);
+    }
+    return status;
+}
+
 /* Open, and go past what has been fed, whose definitions are needed. OWM_E_NOTFOUND: no more. */
 static owm_status track_open(struct owm_feeder *feeder, struct track *track,
                              struct owm_error *error)
@@ -189,6 +202,12 @@ static owm_status track_open(struct owm_feeder *feeder, struct track *track,
     if (status == OWM_OK && track->done) status = OWM_E_NOTFOUND;
     /* A power cut may have taken back what was fed before it was durable: it has been counted. */
     if (status == OWM_E_CANCELLED) status = OWM_E_NOTFOUND;
+    /* ... but shares behind damage to what was fed may not have been: such a file is kept. */
+    if (status == OWM_E_NOTFOUND && track->source && !track->done && !track->segment.newest) {
+        track->new_bytes = owm_journal_source_offset(track->source);
+        owm_status judged = judge_end(feeder, track, error);
+        if (judged != OWM_OK) status = judged;
+    }
     if (status != OWM_OK) track_close(track);
     if (status == OWM_E_NOTFOUND && !track->segment.newest) track->done = true;
     return status;
@@ -204,19 +223,6 @@ static void take_share(void *ctx, const struct owm_journal_entry *entry)
         feed_batch_add(&feeder->batch, &feeder->reading->refs, entry, feeder->read_error);
     feeder->reading->new_shares++;
     if (entry->share.time_ms > feeder->newest_ms) feeder->newest_ms = entry->share.time_ms;
-}
-
-/* A segment that ends without its end: torn off by a crash, or rotten. Damage is kept and said. */
-static owm_status judge_end(struct owm_feeder *feeder, struct track *track, struct owm_error *error)
-{
-    owm_status status = owm_journal_source_damaged(track->source, &track->damaged, error);
-    if (track->damaged) {
-        atomic_fetch_add(&feeder->damaged, 1);
-        if (feeder->count_damaged) owm_counter_add(feeder->count_damaged, 1);
-        owm_log(OWM_LOG_ERROR, "journal_damaged segment=%s byte=%llu", track->segment.name,
-                (unsigned long long)track->new_bytes);
-    }
-    return status;
 }
 
 /* Batches of one segment until it has no more, or the transaction is large enough. */

@@ -213,6 +213,51 @@ static void test_damage(void **state)
     remove_folder(folder);
 }
 
+/* What was fed rots before the rest of its segment is: the rest is lost to the database, but it is
+ * said, and the file stays whatever its age. */
+static void test_damage_behind(void **state)
+{
+    (void)state;
+    char folder[64], url[256], path[160];
+    make_folder(folder);
+    fake_now = START_MS;
+    struct owm_pg *pg = pool_database("behind", url);
+    struct owm_journal *journal = pool_journal(folder, 0, 0);
+    struct owm_feeder *feeder = open_feeder(folder, url);
+    for (uint64_t n = 0; n < 10; n++) pool_append(journal, n, START_MS, 1);
+    pool_durable(journal);
+    assert_int_equal(pool_feed(feeder), 10);
+    owm_feeder_close(feeder);
+    for (uint64_t n = 10; n < 20; n++) pool_append(journal, n, START_MS, 1);
+    owm_journal_close(journal);
+    struct owm_journal_segment *segments;
+    size_t count;
+    assert_ok(owm_journal_list(folder, &segments, &count, NULL));
+    snprintf(path, sizeof(path), "%s/%s", folder, segments[0].name);
+    free(segments);
+    FILE *file = fopen(path, "r+");
+    fseek(file, 100, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, -1, SEEK_CUR);
+    fputc(byte ^ 4, file);
+    fclose(file);
+    owm_clock_sleep_ms(2);
+    owm_journal_close(pool_journal(folder, 0, 0)); /* The next one: that one grows no more. */
+    feeder = open_feeder(folder, url);
+    assert_int_equal(pool_feed(feeder), 0);
+    struct owm_feeder_stats stats;
+    owm_feeder_stats_get(feeder, &stats);
+    assert_int_equal(stats.damaged_segments, 1);
+    owm_feeder_close(feeder);
+    fake_now = owm_clock_wall_ms() + 31 * DAY_MS;
+    feeder = open_feeder(folder, url);
+    assert_int_equal(pool_feed(feeder), 0);
+    owm_feeder_close(feeder);
+    assert_int_equal(access(path, F_OK), 0);
+    owm_pg_close(pg);
+    remove_folder(folder);
+}
+
 static pid_t feed_in_child(const char *folder, const char *url)
 {
     pid_t pid = fork();
@@ -318,9 +363,13 @@ int main(void)
 {
     if (!pg_fixture_start(&pool_server)) return TEST_SKIP;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_loops),   cmocka_unit_test(test_duplicates),
-        cmocka_unit_test(test_days),        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_kill_feeder), cmocka_unit_test(test_database_restart),
+        cmocka_unit_test(test_two_loops),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_days),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_damage_behind),
+        cmocka_unit_test(test_kill_feeder),
+        cmocka_unit_test(test_database_restart),
     };
     return cmocka_run_group_tests_name("feeder", tests, NULL, stop_server);
 }
