@@ -78,7 +78,10 @@ static const char session_sql[] =
     " hashes numeric, miner numeric, treasury numeric, first_ms bigint, last_ms bigint)"
     " ON COMMIT DELETE ROWS";
 
+/* The treasury's row comes first, as in payout.c: whoever has it has all balances to himself, and
+ * nobody waits for another in a circle. */
 static const char credit_sql[] =
+    "SELECT FROM accounts WHERE kind = 2 FOR NO KEY UPDATE;"
     "INSERT INTO credits (day, account, shares, hashes, psat)"
     " SELECT '1970-01-01'::date + day, account, sum(shares), sum(hashes), sum(psat) FROM ("
     "  SELECT day, account, shares, hashes, miner AS psat FROM priced UNION ALL"

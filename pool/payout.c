@@ -47,7 +47,7 @@ static owm_status find_due(struct owm_pg *pg, const struct owm_payout_options *o
         " FROM accounts WHERE kind < 2 AND (earned_psat - paid_psat >= $1::numeric * 1000000000000"
         " OR (owed_since <= time_of($2)"
         "     AND earned_psat - paid_psat >= $3::numeric * 1000000000000))"
-        " ORDER BY account LIMIT $4 FOR UPDATE";
+        " ORDER BY account LIMIT $4 FOR NO KEY UPDATE";
     uint64_t early = options->interval_ms < options->timer_ms ? options->interval_ms : 0;
     uint64_t threshold = options->threshold_sats > options->minimum_sats ? options->threshold_sats
                                                                          : options->minimum_sats;
@@ -60,13 +60,14 @@ static owm_status find_due(struct owm_pg *pg, const struct owm_payout_options *o
     return owm_pg_query(pg, sql, &args, rows, error);
 }
 
+/* Its row is locked before all others, as the feeder does (feed_batch.c). */
 static owm_status find_treasury(struct owm_pg *pg, struct owm_pg_rows **rows,
                                 struct owm_error *error)
 {
     return owm_pg_query(
         pg,
         "SELECT account, miner_id, least(div(earned_psat - paid_psat, 1000000000000)," SATS_MAX ")"
-        " FROM accounts WHERE kind = 2 FOR UPDATE",
+        " FROM accounts WHERE kind = 2 FOR NO KEY UPDATE",
         NULL, rows, error);
 }
 
@@ -151,12 +152,10 @@ static owm_status inside(struct owm_pg *pg, const struct owm_payment_secret *sec
 {
     struct owm_pg_rows *miners = NULL, *treasury = NULL;
     owm_status status = take_lock(pg, error);
+    if (status == OWM_OK) status = find_treasury(pg, &treasury, error);
     if (status == OWM_OK) status = find_due(pg, options, now_ms, &miners, error);
-    if (status == OWM_OK && owm_pg_rows_count(miners) > 0) {
-        status = find_treasury(pg, &treasury, error);
-        if (status == OWM_OK)
-            status = write_all(pg, secret, miners, treasury, now_ms, result, error);
-    }
+    if (status == OWM_OK && owm_pg_rows_count(miners) > 0)
+        status = write_all(pg, secret, miners, treasury, now_ms, result, error);
     owm_pg_rows_free(miners);
     owm_pg_rows_free(treasury);
     return status;
