@@ -34,6 +34,8 @@ struct owm_blocks {
     pthread_cond_t changed;
     struct solved waiting[OWM_BLOCKS_WAITING_MAX]; /* A ring. */
     size_t first, count;
+    uint8_t taken[OWM_BLOCKS_WAITING_MAX][32]; /* A ring: the newest on which a node had a word. */
+    size_t taken_count;
     bool stop;
 };
 
@@ -84,13 +86,32 @@ static void keep_file(const struct owm_blocks *blocks, const char *shown, const 
         owm_log(OWM_LOG_WARN, "block_not_kept hash=%s reason=\"%s\"", shown, error.text);
 }
 
-void owm_blocks_taken(struct owm_blocks *blocks, const uint8_t hash[32])
+static void remove_file(const struct owm_blocks *blocks, const uint8_t hash[32])
 {
     char path[4200], shown[65];
     show_hash(hash, shown);
     path_of(blocks, shown, path);
     if (unlink(path) != 0 && errno != ENOENT)
         owm_log(OWM_LOG_WARN, "block_file_stays path=%s reason=\"%s\"", path, strerror(errno));
+}
+
+void owm_blocks_taken(struct owm_blocks *blocks, const uint8_t hash[32])
+{
+    pthread_mutex_lock(&blocks->lock);
+    memcpy(blocks->taken[blocks->taken_count++ % OWM_BLOCKS_WAITING_MAX], hash, 32);
+    pthread_mutex_unlock(&blocks->lock);
+    remove_file(blocks, hash);
+}
+
+/* A node may be faster than the disk: then nobody comes for the file any more. */
+static bool was_taken(struct owm_blocks *blocks, const uint8_t hash[32])
+{
+    bool found = false;
+    pthread_mutex_lock(&blocks->lock);
+    for (size_t i = 0; i < OWM_BLOCKS_WAITING_MAX && i < blocks->taken_count && !found; i++)
+        found = memcmp(blocks->taken[i], hash, 32) == 0;
+    pthread_mutex_unlock(&blocks->lock);
+    return found;
 }
 
 static void submit(struct owm_blocks *blocks, const struct solved *solved)
@@ -104,6 +125,7 @@ static void submit(struct owm_blocks *blocks, const struct solved *solved)
     char *copy = status == OWM_OK ? strdup(hex) : NULL; /* submit takes the other. */
     if (status == OWM_OK) status = owm_bitcoin_submit(blocks->options.bitcoin, solved->hash, hex);
     if (copy != NULL) keep_file(blocks, shown, copy);
+    if (was_taken(blocks, solved->hash)) remove_file(blocks, solved->hash);
     free(copy);
     if (status != OWM_OK)
         owm_log(OWM_LOG_ERROR, "block_lost hash=%s height=%u reason=\"%s\"", shown, block->height,
