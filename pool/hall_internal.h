@@ -18,7 +18,7 @@
 #define JOBS_KEPT        16 /* Stale ones too: a block is a block. A power of two. */
 #define SNAPSHOTS        4  /* Targets of a channel that a creditable job can have. */
 #define MERKLE_ROWS      64
-#define MERKLE_ROW_BYTES (2 * OWM_COINBASE_PART_BYTES_MAX + OWM_EXTRANONCE_BYTES_MAX)
+#define MERKLE_ROW_BYTES (2 * OWM_COINBASE_PART_BYTES_MAX + OWM_EXTRANONCE_BYTES_MAX + 63)
 #define CHANNEL_BITS     23
 #define GROUP_BIT        0x80000000u
 #define TICK_MS          5000 /* Of an open session: targets of its channels. */
