@@ -3,8 +3,9 @@
  *     never_lost OWM_POOL OWM_DEVNET_BLOCKS [KILLS]
  *
  * Miners mine on a real pool, which is killed with SIGKILL at random moments, also while it starts
- * and reads its journals; now and then PostgreSQL is killed too, so that shares pile up in the
- * journal and the pool must wait for its database. Afterwards every share that a miner saw
+ * and reads its journals. Now and then PostgreSQL is killed too, so that shares pile up in the
+ * journal and the pool must wait for its database; and once its first Bitcoin node, so that the
+ * second one takes over, also at the next start. Afterwards every share that a miner saw
  * acknowledged must be in the database exactly once, and every balance must equal what the shares
  * say, both those of the table and those of the journal. (SRS-POOL-04, SRS-POOL-11)
  */
@@ -25,16 +26,19 @@
 
 #define KILLS_DEFAULT 25
 #define MINERS        3
+#define NODES         2  /* Sources of blocks. */
 #define DATABASE_EACH 12 /* Kills of the pool to one of PostgreSQL. */
 #define EARLY_EACH    5  /* Kills to one that does not wait for a share. */
+#define NODE_AWAY     3  /* Kills of the pool until the first Bitcoin node is back. */
+#define READY_TEXT    " ready pool="
 #define READY_S       60 /* Until a pool that was started again acknowledges a share. */
 
 static struct {
     const char *pool, *blocks;
-    unsigned kills;
     char folder[64], url[256];
-    uint16_t port, rpc_port;
-    pid_t pool_pid, blocks_pid;
+    unsigned kills, ready_before;
+    uint16_t port, rpc_port[NODES];
+    pid_t pool_pid, node_pid[NODES];
     struct load_client miner[MINERS];
 } world;
 
@@ -61,21 +65,46 @@ static pid_t start(char *const argv[], const char *log_name)
     _exit(127);
 }
 
+static void start_node(int index)
+{
+    char folder[96], port[16], log[16];
+    snprintf(folder, sizeof folder, "%s/blocks%d", world.folder, index);
+    snprintf(port, sizeof port, "%u", world.rpc_port[index]);
+    snprintf(log, sizeof log, "blocks%d.log", index);
+    world.node_pid[index] =
+        start((char *[]){(char *)world.blocks, "--folder", folder, "--port", port, "--bits",
+                         "1d00ffff", "--rpcuser", "owm", "--rpcpassword", "owm", NULL},
+              log);
+    assert_true(world.node_pid[index] > 0);
+}
+
+/* Lines of the pool's log with this text. */
+static unsigned logged(const char *text)
+{
+    char path[96], line[1024];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "%s/pool.log", world.folder);
+    FILE *log = fopen(path, "r");
+    while (log && fgets(line, sizeof line, log)) count += strstr(line, text) != NULL;
+    if (log) fclose(log);
+    return count;
+}
+
 static void start_pool(void)
 {
-    char flag[12][320];
-    snprintf(flag[0], sizeof flag[0], "--pool.data_dir=%s/pool", world.folder);
-    snprintf(flag[1], sizeof flag[1], "--pool.port=%u", world.port);
-    snprintf(flag[2], sizeof flag[2], "--bitcoin.rpc_url=http://127.0.0.1:%u", world.rpc_port);
-    snprintf(flag[3], sizeof flag[3], "--bitcoin.rpc_cookie=%s/blocks/.cookie", world.folder);
-    setenv("DATABASE_URL", world.url, 1);
-    world.pool_pid = start((char *[]){(char *)world.pool, flag[0], flag[1], flag[2], flag[3],
-                                      "--pool.bind=127.0.0.1", "--pool.network=regtest",
-                                      "--pool.address=bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
-                                      "--pool.connections_max=64", "--pool.loops=2",
-                                      "--pool.shares_per_minute=600", "--http.port=0",
-                                      "--payout.threshold_sats=1", "--journal.segment_mb=1", NULL},
-                           "pool.log");
+    char folder[96], port[32], nodes[96];
+    snprintf(folder, sizeof folder, "--pool.data_dir=%s/pool", world.folder);
+    snprintf(port, sizeof port, "--pool.port=%u", world.port);
+    snprintf(nodes, sizeof nodes, "--bitcoin.rpc_url=http://127.0.0.1:%u,http://127.0.0.1:%u",
+             world.rpc_port[0], world.rpc_port[1]);
+    world.ready_before = logged(READY_TEXT);
+    world.pool_pid = start(
+        (char *[]){(char *)world.pool, folder, port, nodes, "--bitcoin.rpc_user=owm",
+                   "--pool.bind=127.0.0.1", "--pool.network=regtest",
+                   "--pool.address=bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
+                   "--pool.connections_max=64", "--pool.loops=2", "--pool.shares_per_minute=600",
+                   "--http.port=0", "--payout.threshold_sats=1", "--journal.segment_mb=1", NULL},
+        "pool.log");
     assert_true(world.pool_pid > 0);
 }
 
@@ -83,6 +112,12 @@ static void kill_pool(void)
 {
     kill(world.pool_pid, SIGKILL);
     waitpid(world.pool_pid, NULL, 0);
+}
+
+static void kill_node(int index)
+{
+    kill(world.node_pid[index], SIGKILL);
+    waitpid(world.node_pid[index], NULL, 0);
 }
 
 /* One that ended because its database is away is started again, as a service manager would. */
@@ -107,32 +142,48 @@ static void show_log(void)
     if (system(command)) puts("no pool.log");
 }
 
+static void give_up_after(uint64_t end_ms, const char *what)
+{
+    if (owm_clock_mono_ms() > end_ms) {
+        show_log();
+        fail_msg("%s: not within %d s", what, READY_S);
+    }
+    mind_pool();
+    owm_clock_sleep_ms(5);
+}
+
+/* Until the newest pool listens and has acknowledged a share. */
 static void await_ack(void)
 {
-    uint64_t before = acked(), end_ms = owm_clock_mono_ms() + READY_S * 1000;
-    while (acked() == before) {
-        if (owm_clock_mono_ms() > end_ms) {
-            show_log();
-            fail_msg("no share within %d s", READY_S);
-        }
-        mind_pool();
-        owm_clock_sleep_ms(2);
-    }
+    uint64_t end_ms = owm_clock_mono_ms() + READY_S * 1000, before;
+    while (logged(READY_TEXT) == world.ready_before) give_up_after(end_ms, "a pool that listens");
+    for (before = acked(); acked() == before;) give_up_after(end_ms, "a share");
+}
+
+static void lose_first_node(void)
+{
+    char text[80];
+    uint64_t begin_ms = owm_clock_mono_ms();
+    snprintf(text, sizeof text, "bitcoin_node_in_use node=http://127.0.0.1:%u", world.rpc_port[1]);
+    unsigned before = logged(text);
+    kill_node(0);
+    while (logged(text) == before) give_up_after(begin_ms + READY_S * 1000, "the second node");
+    printf("the second node took over after %" PRIu64 " ms\n", owm_clock_mono_ms() - begin_ms);
+    await_ack();
 }
 
 static int set_up(void **state)
 {
     (void)state;
-    char folder[96], port[16];
     make_folder(world.folder);
     owm_pg_close(pool_database("never_lost", world.url));
     world.port = free_port();
-    world.rpc_port = free_port();
-    snprintf(folder, sizeof folder, "%s/blocks", world.folder);
-    snprintf(port, sizeof port, "%u", world.rpc_port);
-    world.blocks_pid = start((char *[]){(char *)world.blocks, "--folder", folder, "--port", port,
-                                        "--bits", "1d00ffff", NULL},
-                             "blocks.log");
+    setenv("DATABASE_URL", world.url, 1);
+    setenv("OWM_BITCOIN_RPC_PASSWORD", "owm", 1);
+    for (int i = 0; i < NODES; i++) {
+        world.rpc_port[i] = free_port();
+        start_node(i);
+    }
     start_pool();
     for (int i = 0; i < MINERS; i++) {
         struct load_client *miner = &world.miner[i];
@@ -147,8 +198,7 @@ static int tear_down(void **state)
 {
     (void)state;
     kill_pool();
-    kill(world.blocks_pid, SIGKILL);
-    waitpid(world.blocks_pid, NULL, 0);
+    for (int i = 0; i < NODES; i++) kill_node(i);
     for (int i = 0; i < MINERS; i++) load_client_free(&world.miner[i]);
     remove_folder(world.folder);
     pg_fixture_stop(&pool_server);
@@ -202,6 +252,8 @@ static void no_acknowledged_share_is_lost(void **state)
     for (unsigned i = 0; i < world.kills; i++) {
         bool early = i % EARLY_EACH == EARLY_EACH - 1;
         if (!early) await_ack();
+        if (i == world.kills / 2) lose_first_node();
+        if (i == world.kills / 2 + NODE_AWAY) start_node(0);
         owm_clock_sleep_ms((unsigned)(rand() % 300));
         if (i % DATABASE_EACH == DATABASE_EACH - 1) {
             pg_fixture_crash(&pool_server);
