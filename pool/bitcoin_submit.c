@@ -43,6 +43,14 @@ static void tell(struct bitcoin_node *node, const uint8_t hash[32],
     pthread_mutex_unlock(&bitcoin->telling);
 }
 
+/* A node that cannot read a block will not learn it, nor a call that it does not know. What else
+ * goes wrong there, such as a full disk, says nothing of the block and may pass. */
+static bool is_final(const struct owm_bitcoin_reply *reply)
+{
+    return reply->failed
+           && (reply->code == OWM_BITCOIN_UNREADABLE || reply->code == OWM_BITCOIN_UNKNOWN_METHOD);
+}
+
 /* The node's word on a block; false: it has none yet. */
 static bool send_block(struct bitcoin_node *node, const struct bitcoin_block *block,
                        struct owm_bitcoin_verdict *verdict)
@@ -57,7 +65,7 @@ static bool send_block(struct bitcoin_node *node, const struct bitcoin_block *bl
                                           &error);
         owm_bitcoin_answer_deinit(&answer);
         if (status == OWM_OK) return true;
-    } else if (answer.reply.failed && status != OWM_E_STATE) {
+    } else if (is_final(&answer.reply)) {
         verdict->opinion = OWM_BITCOIN_REJECTED;
         snprintf(verdict->reason, sizeof verdict->reason, "%s", answer.reply.message);
         return true;

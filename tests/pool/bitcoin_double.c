@@ -231,6 +231,7 @@ static bool submit_block(struct bitcoin_double *node, int fd)
     if (strcmp(verdict, "!silent") == 0) return misbehave(node, fd, DOUBLE_SILENT);
     if (strcmp(verdict, "!busy") == 0) return misbehave(node, fd, DOUBLE_BUSY);
     if (strcmp(verdict, "!error") == 0) return send_error(fd, -22, "Block decode failed");
+    if (strcmp(verdict, "!full") == 0) return send_error(fd, -25, "Disk space is too low!");
     snprintf(text, sizeof text, "\"%s\"", verdict);
     return send_result(fd, text);
 }

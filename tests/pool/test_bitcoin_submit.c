@@ -99,6 +99,7 @@ static void verdicts(void **state)
         {{"bad-\\u0001word"}, false, "bad-?word"},
         {{"!error"}, false, "Block decode failed"},
         {{"!busy", "!busy", "high-hash"}, false, "high-hash"},
+        {{"!full", "!full"}, true, "accepted"}, /* Of the node's disk, not of the block. */
         {{"!silent"}, true, "accepted"},
         {{"!busy", "!silent", "duplicate"}, true, "duplicate"},
     };
