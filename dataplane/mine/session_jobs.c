@@ -220,6 +220,9 @@ static owm_status on_reconnect(struct owm_mine_session *session, const struct ow
     struct owm_sv2_reconnect m;
     if (owm_sv2_read_reconnect(frame->payload, frame->bytes, &m) == 0)
         return owm_fail(error, OWM_E_PROTO, "the pool's request to reconnect is malformed");
+    for (uint32_t i = 0; i < m.new_host.count; i++)
+        if (m.new_host.data[i] <= ' ' || m.new_host.data[i] >= 0x7f)
+            return owm_fail(error, OWM_E_PROTO, "the pool asks to reconnect to what is no host");
     char host[OWM_SV2_STRING_BYTES_MAX + 1];
     memcpy(host, m.new_host.data, m.new_host.count);
     host[m.new_host.count] = '\0';

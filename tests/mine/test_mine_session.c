@@ -382,6 +382,14 @@ static void refusals_say_why(void **state)
     assert_int_equal(h.pool.heard, OWM_E_CANCELLED);
     assert_string_equal(h.heard.host, "two.example");
     close_session(&h);
+
+    struct fixture i = {0}; /* A host that would begin a line of the log. */
+    stock_with_work(&i);
+    away.new_host = owm_sv2_view_of("two\nexample", 11);
+    POOL_SAY(&i.pool, reconnect, &away);
+    assert_int_equal(i.pool.heard, OWM_E_PROTO);
+    assert_int_equal(i.heard.reconnects, 0);
+    close_session(&i);
 }
 
 static void another_authority_is_not_believed(void **state)
