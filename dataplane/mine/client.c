@@ -12,12 +12,13 @@
 #include "base/log.h"
 #include "dataplane/net/net.h"
 
-#define CONNECT_MS    5000
-#define LOOK_MS       1000 /* For a look whether the first pool is back. */
-#define TICK_MS       1000
-#define LASTING_MS    30000
-#define RECEIVE_BYTES 16384
-#define RATE_FIRST    1e6 /* What a pool is told before anything was measured. */
+#define CONNECT_MS      5000
+#define LOOK_MS         1000 /* For a look whether the first pool is back. */
+#define TICK_MS         1000
+#define LASTING_MS      30000
+#define RECEIVE_BYTES   16384
+#define SHARE_BYTES_MAX 256 /* Of a frame with one share, and far more. */
+#define RATE_FIRST      1e6 /* What a pool is told before anything was measured. */
 
 static int64_t now_ms(void)
 {
@@ -89,11 +90,19 @@ static void on_reconnect(void *ctx, const char *host, uint16_t port)
     if (port != 0) elsewhere->port = port;
 }
 
+/* While the pool reads slowly, what was found waits in the queue of hits. */
+static bool has_room(const struct owm_mine *mine)
+{
+    size_t waiting;
+    owm_mine_session_output(mine->session, &waiting);
+    return waiting + SHARE_BYTES_MAX <= OWM_MINE_OUT_BYTES;
+}
+
 /* Sends what was found. A share of a tip that is gone is not sent. */
 static void send_hits(struct owm_mine *mine)
 {
     struct owm_mine_share share;
-    while (owm_mine_engine_hit(mine->engine, &share)) {
+    while (has_room(mine) && owm_mine_engine_hit(mine->engine, &share)) {
         uint32_t sequence;
         owm_status status = owm_mine_session_submit(mine->session, &share, now_ms(), &sequence);
         pthread_mutex_lock(&mine->lock);

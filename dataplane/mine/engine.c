@@ -221,6 +221,12 @@ bool engine_is_current(const struct owm_mine_engine *engine, uint64_t version)
 void engine_add_hit(struct owm_mine_engine *engine, const struct owm_mine_share *share)
 {
     pthread_mutex_lock(&engine->lock);
+    if (engine->hit_count == OWM_MINE_HITS_MAX && share->block) { /* Worth more than any other. */
+        engine->hit_count--;
+        engine->hits_lost++;
+        size_t last = (engine->hit_first + engine->hit_count) % OWM_MINE_HITS_MAX;
+        owm_mine_work_release(engine->hit[last].work);
+    }
     if (engine->hit_count == OWM_MINE_HITS_MAX) {
         engine->hits_lost++;
     } else {
