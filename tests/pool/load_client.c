@@ -22,6 +22,7 @@
 /** channel_life: shares on their way, oldest first; retired: a rejection made it unclear which. */
 struct channel_life {
     struct sv2client_share next;
+    uint8_t target[32]; /* Of the job: SetTarget holds for those that come after it. */
     uint64_t accepted_seen;
     uint32_t first, count;
     bool retired;
@@ -115,8 +116,11 @@ static void mine_one(struct connection *connection, unsigned index)
     struct sv2client_channel *channel = &connection->channel[index];
     struct channel_life *life = &connection->life[index];
     uint8_t header[80];
-    if (life->next.job_id != channel->job.id) sv2client_share_start(channel, &life->next);
-    if (!sv2client_mine(channel, channel->target, NULL, &life->next)) return;
+    if (life->next.job_id != channel->job.id) {
+        sv2client_share_start(channel, &life->next);
+        memcpy(life->target, channel->target, sizeof life->target);
+    }
+    if (!sv2client_mine(channel, life->target, NULL, &life->next)) return;
     uint32_t at = (life->first + life->count++) % LOAD_WINDOW;
     sv2client_header(channel, &life->next, header);
     sv2client_hash(header, life->waiting[at].hash);
