@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "dataplane/sv2/messages.h"
+#include "dataplane/sv2/noise.h"
 
 #define COUNT      1024
 #define ROWS       64
+#define HANDSHAKES 256
 #define ROW_BYTES  512
 #define LONG_BYTES 2048
 
@@ -69,4 +71,24 @@ double cost_root(struct owm_device *device, const struct owm_work *work)
     double start = pool_cpu_s();
     for (int i = 0; i < COUNT / ROWS; i++) (void)!device->backend->sha256d_merkle(device, &merkle);
     return (pool_cpu_s() - start) / COUNT;
+}
+
+double cost_handshake(const struct owm_sv2_credentials *credentials)
+{
+    struct owm_sv2_initiator initiator;
+    struct owm_sv2_transport transport;
+    uint8_t act1[OWM_SV2_ACT1_BYTES], act2[OWM_SV2_ACT2_BYTES], hash[32];
+    int done = 0;
+    owm_status status = owm_sv2_initiate(&initiator, act1);
+    double start = pool_cpu_s();
+    for (int i = 0; i < HANDSHAKES; i++) {
+        struct owm_sv2_ephemeral ephemeral;
+        if (status == OWM_OK) status = owm_sv2_ephemeral_make(&ephemeral);
+        if (status == OWM_OK)
+            status = owm_sv2_respond(credentials, &ephemeral, act1, act2, &transport, hash);
+        done += status == OWM_OK;
+    }
+    double seconds = pool_cpu_s() - start;
+    OWM_ASSERT(done == HANDSHAKES);
+    return seconds / HANDSHAKES;
 }

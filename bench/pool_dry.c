@@ -47,12 +47,6 @@ static uint8_t *wire_reserve(void *ctx, size_t bytes)
     return bytes <= DRY_ANSWER_BYTES ? miner->dry->answer : NULL;
 }
 
-static bool wire_is_slow(void *ctx)
-{
-    (void)ctx;
-    return false;
-}
-
 /** Header and payload have a nonce each, read or not. */
 static void wire_commit(void *ctx, size_t bytes)
 {
@@ -165,11 +159,8 @@ static bool enter(struct dry *dry, const uint8_t *easiest, uint32_t number)
     static const uint8_t hash[32];
     struct dry_miner *miner = &dry->miner[number];
     struct owm_link_owner owner = {dry->hall, NULL};
-    struct owm_wire wire = {.reserve = wire_reserve,
-                            .is_slow = wire_is_slow,
-                            .commit = wire_commit,
-                            .close = wire_close,
-                            .ctx = miner};
+    struct owm_wire wire = {
+        .reserve = wire_reserve, .commit = wire_commit, .close = wire_close, .ctx = miner};
     miner->dry = dry;
     if (!owm_link_open(&miner->link, &owner, &wire, "bench")) return false;
     make_up_keys(miner, number);

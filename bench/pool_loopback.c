@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "pool_cost.h"
 #include "pool_miners.h"
 #include "pool_rig.h"
 
@@ -15,9 +16,9 @@
 #define MANY_MINERS     10000
 #define SPARE_FILES     200 /* Of the pool's process, beside connections. */
 #define HANDSHAKING     64  /* At once. */
+#define MINERS_FEW      64  /* Whose memory is nothing beside the fixed parts. */
 #define JOB_RUNS        5
 #define GOAL_END_TO_END 200000
-#define GOAL_HANDSHAKES 10000
 #define GOAL_IDLE_KIB   8
 #define GOAL_ACK_MS     5
 
@@ -29,6 +30,8 @@ struct stage {
     struct miners miners;
     struct miners_plan plan;
     char shape[64];
+    double resident_bytes; /* Of this process before the pool was opened; */
+    double fixed_bytes;    /* what a pool of a few adds to that. */
 };
 
 static owm_status stage_open(struct stage *stage, uint32_t miners, bool extended,
@@ -37,7 +40,10 @@ static owm_status stage_open(struct stage *stage, uint32_t miners, bool extended
     stage->plan = (struct miners_plan){.count = miners, .extended = extended};
     memcpy(stage->plan.authority, stage->world->credentials.authority, 32);
     memcpy(stage->plan.easiest, stage->world->easiest, 32);
+    struct rig_used before;
     stage->rig = (struct pool_rig){0};
+    rig_used(&stage->rig, &before);
+    stage->resident_bytes = before.resident_bytes;
     owm_status status = miners_start(&stage->miners, &stage->plan, error);
     if (status == OWM_OK)
         status = rig_open(&stage->rig, stage->world, stage->options->threads, miners, error);
@@ -129,7 +135,6 @@ static void print_pace(const struct stage *stage, const struct rig_used *from,
                 {"submit to ack, p99", 0.99, GOAL_ACK_MS},
                 {"submit to ack, p99.9", 0.999, 0},
                 {"submit to ack, longest", 1, 0}};
-    static struct owm_pool_stats stats;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         print_row(stage, (struct bench_row){.op = rows[i].op,
                                             .unit = "ms",
@@ -138,7 +143,6 @@ static void print_pace(const struct stage *stage, const struct rig_used *from,
                                             .limit = rows[i].limit,
                                             .limit_name = "goal",
                                             .lower_is_better = true});
-    rig_stats(&stage->rig, &stats);
     double batches = (double)(to->batches - from->batches);
     print_row(stage,
               (struct bench_row){.op = "submit to ack, mean fdatasync",
@@ -148,6 +152,14 @@ static void print_pace(const struct stage *stage, const struct rig_used *from,
     print_row(stage, (struct bench_row){.op = "submit to ack, the pool's cores",
                                         .unit = "% of one",
                                         .value = 100 * (to->all_s - from->all_s) / report->seconds,
+                                        .lower_is_better = true});
+    print_row(stage, (struct bench_row){.op = "submit to ack, the miners' core",
+                                        .unit = "% of one",
+                                        .value = 100 * report->cpu_s / report->seconds,
+                                        .lower_is_better = true});
+    print_row(stage, (struct bench_row){.op = "submit to ack, sent over 1 ms late",
+                                        .unit = "% of shares",
+                                        .value = 100 * (double)report->late / (double)report->done,
                                         .lower_is_better = true});
 }
 
@@ -170,7 +182,7 @@ static owm_status pace(struct stage *stage, struct owm_error *error)
 
 /* ------------------------------------------------------------------ connections */
 
-/** All connect; what that takes in memory of this process. */
+/** All connect; what each takes in memory of the pool's process, its fixed parts not counted. */
 static owm_status connect_all(struct stage *stage, struct owm_error *error)
 {
     struct miners_report report;
@@ -179,11 +191,12 @@ static owm_status connect_all(struct stage *stage, struct owm_error *error)
     rig_used(&stage->rig, &from);
     owm_status status = run(stage, (struct miners_command){.task = MINERS_CONNECT}, &report, error);
     rig_used(&stage->rig, &to);
+    double bytes = to.resident_bytes - stage->resident_bytes;
+    if (stage->plan.count == MINERS_FEW) stage->fixed_bytes = bytes;
     if (status != OWM_OK || stage->plan.count <= BULK_MINERS) return status;
     print_row(stage, (struct bench_row){.op = "idle connection, resident",
                                         .unit = "KiB",
-                                        .value = (to.resident_bytes - from.resident_bytes) / 1024
-                                                 / stage->plan.count,
+                                        .value = (bytes - stage->fixed_bytes) / 1024 / stage->plan.count,
                                         .limit = GOAL_IDLE_KIB,
                                         .limit_name = "goal",
                                         .lower_is_better = true});
@@ -196,6 +209,15 @@ static owm_status connect_all(struct stage *stage, struct owm_error *error)
                                         .unit = "miners/s per core",
                                         .value = stage->plan.count / (to.loops_s - from.loops_s)});
     return OWM_OK;
+}
+
+static owm_status measure_fixed(struct stage *stage, struct owm_error *error)
+{
+    if (!bench_wants(stage->options, "idle connection")) return OWM_OK;
+    owm_status status = stage_open(stage, MINERS_FEW, false, error);
+    if (status == OWM_OK) status = connect_all(stage, error);
+    stage_close(stage);
+    return status;
 }
 
 static owm_status handshakes(struct stage *stage, struct owm_error *error)
@@ -217,8 +239,8 @@ static owm_status handshakes(struct stage *stage, struct owm_error *error)
     print_row(stage, (struct bench_row){.op = "handshakes",
                                         .unit = "handshakes/s per core",
                                         .value = done / (to.loops_s - from.loops_s),
-                                        .limit = GOAL_HANDSHAKES,
-                                        .limit_name = "goal"});
+                                        .limit = 1 / cost_handshake(&stage->world->credentials),
+                                        .limit_name = "curve arithmetic beside it"});
     print_row(stage, (struct bench_row){.op = "handshakes, by the clock",
                                         .unit = "handshakes/s",
                                         .value = done / report.seconds});
@@ -321,6 +343,7 @@ owm_status pool_bench_loopback(const struct bench_options *options, struct pool_
     uint32_t few = most < BULK_MINERS ? most : BULK_MINERS;
     uint32_t some = most < MANY_MINERS ? most : MANY_MINERS;
     owm_status status = bulk(&stage, few, false, error);
+    if (status == OWM_OK) status = measure_fixed(&stage, error);
     if (status == OWM_OK) status = bulk(&stage, few, true, error);
     if (status == OWM_OK) status = many(&stage, some, false, true, error);
     if (status == OWM_OK) status = many(&stage, some, true, false, error);

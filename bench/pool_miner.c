@@ -23,6 +23,9 @@
 #define SHARE_BYTES_MAX 80 /* Sealed. */
 #define SAMPLES_MAX     (8u << 20)
 #define PATIENCE_MS     20000
+#define PACE_TICK_NS    200000
+#define PACE_FEW        32
+#define PACE_LATE_NS    1000000
 #define WARM_SHARE      0.2 /* Of a paced run's time: its samples are not kept. */
 
 enum miner_state { MINER_NONE, MINER_ACT2, MINER_SETUP, MINER_READY, MINER_FAILED };
@@ -34,7 +37,7 @@ struct miner {
     struct owm_sv2_transport transport;
     uint32_t channel_id, job_id, version, ntime;
     uint32_t sent, acked, watched_job;
-    uint64_t due_ns[MINERS_WINDOW_MAX];
+    uint64_t sent_ns[MINERS_WINDOW_MAX];
     uint16_t left_bytes;
     uint8_t left[LEFT_BYTES];
 };
@@ -46,25 +49,31 @@ static struct crowd {
     struct miner *miner;
     struct miners_report report;
     double *sample;
-    uint64_t keep_from_ns;
+    uint64_t keep_from_ns, wanted;
     uint32_t started, shaking, ready, fresh;
     int epoll;
     bool refill; /* Acknowledged shares are replaced at once. */
 } crowd;
 
-static void fail(struct miner *miner)
+static void fail_with(const char *why)
+{
+    if (!crowd.report.failed++) snprintf(crowd.report.why, sizeof crowd.report.why, "%s", why);
+}
+
+static void fail(struct miner *miner, const char *why)
 {
     if (miner->state == MINER_FAILED) return;
     if (miner->state == MINER_ACT2) crowd.shaking--;
     miner->state = MINER_FAILED;
-    crowd.report.failed++;
+    fail_with(why);
     if (miner->fd >= 0) close(miner->fd);
     miner->fd = -1;
 }
 
 static void put(struct miner *miner, const uint8_t *data, size_t bytes)
 {
-    if (send(miner->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)bytes) fail(miner);
+    if (send(miner->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)bytes)
+        fail(miner, "its socket took less than it had to send");
 }
 
 static void keep_sample(double ms)
@@ -122,16 +131,16 @@ static size_t seal_share(struct miner *miner, uint8_t *out)
     return (size_t)(at - out);
 }
 
-static void submit(struct miner *miner, uint32_t count, uint64_t due_ns)
+static void submit(struct miner *miner, uint32_t count, uint64_t now_ns)
 {
     uint8_t out[MINERS_WINDOW_MAX * SHARE_BYTES_MAX];
     size_t bytes = 0;
     if (miner->state != MINER_READY || miner->sent - miner->acked + count > MINERS_WINDOW_MAX) {
-        fail(miner);
+        fail(miner, "it has too much on the way");
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
-        miner->due_ns[miner->sent % MINERS_WINDOW_MAX] = due_ns;
+        miner->sent_ns[miner->sent % MINERS_WINDOW_MAX] = now_ns;
         bytes += seal_share(miner, out + bytes);
     }
     crowd.report.submitted += count;
@@ -146,11 +155,11 @@ static void on_success(struct miner *miner, const struct owm_sv2_submit_success 
     uint64_t now_ns = owm_clock_mono_ns();
     if (count > miner->sent - miner->acked
         || success->last_sequence_number != miner->acked + count - 1)
-        fail(miner); /* More than it sent, or not in order: a lie. */
+        fail(miner, "a Success that is not what it sent");
     for (uint32_t i = 0; i < count && miner->state == MINER_READY; i++, miner->acked++) {
-        uint64_t due_ns = miner->due_ns[miner->acked % MINERS_WINDOW_MAX];
-        if (crowd.command.task == MINERS_PACE && due_ns >= crowd.keep_from_ns)
-            keep_sample((double)(now_ns - due_ns) / 1e6);
+        uint64_t sent_ns = miner->sent_ns[miner->acked % MINERS_WINDOW_MAX];
+        if (crowd.command.task == MINERS_PACE && sent_ns >= crowd.keep_from_ns)
+            keep_sample((double)(now_ns - sent_ns) / 1e6);
         crowd.report.done++;
     }
     uint32_t open = miner->sent - miner->acked;
@@ -178,7 +187,7 @@ static void on_prev_hash(struct miner *miner, const struct owm_sv2_set_prev_hash
 #define READ(name)                                                                                 \
     struct owm_sv2_##name m;                                                                       \
     if (!owm_sv2_read_##name(frame->payload, frame->bytes, &m)) {                                  \
-        fail(miner);                                                                               \
+        fail(miner, "a malformed " #name);                                                         \
         return;                                                                                    \
     }
 
@@ -229,7 +238,7 @@ static void hear(struct miner *miner, const struct owm_sv2_frame *frame)
         return;
     case OWM_SV2_TYPE_open_error:
     case OWM_SV2_TYPE_setup_error:
-        fail(miner);
+        fail(miner, "its set-up or channel was refused");
         return;
     default:
         return;
@@ -247,7 +256,7 @@ static size_t finish_handshake(struct miner *miner, const uint8_t *data, size_t 
     if (bytes < OWM_SV2_ACT2_BYTES) return 0;
     if (owm_sv2_initiate_finish(&miner->initiator, data, &expect, &miner->transport, hash,
                                 &error)) {
-        fail(miner);
+        fail(miner, error.text);
         return 0;
     }
     crowd.shaking--;
@@ -270,7 +279,7 @@ static size_t use(struct miner *miner, uint8_t *data, size_t bytes)
         if (receipt == OWM_SV2_FRAME)
             hear(miner, &frame);
         else
-            fail(miner);
+            fail(miner, "a frame that does not decrypt");
     }
     return at;
 }
@@ -282,13 +291,13 @@ static void receive(struct miner *miner)
     ssize_t got = recv(miner->fd, data + miner->left_bytes, READ_BYTES, MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
-        fail(miner);
+        fail(miner, got ? strerror(errno) : "the pool closed it");
         return;
     }
     size_t bytes = miner->left_bytes + (size_t)got, used = use(miner, data, bytes);
     if (miner->state == MINER_FAILED) return;
     if (bytes - used > LEFT_BYTES) {
-        fail(miner);
+        fail(miner, "a frame too long");
         return;
     }
     miner->left_bytes = (uint16_t)(bytes - used);
@@ -325,9 +334,19 @@ static bool dial(struct miner *miner, const uint8_t *act1)
 
 /* ------------------------------------------------------------------ tasks */
 
+/** Gone without the wait of a TCP connection that was closed in order: ports are few. */
+static void hang_up(struct miner *miner)
+{
+    struct linger now = {.l_onoff = 1};
+    if (miner->fd < 0) return;
+    setsockopt(miner->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(miner->fd);
+    miner->fd = -1;
+}
+
 static void connect_all(void)
 {
-    uint64_t until_ms = owm_clock_mono_ms() + PATIENCE_MS + crowd.plan->count;
+    uint64_t until_ms = owm_clock_mono_ms() + PATIENCE_MS + 5 * crowd.plan->count;
     while (crowd.ready < crowd.plan->count && !crowd.report.failed
            && owm_clock_mono_ms() < until_ms) {
         while (crowd.shaking < SHAKING_MAX && crowd.started < crowd.plan->count) {
@@ -335,11 +354,12 @@ static void connect_all(void)
             uint8_t act1[OWM_SV2_ACT1_BYTES];
             miner->state = MINER_ACT2;
             crowd.shaking++;
-            if (owm_sv2_initiate(&miner->initiator, act1) || !dial(miner, act1)) fail(miner);
+            if (owm_sv2_initiate(&miner->initiator, act1) || !dial(miner, act1))
+                fail(miner, strerror(errno));
         }
         pump(10000000);
     }
-    if (crowd.ready < crowd.plan->count && !crowd.report.failed) crowd.report.failed++;
+    if (crowd.ready < crowd.plan->count) fail_with("some were not ready in time");
 }
 
 /** Until everything that was sent is acknowledged. */
@@ -366,21 +386,28 @@ static void flood(void)
     drain();
 }
 
+/** Those that are due, a few at a time: acknowledgements must not wait for them. Returns: the time of
+ *  the next one. */
+static uint64_t submit_due(uint64_t start_ns, uint64_t *sent)
+{
+    double gap_ns = 1e9 / crowd.command.rate;
+    for (int few = 0; few < PACE_FEW; few++, ++*sent) {
+        uint64_t now_ns = owm_clock_mono_ns();
+        uint64_t due_ns = start_ns + (uint64_t)((double)*sent * gap_ns);
+        if (due_ns > now_ns || *sent == crowd.wanted) return due_ns;
+        crowd.report.late += now_ns - due_ns > PACE_LATE_NS;
+        submit(&crowd.miner[*sent % crowd.plan->count], 1, now_ns);
+    }
+    return 0;
+}
+
 static void pace(void)
 {
-    uint64_t start_ns = owm_clock_mono_ns();
-    uint64_t shares = (uint64_t)(crowd.command.seconds * crowd.command.rate);
-    double gap_ns = 1e9 / crowd.command.rate;
+    uint64_t start_ns = owm_clock_mono_ns(), sent = 0;
+    crowd.wanted = (uint64_t)(crowd.command.seconds * crowd.command.rate);
     crowd.keep_from_ns = start_ns + (uint64_t)(crowd.command.seconds * WARM_SHARE * 1e9);
-    for (uint64_t i = 0; i < shares && !crowd.report.failed;) {
-        uint64_t now_ns = owm_clock_mono_ns();
-        for (uint64_t due;
-             i < shares && (due = start_ns + (uint64_t)((double)i * gap_ns)) <= now_ns; i++)
-            submit(&crowd.miner[i % crowd.plan->count], 1, due);
-        uint64_t next_ns = start_ns + (uint64_t)((double)i * gap_ns);
-        now_ns = owm_clock_mono_ns();
-        pump(next_ns > now_ns ? (int64_t)(next_ns - now_ns) : 0);
-    }
+    while (sent < crowd.wanted && !crowd.report.failed)
+        pump(submit_due(start_ns, &sent) ? PACE_TICK_NS : 0);
     drain();
 }
 
@@ -390,17 +417,7 @@ static void watch(void)
     while (crowd.report.done < crowd.plan->count && !crowd.report.failed
            && owm_clock_mono_ms() < until_ms)
         pump(1000000);
-    if (crowd.report.done < crowd.plan->count) crowd.report.failed++;
-}
-
-/** Gone without the wait of a TCP connection that was closed in order: ports are few. */
-static void hang_up(struct miner *miner)
-{
-    struct linger now = {.l_onoff = 1};
-    if (miner->fd < 0) return;
-    setsockopt(miner->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    close(miner->fd);
-    miner->fd = -1;
+    if (crowd.report.done < crowd.plan->count) fail_with("some did not get the job in time");
 }
 
 static void shake_hands(struct miner *miner, const uint8_t *act1)
@@ -412,9 +429,9 @@ static void shake_hands(struct miner *miner, const uint8_t *act1)
     if (got > 0 && miner->left_bytes < OWM_SV2_ACT2_BYTES) return;
     hang_up(miner);
     crowd.report.done += got > 0;
-    crowd.report.failed += got <= 0;
+    if (got <= 0) fail_with("the pool closed it");
     miner->left_bytes = 0;
-    if (!dial(miner, act1)) crowd.report.failed++;
+    if (!dial(miner, act1)) fail_with(strerror(errno));
 }
 
 static void handshakes(void)
@@ -422,9 +439,9 @@ static void handshakes(void)
     struct owm_sv2_initiator initiator;
     uint8_t act1[OWM_SV2_ACT1_BYTES];
     uint64_t until_ns = owm_clock_mono_ns() + (uint64_t)(crowd.command.seconds * 1e9);
-    if (owm_sv2_initiate(&initiator, act1)) crowd.report.failed++;
+    if (owm_sv2_initiate(&initiator, act1)) fail_with("no random bytes");
     for (uint32_t i = 0; i < crowd.plan->count; i++)
-        if (!dial(&crowd.miner[i], act1)) crowd.report.failed++;
+        if (!dial(&crowd.miner[i], act1)) fail_with(strerror(errno));
     while (owm_clock_mono_ns() < until_ns && !crowd.report.failed) {
         struct epoll_event event[EVENTS];
         int count = epoll_wait(crowd.epoll, event, EVENTS, 10);
@@ -467,10 +484,11 @@ void miners_main(int fd, const struct miners_plan *plan)
     if (crowd.epoll < 0 || !crowd.miner || !crowd.sample) return;
     for (uint32_t i = 0; i < plan->count; i++) crowd.miner[i].fd = -1;
     while (recv(fd, &crowd.command, sizeof crowd.command, MSG_WAITALL) == sizeof crowd.command) {
-        if (!give(fd, "b", 1)) return;
+        if (!give(fd, "b", 1)) break;
         run();
         if (!give(fd, &crowd.report, sizeof crowd.report)
             || !give(fd, crowd.sample, crowd.report.samples * sizeof *crowd.sample))
-            return;
+            break;
     }
+    for (uint32_t i = 0; i < plan->count; i++) hang_up(&crowd.miner[i]);
 }

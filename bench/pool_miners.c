@@ -69,7 +69,8 @@ owm_status miners_end(struct miners *miners, struct miners_report *report, struc
         status = take(miners, miners->sample, report->samples * sizeof *miners->sample, error);
     }
     if (status == OWM_OK && (report->failed || report->refused))
-        return owm_fail(error, OWM_E_STATE, "%llu connections failed, %llu shares were refused",
-                        (unsigned long long)report->failed, (unsigned long long)report->refused);
+        return owm_fail(
+            error, OWM_E_STATE, "%llu connections failed (the first: %s), %llu shares were refused",
+            (unsigned long long)report->failed, report->why, (unsigned long long)report->refused);
     return status;
 }

@@ -2,7 +2,8 @@
  * what to do over a socket pair. Being a process, it has its own open files and its own processor
  * time, so what is measured of the pool is the pool's.
  *
- * Latency is counted from when a share was due, so a generator that is late counts against the pool.
+ * A paced load does not wait for its acknowledgements (it is open); latency is counted from the call
+ * that sends a share to the one that reads its Success, and shares that were sent late are counted.
  */
 #ifndef OWM_BENCH_POOL_MINERS_H
 #define OWM_BENCH_POOL_MINERS_H
@@ -32,7 +33,9 @@ struct miners_report {
     uint64_t done;      /* Connections, acknowledged shares, miners with a job, handshakes. */
     uint64_t submitted; /* Shares. */
     uint64_t refused, failed;
+    uint64_t late; /* Shares of a paced load that were sent over 1 ms after their time. */
     double seconds, cpu_s;
+    char why[64];     /* The first connection that failed. */
     uint64_t samples; /* Follow it: doubles, ms. */
 };
 

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -133,11 +132,4 @@ void rig_used(const struct pool_rig *rig, struct rig_used *used)
         used->batches += journal.batches;
         used->sync_ns += journal.sync_ns_total;
     }
-}
-
-void rig_stats(const struct pool_rig *rig, struct owm_pool_stats *stats)
-{
-    memset(stats, 0, sizeof *stats);
-    for (unsigned i = 0; i < rig->loops; i++)
-        owm_pool_stats_merge(stats, owm_pool_loop_stats(rig->loop[i]));
 }

@@ -34,7 +34,4 @@ struct rig_used {
 };
 void rig_used(const struct pool_rig *rig, struct rig_used *used);
 
-/** rig_stats: all loops together. */
-void rig_stats(const struct pool_rig *rig, struct owm_pool_stats *stats);
-
 #endif

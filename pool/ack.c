@@ -7,6 +7,8 @@
  */
 #include "hall_internal.h"
 
+#define AHEAD 8 /* Shares of which the channel is fetched before it is needed. */
+
 void ack_push(struct owm_hall *hall, const struct owm_pending *share, uint64_t sequence)
 {
     uint32_t at = (hall->ack_from + hall->acks) % hall->options.acks_max;
@@ -21,6 +23,25 @@ void ack_push(struct owm_hall *hall, const struct owm_pending *share, uint64_t s
     owm_level(&hall->stats.shares_waiting, ++hall->acks);
 }
 
+/** With many miners, each is out of the cache by the time its share is durable. */
+static void fetch_channel(const struct owm_hall *hall)
+{
+    if (hall->acks <= AHEAD) return;
+    uint32_t at = (hall->ack_from + AHEAD) % hall->options.acks_max;
+    const struct owm_channel *channel = &hall->channel[hall->ack[at].channel];
+    __builtin_prefetch(&channel->session);
+    __builtin_prefetch(&channel->ack_count, 1);
+}
+
+/** What the sink of the channel after this one starts with: keys, and where to write. */
+static void fetch_sink(const struct owm_hall *hall, uint32_t next)
+{
+    if (next == NONE) return;
+    const char *ctx = hall->channel[next].session->sink.ctx;
+    __builtin_prefetch(ctx);
+    __builtin_prefetch(ctx + 64, 1);
+}
+
 /** Into the channel's next Success, if it is still open. */
 static void gather(struct owm_hall *hall, const struct owm_ack *ack)
 {
@@ -32,6 +53,7 @@ static void gather(struct owm_hall *hall, const struct owm_ack *ack)
     if (!channel->ack_count++ || (int32_t)(ack->share - channel->ack_last) > 0)
         channel->ack_last = ack->share;
     if (channel->ack_listed) return;
+    __builtin_prefetch(&channel->session->sink);
     channel->ack_listed = true;
     channel->ack_next = hall->ack_first;
     hall->ack_first = ack->channel;
@@ -56,6 +78,7 @@ void owm_hall_acks(struct owm_hall *hall)
     hall->ack_first = NONE;
     while (hall->acks && hall->ack[hall->ack_from].sequence <= durable) {
         const struct owm_ack *ack = &hall->ack[hall->ack_from];
+        fetch_channel(hall);
         gather(hall, ack);
         owm_latency_add(&hall->stats.ack, now_ns - ack->received_ns, 1);
         hall->ack_from = (hall->ack_from + 1) % hall->options.acks_max;
@@ -65,6 +88,7 @@ void owm_hall_acks(struct owm_hall *hall)
     while (hall->ack_first != NONE) {
         struct owm_channel *channel = &hall->channel[hall->ack_first];
         hall->ack_first = channel->ack_next;
+        fetch_sink(hall, hall->ack_first);
         send_success(channel);
     }
 }

@@ -139,8 +139,10 @@ static void hand_on_block(struct owm_hall *hall, const struct owm_pending *share
 /** How many hashes such a hash takes; for people, so the upper 64 bits that count are enough. */
 static uint64_t luck_of(const uint8_t *hash)
 {
-    double value = 0;
-    for (int i = 31; i >= 0; i--) value = value * 256 + hash[i];
+    uint64_t limb[4];
+    memcpy(limb, hash, sizeof limb);
+    double value = (double)limb[3] * 0x1p192 + (double)limb[2] * 0x1p128 + (double)limb[1] * 0x1p64
+                   + (double)limb[0];
     double hashes = 0x1p256 / fmax(value, 1);
     return hashes >= 0x1p63 ? UINT64_C(1) << 63 : (uint64_t)hashes;
 }
