@@ -1,8 +1,11 @@
 /* channel.c: a channel's place in the tables, its extranonce prefix, and its targets over time. */
+#include <math.h>
 #include <string.h>
 
 #include "dataplane/chain/target.h"
 #include "hall_internal.h"
+
+#define RARER_MAX (1.0 / 1024) /* Of the usual number of shares. */
 
 uint32_t channel_index(const struct owm_channel *channel)
 {
@@ -143,12 +146,23 @@ static void send_target(struct owm_channel *channel)
     SESSION_SEND(session, set_target, .channel_id = channel->id, .maximum_target = target);
 }
 
+/** On a tip that lasts, shares get rarer and harder from half of its table on, by the square of what
+ *  is left, so that it lasts many times longer: a full one refuses them all until the next block. */
+static struct owm_vardiff_policy policy_now(const struct owm_hall *hall)
+{
+    struct owm_vardiff_policy policy = hall->options.vardiff;
+    double room = 2 * owm_dedup_room(hall->dedup);
+    if (room < 1) policy.shares_per_minute *= fmax(room * room, RARER_MAX);
+    return policy;
+}
+
 void channel_retarget(struct owm_channel *channel)
 {
     struct owm_hall *hall = channel->session->hall;
     struct owm_vardiff_limits limits = channel_limits(channel);
+    struct owm_vardiff_policy policy = policy_now(hall);
     bool changed = owm_vardiff_clamp(&channel->vardiff, &limits, hall->now_ms);
-    changed |= owm_vardiff_check(&channel->vardiff, &hall->options.vardiff, &limits, hall->now_ms);
+    changed |= owm_vardiff_check(&channel->vardiff, &policy, &limits, hall->now_ms);
     if (changed) send_target(channel);
 }
 

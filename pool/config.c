@@ -40,7 +40,7 @@ static const struct owm_conf_row rows[] = {
     {"pool.handshakes_per_minute", OWM_CONF_INT, AT(handshakes_per_minute), "600", 1, 1000000, NULL,
      NULL, "Handshakes that one address may begin; a farm behind one address needs more."},
     {"pool.share_table", OWM_CONF_INT, AT(share_table), "0", 0, 1073741824, NULL, NULL,
-     "Places for the shares of one block, of one loop, against duplicates; 0: a fitting number."},
+     "Places for the shares of one block, of one loop, against duplicates; 0: 1048576."},
     {"pool.require_node", OWM_CONF_BOOL, AT(require_node), "false", 0, 0, NULL, NULL,
      "Only miners that prove an OWM node's key (docs/sv2-extension.md): a private pool."},
     {"pool.log_level", OWM_CONF_CHOICE, AT(log_level), "info", 0, 0, OWM_LOG_LEVEL_CHOICES,

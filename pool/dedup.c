@@ -156,3 +156,8 @@ uint32_t owm_dedup_count(const struct owm_dedup *dedup)
 {
     return dedup->now->count;
 }
+
+double owm_dedup_room(const struct owm_dedup *dedup)
+{
+    return 1 - (double)dedup->now->count / dedup->full;
+}

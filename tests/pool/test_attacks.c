@@ -336,6 +336,26 @@ static void share_table_is_full(void **state)
     visitor_leave(&visitor);
 }
 
+/* ... but miners that do as they are told never come there: on a tip that lasts, shares get harder
+ * as its table fills. This miner would fill it in 640 s. */
+static void share_table_lasts(void **state)
+{
+    (void)state;
+    struct visitor visitor;
+    reopen(&(struct owm_hall_options){.share_table = 256}, 0);
+    visitor_enter(&visitor, &world);
+    struct sv2client_channel *channel = visitor_open(&visitor, 0, true, "alice");
+    for (uint64_t passed_ms = 0; passed_ms < 2400000;) {
+        uint64_t took_ms = (uint64_t)((double)owm_target_hashes_u64(channel->target) * 1000
+                                      / (double)world_rate(64));
+        world_idle(&world, took_ms);
+        passed_ms += took_ms;
+        assert_string_equal(visitor_answer_new(&visitor, channel), "accepted");
+        world_work(&world, 0, 0); /* From here on a new target holds. */
+    }
+    visitor_leave(&visitor);
+}
+
 /* stratum 2329, 2396: the same proof under a new job, and after the tip went away and came back. */
 static void proof_under_another_job(void **state)
 {
@@ -419,6 +439,7 @@ int main(void)
         T(block_share_again_and_again),
         T(stale_block_is_handed_on_first),
         T(share_table_is_full),
+        T(share_table_lasts),
         T(proof_under_another_job),
         T(version_bits),
         T(time_bounds),
