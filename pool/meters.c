@@ -134,7 +134,7 @@ static void put_journal(FILE *out, const struct owm_report_live *live)
           (double)live->journal.sync_ns_max / NS_PER_S);
     gauge(out, "journal_failed",
           "1: no share is acknowledged any more; make room on the disk, start the pool again",
-          live->journal_failed[0] != '\0');
+          live->journal_failed);
 }
 
 static void put_node(FILE *out, const struct owm_report_live *live)

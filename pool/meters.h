@@ -1,6 +1,6 @@
-/* meters.h: the loops' counters as Prometheus exposes them (text format 0.0.4). Written straight from
- * what the loops count, so that nothing is counted twice; feeder, payer and node have series of their
- * own in the program's registry (base/metrics.h). */
+/* meters.h: the loops' counters as Prometheus exposes them (text format 0.0.4). Written straight
+ * from what the loops count, so that nothing is counted twice; feeder, payer and node have series
+ * of their own in the program's registry (base/metrics.h). */
 #ifndef OWM_POOL_METERS_H
 #define OWM_POOL_METERS_H
 

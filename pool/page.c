@@ -12,6 +12,7 @@
 #include "meters.h"
 #include "page_html.h"
 #include "rest.h"
+#include "rest_query.h"
 
 #define ROUTES          9
 #define HASH_TEXT_BYTES (OWM_BASE64_CHARS(32) + 1)
@@ -47,19 +48,6 @@ static void serve_overview(void *ctx, const struct owm_http_request *request,
         reply_page(page, response, 200, owm_page_overview(page->report, page->address));
 }
 
-/** The name that is asked for is the rest of the query, since it may hold any letter. */
-static const char *name_in(const char *query, char kind[8])
-{
-    kind[0] = '\0';
-    if (strncmp(query, "kind=", 5) == 0) {
-        size_t bytes = strcspn(query + 5, "&");
-        snprintf(kind, 8, "%.*s", (int)(bytes < 8 ? bytes : 7), query + 5);
-        query += 5 + bytes;
-        if (*query == '&') query++;
-    }
-    return strncmp(query, "id=", 3) == 0 ? query + 3 : "";
-}
-
 static void serve_view(const struct owm_pool_page *page, const struct owm_miner *miner,
                        owm_http_response *response)
 {
@@ -89,9 +77,8 @@ static void serve_miner(void *ctx, const struct owm_http_request *request,
     const struct owm_pool_page *page = ctx;
     struct owm_error error = {""};
     struct owm_miner miner;
-    char kind[8];
-    const char *name = name_in(request->query, kind);
-    if (owm_rest_miner(name, kind, &miner, &error) != OWM_OK)
+    const char *name;
+    if (owm_query_page_miner(request->query, &name, &miner, &error) != OWM_OK)
         reply_page(page, response, 400, owm_page_sorry(page->report, name, error.text));
     else
         serve_view(page, &miner, response);

@@ -34,12 +34,30 @@ static void percent(uint64_t part, uint64_t all, char *text)
     snprintf(text, OWM_FORMAT_BYTES, "%.2f %%", all ? 100.0 * (double)part / (double)all : 0);
 }
 
-static void quantile(const struct owm_latency *latency, double q, char *text)
+/** Known, or "–". */
+static void span_if(bool known, int64_t ms, char *text)
 {
-    if (owm_counted(&latency->count))
-        owm_format_ns(owm_latency_quantile(latency, q), text);
+    if (known)
+        owm_format_span(ms, text);
     else
         snprintf(text, OWM_FORMAT_BYTES, "–");
+}
+static void ns_if(uint64_t count, uint64_t ns, char *text)
+{
+    if (count)
+        owm_format_ns(ns, text);
+    else
+        snprintf(text, OWM_FORMAT_BYTES, "–");
+}
+
+static uint64_t mean_sync_ns(const struct owm_journal_stats *journal)
+{
+    return journal->batches ? journal->sync_ns_total / journal->batches : 0;
+}
+
+static void quantile(const struct owm_latency *latency, double q, char *text)
+{
+    ns_if(owm_counted(&latency->count), owm_latency_quantile(latency, q), text);
 }
 
 WRITE(rate_1m, owm_format_rate(live->hashes_per_s[OWM_RATE_1M], text))
@@ -52,7 +70,7 @@ WRITE(connections, owm_format_count(LEVEL(sessions), text))
 WRITE(channels, owm_format_count(LEVEL(channels), text))
 
 WRITE(difficulty, owm_format_large(live->price.difficulty, text))
-WRITE(height, owm_format_count(live->price.height, text))
+WRITE(height, snprintf(text, OWM_FORMAT_BYTES, "%u", live->price.height))
 WRITE(reward, owm_format_sats((double)(live->price.subsidy_sats + live->price.fees_sats), text))
 WRITE(fpps_day, owm_format_small_sats(owm_report_day_sats(now, TERA), text))
 WRITE(fpps_share, owm_format_small_sats(HASHES_PER_SHARE1 * live->price.miner_sats_per_hash, text))
@@ -77,15 +95,13 @@ WRITE(ack_p50, quantile(&live->stats.ack, 0.5, text))
 WRITE(ack_p99, quantile(&live->stats.ack, 0.99, text))
 WRITE(fanout_p99, quantile(&live->stats.fanout, 0.99, text))
 WRITE(waiting, owm_format_count(LEVEL(shares_waiting), text))
-WRITE(sync_mean,
-      owm_format_ns(live->journal.batches ? live->journal.sync_ns_total / live->journal.batches : 0,
-                    text))
-WRITE(sync_max, owm_format_ns(live->journal.sync_ns_max, text))
-WRITE(feeder_lag, owm_format_span(live->feeder.lag_ms, text))
-WRITE(template_age, owm_format_span((int64_t)live->node.template_age_ms, text))
+WRITE(sync_mean, ns_if(live->journal.batches, mean_sync_ns(&live->journal), text))
+WRITE(sync_max, ns_if(live->journal.batches, live->journal.sync_ns_max, text))
+WRITE(feeder_lag, span_if(live->has_feeder, live->feeder.lag_ms, text))
+WRITE(template_age, span_if(live->has_node, (int64_t)live->node.template_age_ms, text))
 WRITE(uptime, owm_format_span((int64_t)(live->taken_mono_ms - live->started_mono_ms), text))
-WRITE(live_at, owm_format_time(live->taken_ms, text))
-WRITE(ledger_at, owm_format_time(now->ledger->taken_ms, text))
+WRITE(live_at, owm_format_clock(live->taken_ms, text))
+WRITE(ledger_at, owm_format_clock(now->ledger->taken_ms, text))
 
 const struct owm_figure owm_figures[] = {
     {"rate_10m", OWM_FIGURES_RATE, "Hashrate, 10 minutes", false,

@@ -1,5 +1,5 @@
-/* page_figures.h: each number that the page shows and the feed renews, in one table: its key, what it
- * is called, how it is written and how it is computed, so that the page, its live update and its
+/* page_figures.h: each number that the page shows and the feed renews, in one table: its key, what
+ * it is called, how it is written and how it is computed, so that the page, its live update and its
  * explanation cannot differ. */
 #ifndef OWM_POOL_PAGE_FIGURES_H
 #define OWM_POOL_PAGE_FIGURES_H

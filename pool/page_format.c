@@ -58,18 +58,17 @@ const char *owm_format_count(uint64_t count, char *text)
 const char *owm_format_sats(double sats, char *text)
 {
     char plain[40];
-    /* 21 million bitcoin are 2.1e15 sats; rounded down, so that nothing is shown that is not there. */
+    /* 21 million bitcoin are 2.1e15 sats. Rounded down: nothing is shown that is not there. */
     double shown = isfinite(sats) && sats > 0 ? fmin(floor(sats * 1000) / 1000, 1e17) : 0;
-    snprintf(plain, sizeof plain, "%.3f sats", shown);
+    snprintf(plain, sizeof plain, "%.*f sat%s", shown == floor(shown) ? 0 : 3, shown,
+             shown == 1 ? "" : "s");
     return with_commas(plain, text);
 }
 
 const char *owm_format_small_sats(double sats, char *text)
 {
-    if (isfinite(sats) && sats < 0.1 && sats > 0)
-        snprintf(text, OWM_FORMAT_BYTES, "%.4g sats", sats);
-    else
-        owm_format_sats(sats, text);
+    if (!isfinite(sats) || sats >= 1 || sats < 1e-15) return owm_format_sats(sats, text);
+    snprintf(text, OWM_FORMAT_BYTES, "%.*f sats", 3 - (int)floor(log10(sats)), sats);
     return text;
 }
 
@@ -114,6 +113,14 @@ const char *owm_format_time(int64_t wall_ms, char *text)
     if (!gmtime_r(&second, &utc)
         || !strftime(text, OWM_FORMAT_BYTES, "%Y-%m-%d %H:%M:%S UTC", &utc))
         text[0] = '\0';
+    return text;
+}
+
+const char *owm_format_clock(int64_t wall_ms, char *text)
+{
+    char whole[OWM_FORMAT_BYTES];
+    owm_format_time(wall_ms, whole);
+    snprintf(text, OWM_FORMAT_BYTES, "%.40s", strlen(whole) > 11 ? whole + 11 : whole);
     return text;
 }
 

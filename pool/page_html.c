@@ -1,5 +1,5 @@
-/* page_html.c: the front page: am I earning, how do I mine here, is the pool well, what has it found,
- * what has it paid, what was rejected, and how each number is computed. */
+/* page_html.c: the front page: am I earning, how do I mine here, is the pool well, what has it
+ * found, what has it paid, what was rejected, and how each number is computed. */
 #include "page_html.h"
 
 #include <inttypes.h>
@@ -46,11 +46,13 @@ static void put_group(FILE *out, enum owm_figure_group group, const struct owm_r
 
 /* ---------------------------------------------------------------------------- cards */
 
-static void put_health(FILE *out, const struct owm_report *report, const struct owm_report_now *now)
+/* What is wrong stands above everything else. */
+static void put_trouble(FILE *out, const struct owm_report *report,
+                        const struct owm_report_now *now)
 {
     struct owm_report_reason reasons[OWM_REPORT_REASONS_MAX];
     size_t count = owm_report_reasons(report, reasons);
-    fputs("<div id=\"health\" data-fresh>", out);
+    fputs("<div id=\"trouble\" data-fresh>", out);
     for (size_t i = 0; i < count; i++) {
         fputs("<p class=\"bad\"><b>Trouble:</b> ", out);
         owm_html_text(out, reasons[i].text);
@@ -221,9 +223,8 @@ static void put_miners(FILE *out, const struct owm_report_now *now)
     if (live->best_hashes) {
         fputs("<p class=\"dim\">Best share since the start: difficulty ", out);
         owm_put(out, "%s by ", owm_format_large((double)live->best_hashes / 4294967296.0, text));
-        fputs("<bdi>", out);
-        owm_html_text(out, live->best_by);
-        fputs("</bdi>.</p>", out);
+        owm_html_miner_link(out, &live->best_by);
+        fputs(".</p>", out);
     }
     fputs("</div></section>", out);
 }
@@ -273,16 +274,20 @@ static void put_rejects(FILE *out, const struct owm_report_now *now)
     fputs("</table></section>", out);
 }
 
-static void put_node(FILE *out, const struct owm_report_now *now)
+static void put_health(FILE *out, const struct owm_report *report, const struct owm_report_now *now)
 {
     const struct owm_bitcoin_health *node = &now->live->node;
-    fputs("<section><h2>Is the pool well?</h2>", out);
+    struct owm_report_reason reasons[OWM_REPORT_REASONS_MAX];
+    bool well = owm_report_reasons(report, reasons) == 0;
+    fprintf(out,
+            "<section><h2>Is the pool well?</h2><p id=\"well\" data-fresh class=\"big %s\">%s</p>",
+            well ? "good" : "bad", well ? "Yes" : "No: see above");
     put_group(out, OWM_FIGURES_HEALTH, now);
     put_group(out, OWM_FIGURES_AGE, now);
     if (now->live->has_node) {
         fputs("<p class=\"dim\">Bitcoin node: ", out);
-        owm_put(out, "%s%s%s.", node->version[0] ? node->version : "unknown",
-                node->usable ? "" : ", not usable: ", node->usable ? "" : node->trouble);
+        owm_put(out, "%s%s.", node->version[0] ? node->version : "unknown",
+                node->usable ? "" : ", does not answer as it should");
         fputs("</p>", out);
     }
     fputs("</section>", out);
@@ -294,7 +299,7 @@ static void put_how(FILE *out)
           "and survive a restart of the pool; the others count from its start. Shares, prices and "
           "payments are whole numbers of 10<sup>&minus;12</sup> sat; each share is stored with "
           "what fixes its price, so anyone with the shares can compute every sat again.</p>"
-          "<details><summary>Each number</summary><dl>",
+          "<dl>",
           out);
     for (size_t i = 0; i < owm_figures_count; i++) {
         fprintf(out, "<dt id=\"how-%s\">", owm_figures[i].key);
@@ -303,7 +308,7 @@ static void put_how(FILE *out)
         owm_html_text(out, owm_figures[i].how);
         fputs("</dd>", out);
     }
-    fputs("</dl></details><nav>For programs: <a href=\"v1/mining/stats\">stats</a> "
+    fputs("</dl><nav>For programs: <a href=\"v1/mining/stats\">stats</a> "
           "<a href=\"v1/mining/payouts\">payouts</a> <a href=\"metrics\">metrics</a> "
           "<a href=\"health\">health</a></nav></section>",
           out);
@@ -313,14 +318,14 @@ static void put_overview(FILE *out, const struct owm_report *report,
                          const struct owm_report_now *now, const char *address)
 {
     owm_html_begin(out, now, "OWM pool");
-    put_health(out, report, now);
+    put_trouble(out, report, now);
     fputs("<div class=\"cards\">", out);
     put_earning(out, now);
     put_join(out, address);
     put_rate(out, now);
     put_card(out, "Price of a share", OWM_FIGURES_PRICE, now);
     put_card(out, "Shares", OWM_FIGURES_SHARES, now);
-    put_node(out, now);
+    put_health(out, report, now);
     fputs("</div>", out);
     put_hours(out, now->ledger);
     put_miners(out, now);

@@ -31,6 +31,7 @@ void owm_html_cell(FILE *out, const char *label, const char *text);
 
 /** owm_html_miner_cell: a name with the link to its page. */
 void owm_html_miner_cell(FILE *out, const struct owm_miner *miner);
+void owm_html_miner_link(FILE *out, const struct owm_miner *miner);
 void owm_html_name_cell(FILE *out, const char *label, const char *name); /* Text of any origin. */
 
 void owm_html_blocks(FILE *out, const struct owm_block_line *lines, size_t count);

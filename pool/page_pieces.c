@@ -65,7 +65,7 @@ void owm_html_name_cell(FILE *out, const char *label, const char *name)
         owm_html_cell(out, label, "");
         return;
     }
-    fprintf(out, "<td data-label=\"%s\"><bdi>", label);
+    fprintf(out, "<td class=\"name\" data-label=\"%s\"><bdi>", label);
     owm_html_text(out, name);
     fputs("</bdi></td>", out);
 }
@@ -82,18 +82,24 @@ static void put_url(FILE *out, const char *text)
     }
 }
 
-void owm_html_miner_cell(FILE *out, const struct owm_miner *miner)
+void owm_html_miner_link(FILE *out, const struct owm_miner *miner)
 {
     bool node = miner->kind == OWM_MINER_NODE;
-    fprintf(out,
-            "<td data-label=\"Miner\"><a href=\"miner?kind=%s&amp;id=", node ? "node" : "name");
+    fprintf(out, "<a href=\"miner?kind=%s&amp;id=", node ? "node" : "name");
     put_url(out, miner->text);
     fputs("\"><bdi>", out);
     if (node)
         owm_put(out, "node %.16s…", miner->text);
     else
         owm_put(out, "%s", miner->text);
-    fputs("</bdi></a></td>", out);
+    fputs("</bdi></a>", out);
+}
+
+void owm_html_miner_cell(FILE *out, const struct owm_miner *miner)
+{
+    fputs("<td class=\"name\" data-label=\"Miner\">", out);
+    owm_html_miner_link(out, miner);
+    fputs("</td>", out);
 }
 
 /* ---------------------------------------------------------------------------- blocks, payouts */
@@ -124,13 +130,14 @@ static void put_block(FILE *out, const struct owm_block_line *line)
     owm_hex_encode(reversed, 32, hex);
     fputs("<tr>", out);
     owm_html_cell(out, "Found", owm_format_time(line->found_ms, text));
-    owm_html_cell(out, "Height", line->height ? owm_format_count(line->height, text) : "");
+    snprintf(text, sizeof text, "%u", line->height);
+    owm_html_cell(out, "Height", line->height ? text : "");
     owm_html_name_cell(out, "By", line->miner);
     owm_html_cell(out, "Reward",
                   line->reward_sats ? owm_format_sats((double)line->reward_sats, text) : "");
     block_state(line, text, sizeof text);
     owm_html_cell(out, "State", text);
-    fprintf(out, "<td data-label=\"Hash\"><small>%s</small></td></tr>", hex);
+    fprintf(out, "<td class=\"hash\" data-label=\"Hash\"><small>%s</small></td></tr>", hex);
 }
 
 void owm_html_blocks(FILE *out, const struct owm_block_line *lines, size_t count)

@@ -78,7 +78,6 @@ owm_status owm_report_open(const struct owm_report_options *options, struct owm_
     report->started_mono_ms = owm_clock_mono_ms();
     if (!take_memory(report, options)) goto fail;
     report->ledger->away_since_ms = report->started_mono_ms;
-    snprintf(report->ledger->trouble, sizeof report->ledger->trouble, "not asked yet");
     report_collect(report);
     *out = report;
     return OWM_OK;
@@ -176,21 +175,20 @@ size_t owm_report_reasons(const struct owm_report *report, struct owm_report_rea
     uint64_t now_ms = owm_clock_mono_ms();
     size_t count = 0;
     if (live->has_node && !live->node.usable)
-        REASON("no Bitcoin node gives templates: %s",
-               live->node.trouble[0] ? live->node.trouble : "see the log");
+        REASON("no Bitcoin node gives templates; miners go on with the last one");
     else if (live->has_node && live->node.template_age_ms > report->options.template_age_max_ms)
-        REASON("the newest template is %llu s old; miners work on what may be worth nothing: look "
-               "at the Bitcoin node %s",
-               (unsigned long long)live->node.template_age_ms / 1000, live->node.node);
+        REASON(
+            "the newest template is %llu s old: the Bitcoin node hangs, and what miners find may "
+            "be worth nothing",
+            (unsigned long long)live->node.template_age_ms / 1000);
     if (live->price.work_number == 0) REASON("there is nothing to mine yet");
-    if (live->journal_failed[0])
-        REASON("no share is acknowledged any more, the journal has failed: %s; make room on the "
-               "disk, then start the pool again",
-               live->journal_failed);
+    if (live->journal_failed)
+        REASON("the journal has failed and no share is accepted any more; make room on the disk, "
+               "then start the pool again");
     if (ledger->away_since_ms
         && now_ms - ledger->away_since_ms > report->options.database_away_max_ms)
-        REASON("the database has not answered for %llu s: %s; shares are kept in the journal",
-               (unsigned long long)(now_ms - ledger->away_since_ms) / 1000, ledger->trouble);
+        REASON("the database has not answered for %llu s; shares are kept in the journal",
+               (unsigned long long)(now_ms - ledger->away_since_ms) / 1000);
     if (now_ms - live->taken_mono_ms > report->options.template_age_max_ms)
         REASON("the numbers are %llu s old: the machine is overloaded",
                (unsigned long long)(now_ms - live->taken_mono_ms) / 1000);

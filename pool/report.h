@@ -56,8 +56,8 @@ struct owm_report_terms {
     unsigned keep_days;
 };
 
-/** owm_report_options: zero in a limit means its default above. The database URL and the network are
- *  copied, the array of loops too; what they point to is borrowed until close. */
+/** owm_report_options: zero in a limit means its default above. The database URL, the network and
+ *  the array of loops are copied; what they point to is borrowed until close. */
 struct owm_report_options {
     const struct owm_report_loop *loops;
     size_t loop_count;
@@ -98,14 +98,13 @@ struct owm_report_live {
     double hashes_per_s[OWM_RATE_WINDOWS];
     uint32_t miners, workers; /* Connected. */
     uint64_t best_hashes;     /* Of all workers in the tables. */
-    char best_by[OWM_MINER_TEXT_BYTES];
+    struct owm_miner best_by;
     struct owm_report_miner top[OWM_REPORT_TOP]; /* The strongest of ten minutes first. */
     size_t top_count;
     uint32_t rest_miners;
     double rest_hashes_per_s[OWM_RATE_WINDOWS];
     struct owm_journal_stats journal;
-    char journal_failed[256]; /* "": it works. */
-    bool has_feeder, has_node;
+    bool journal_failed, has_feeder, has_node;
     struct owm_feeder_stats feeder;
     struct owm_bitcoin_health node;
     struct owm_report_price price;
@@ -115,7 +114,6 @@ struct owm_report_live {
 struct owm_report_ledger {
     int64_t taken_ms;       /* Wall clock; 0: never yet. */
     uint64_t away_since_ms; /* Monotonic; 0: it answers. */
-    char trouble[256];      /* Why it does not. */
     struct owm_pool_summary summary;
     struct owm_block_line blocks[OWM_REPORT_BLOCKS];
     struct owm_payout_line payouts[OWM_REPORT_PAYOUTS];
@@ -182,19 +180,20 @@ void owm_report_unlock(struct owm_report *report);
 
 /** owm_report_ask: everything about one miner. Never waits.
  *  view  malloc'ed; free it.
- *  Returns: OWM_OK, with what is known (taken_ms 0: without the database); OWM_E_TIMEOUT the database
- *  has been asked: come again in OWM_REPORT_ASK_AGAIN_MS; OWM_E_NOTFOUND no such miner; OWM_E_NET no
- *  such miner here, and the database does not answer; OWM_E_LIMIT too many are asked for;
+ *  Returns: OWM_OK, with what is known (taken_ms 0: without the database); OWM_E_TIMEOUT the
+ *  database has been asked: come again in OWM_REPORT_ASK_AGAIN_MS; OWM_E_NOTFOUND no such miner;
+ *  OWM_E_NET no such miner here, and the database does not answer; OWM_E_LIMIT too many ask;
  *  OWM_E_NOMEM. Thread: any. */
 #define OWM_REPORT_ASK_AGAIN_MS 25
 OWM_MUST_USE owm_status owm_report_ask(struct owm_report *report, const struct owm_miner *miner,
                                        struct owm_report_view **view);
 
-/** owm_report_reasons: why the pool is not healthy, as sentences; 0: it is.
+/** owm_report_reasons: why the pool is not healthy, as sentences for everybody: paths and addresses
+ *  are in the log alone; 0: it is.
  *  reasons [OWM_REPORT_REASONS_MAX] written. With the report locked. */
 #define OWM_REPORT_REASONS_MAX 8
 struct owm_report_reason {
-    char text[384];
+    char text[192];
 };
 size_t owm_report_reasons(const struct owm_report *report, struct owm_report_reason *reasons);
 

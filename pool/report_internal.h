@@ -62,7 +62,8 @@ struct owm_report {
     struct owm_report_ledger *ledger, *next_ledger;
     struct report_asked asked[OWM_REPORT_ASKED_MAX];
 
-    struct owm_ledger *database; /* Of the ledger thread. */
+    struct owm_ledger *database; /* Of the ledger thread, as away_told. */
+    bool away_told;
     pthread_t live_thread, ledger_thread;
     bool live_started, ledger_started;
     void (*on_live)(void *ctx);
@@ -85,7 +86,7 @@ void *report_ledger_run(void *report);
  *  meanwhile. Returns false when none waits. */
 bool report_answer(struct owm_report *report);
 
-/** report_pause: until the time comes, or the report ends; wake: or somebody asks. With the lock. */
+/** report_pause: until the time comes or the report ends; wake: or somebody asks. With the lock. */
 void report_pause(struct owm_report *report, uint64_t until_mono_ms, bool wake);
 
 /** report_waiting: a question that has waited longest; NULL: none. With the lock. */

@@ -1,5 +1,4 @@
 /* report_ledger.c: what the database says: the pool every few seconds, a miner when asked. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,18 +43,17 @@ static void refresh(struct owm_report *report)
     owm_status status = read_pool(report, &error);
     pthread_mutex_lock(&report->lock);
     struct owm_report_ledger *old = report->ledger;
-    bool was_away = old->away_since_ms != 0, was_told = old->taken_ms == 0 && !report->database;
     if (status == OWM_OK) {
         report->ledger = report->next_ledger;
         report->next_ledger = old;
-    } else {
-        if (!was_away) old->away_since_ms = owm_clock_mono_ms();
-        snprintf(old->trouble, sizeof old->trouble, "%s", error.text);
+    } else if (!old->away_since_ms) {
+        old->away_since_ms = owm_clock_mono_ms();
     }
     pthread_mutex_unlock(&report->lock);
-    if (status != OWM_OK && !was_away)
+    if (status != OWM_OK && !report->away_told)
         owm_log(OWM_LOG_WARN, "page_database_away: %s; the page shows what it had", error.text);
-    if (status == OWM_OK && was_away && !was_told) owm_log(OWM_LOG_INFO, "page_database_answers");
+    if (status == OWM_OK && report->away_told) owm_log(OWM_LOG_INFO, "page_database_answers");
+    report->away_told = status != OWM_OK;
 }
 
 /* ---------------------------------------------------------------------------- one miner */

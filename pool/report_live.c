@@ -1,5 +1,4 @@
 /* report_live.c: what all loops say together, each second. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,7 +128,7 @@ static void take_miners(struct owm_report *report)
         name_of(report, first, &miner.miner);
         if (miner.best_hashes > live->best_hashes) {
             live->best_hashes = miner.best_hashes;
-            memcpy(live->best_by, miner.miner.text, sizeof live->best_by);
+            live->best_by = miner.miner;
         }
         if (miner.workers == 0) continue;
         live->miners++;
@@ -151,8 +150,7 @@ static void take_journal(const struct owm_journal *journal, struct owm_report_li
     live->journal.sync_ns_total += stats.sync_ns_total;
     if (stats.sync_ns_max > live->journal.sync_ns_max)
         live->journal.sync_ns_max = stats.sync_ns_max;
-    const char *failed = owm_journal_failed(journal);
-    if (failed) snprintf(live->journal_failed, sizeof live->journal_failed, "%s", failed);
+    live->journal_failed |= owm_journal_failed(journal) != NULL;
 }
 
 static void take_loops(struct owm_report *report, int64_t now_ms)

@@ -1,13 +1,13 @@
 /* rest.c: questions of programs, and their answers. */
 #include "rest.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "rest_json.h"
+#include "rest_query.h"
 
 #define NODE_PATH "/v1/mining/nodes/"
 
@@ -29,48 +29,6 @@ static void reply_error(owm_http_response *response, unsigned status, const char
     reply_json(response, status,
                json_pack("{s:{s:i, s:s%}}", "error", "status", (int)status, "reason", reason,
                          strlen(reason)));
-}
-
-/* ---------------------------------------------------------------------------- parameters */
-
-/** parameter: the next field of a query as key and value; both are cut out of `query`. */
-static bool parameter(char **query, char **key, char **value)
-{
-    if (!*query || !**query) return false;
-    *key = strsep(query, "&");
-    *value = strchr(*key, '=');
-    if (*value)
-        *(*value)++ = '\0';
-    else
-        *value = *key + strlen(*key);
-    return true;
-}
-
-static bool is_hex(const char *text)
-{
-    return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
-}
-
-owm_status owm_rest_miner(const char *name, const char *kind, struct owm_miner *miner,
-                          struct owm_error *error)
-{
-    char text[OWM_MINER_TEXT_BYTES];
-    size_t bytes = strlen(name);
-    bool node = strcmp(kind, "node") == 0 || (kind[0] == '\0' && is_hex(name));
-    if (kind[0] != '\0' && !node && strcmp(kind, "name") != 0)
-        return owm_fail(error, OWM_E_ARG, "kind is 'node' or 'name'");
-    if (!node) bytes = strcspn(name, ".");
-    if (bytes >= sizeof text)
-        return owm_fail(error, OWM_E_ARG, "a miner's name has at most %zu bytes", sizeof text - 1);
-    memcpy(text, name, bytes);
-    text[bytes] = '\0';
-    if (node && !is_hex(text))
-        return owm_fail(error, OWM_E_ARG, "a node's id is its key: 64 hex digits");
-    for (char *at = text; node && *at; at++) *at = (char)tolower((unsigned char)*at);
-    if (!owm_miner_of(node ? OWM_MINER_NODE : OWM_MINER_NAMED, text, miner))
-        return owm_fail(error, OWM_E_ARG,
-                        "a miner is a name without control characters, or a node's key");
-    return OWM_OK;
 }
 
 /* ---------------------------------------------------------------------------- stats */
@@ -140,48 +98,15 @@ void owm_rest_node(void *ctx, const struct owm_http_request *request, owm_http_r
 {
     struct owm_error error = {""};
     struct owm_miner miner;
-    char copy[OWM_HTTP_QUERY_BYTES_MAX], *query = copy, *key, *value;
-    const char *kind = "";
-    snprintf(copy, sizeof copy, "%s", request->query);
-    while (parameter(&query, &key, &value)) {
-        if (strcmp(key, "kind") != 0) {
-            reply_error(response, 400, "the only parameter here is kind=node or kind=name");
-            return;
-        }
-        kind = value;
-    }
-    if (owm_rest_miner(request->path + strlen(NODE_PATH), kind, &miner, &error) != OWM_OK)
+    char query[OWM_HTTP_QUERY_BYTES_MAX];
+    snprintf(query, sizeof query, "%s", request->query);
+    if (owm_query_node(request->path + strlen(NODE_PATH), query, &miner, &error) != OWM_OK)
         reply_error(response, 400, error.text);
     else
         ask(ctx, &miner, response);
 }
 
 /* ---------------------------------------------------------------------------- payouts */
-
-struct page_of {
-    size_t limit;
-    const char *before;
-};
-
-static owm_status read_page(char *query, struct page_of *page, struct owm_error *error)
-{
-    char *key, *value;
-    *page = (struct page_of){.limit = OWM_REST_PAYOUTS_DEFAULT, .before = ""};
-    while (parameter(&query, &key, &value)) {
-        if (strcmp(key, "before") == 0) {
-            page->before = value;
-        } else if (strcmp(key, "limit") == 0) {
-            if (!value[0] || strlen(value) > 3 || strspn(value, "0123456789") != strlen(value))
-                return owm_fail(error, OWM_E_ARG, "limit is a number");
-            page->limit = strtoul(value, NULL, 10);
-        } else {
-            return owm_fail(error, OWM_E_ARG, "parameters here are limit and before");
-        }
-    }
-    if (page->limit < 1 || page->limit > OWM_REST_PAYOUTS_MAX)
-        return owm_fail(error, OWM_E_ARG, "limit is from 1 to %d", OWM_REST_PAYOUTS_MAX);
-    return OWM_OK;
-}
 
 /** The first line behind the one named; false: it is not there. */
 static bool find_line(const struct owm_report_ledger *ledger, const char *before, size_t *from)
@@ -209,10 +134,10 @@ void owm_rest_payouts(void *ctx, const struct owm_http_request *request,
 {
     struct owm_report *report = ctx;
     struct owm_error error = {""};
-    struct page_of page;
-    char copy[OWM_HTTP_QUERY_BYTES_MAX];
-    snprintf(copy, sizeof copy, "%s", request->query);
-    if (read_page(copy, &page, &error) != OWM_OK) {
+    struct owm_query_page page;
+    char query[OWM_HTTP_QUERY_BYTES_MAX];
+    snprintf(query, sizeof query, "%s", request->query);
+    if (owm_query_payouts(query, &page, &error) != OWM_OK) {
         reply_error(response, 400, error.text);
         return;
     }

@@ -1,8 +1,9 @@
 /* rest.h: the pool's numbers for programs (SRS-POOL-09, table 4.8.2), as JSON. Nothing is written.
  *
- * Units stand in names: _ms (milliseconds, or since 1970 for *_at_ms), _sats (a number with decimals),
- * _msat (a whole number). `age_ms` says how old a part is. Names of miners and workers are what they
- * said themselves: escape them before showing them. A hash is shown as block explorers do.
+ * Units stand in names: _ms (milliseconds, or since 1970 for *_at_ms), _sats (a number with
+ * decimals), _msat (a whole number). `age_ms` says how old a part is. Names of miners and workers
+ * are what they said themselves: escape them before showing them. A hash is shown as block
+ * explorers do.
  * An error is {"error": {"status": 404, "reason": "a sentence"}} with the same HTTP status:
  * 400 a wrong parameter, 404 unknown, 426 no WebSocket, 503 busy or the database does not answer.
  *
@@ -53,9 +54,6 @@
 #include "base/http_server.h"
 #include "report.h"
 
-#define OWM_REST_PAYOUTS_DEFAULT 50
-#define OWM_REST_PAYOUTS_MAX     100
-
 /** Handlers; ctx is the struct owm_report. */
 void owm_rest_stats(void *ctx, const struct owm_http_request *request, owm_http_response *response);
 void owm_rest_node(void *ctx, const struct owm_http_request *request, owm_http_response *response);
@@ -68,11 +66,5 @@ void owm_rest_unknown(void *ctx, const struct owm_http_request *request,
 
 /** owm_rest_feed: the newest text of the dashboard. malloc'ed; NULL without memory. */
 char *owm_rest_feed(struct owm_report *report);
-
-/** owm_rest_miner: who is meant. name up to its first dot counts, as in user_identity.
- *  kind "node", "name", or "": a node where name is 64 hex digits.
- *  Returns: OWM_OK; OWM_E_ARG with a sentence. */
-OWM_MUST_USE owm_status owm_rest_miner(const char *name, const char *kind, struct owm_miner *miner,
-                                       struct owm_error *error);
 
 #endif
