@@ -141,8 +141,8 @@ double bench_clock_hz(void);
  *  driven by simulated nodes, each with its own key and mTLS connection (SRS-PERF-04, -09). */
 OWM_MUST_USE owm_status bench_control(const struct bench_options *options, struct owm_error *error);
 
-/** bench_pool: shares of one core of the mining pool without sockets, then the pool on loopback under
- *  a load of real sessions: shares and handshakes of a core, memory, latencies, new jobs. */
+/** bench_pool: shares of one core of the mining pool without sockets, then the pool on loopback
+ *  under a load of real sessions: shares and handshakes of a core, memory, latencies, new jobs. */
 OWM_MUST_USE owm_status bench_pool(const struct bench_options *options, struct owm_error *error);
 
 /** bench_sha256d: hashes a second of one core by each path of the cpu backend: scan, scan of rolled

@@ -1,5 +1,5 @@
-/* pool_cost.h: what a share cannot cost less than: the encryption and the hashes, each alone, hot in the
- * cache, measured beside what it is the limit of.
+/* pool_cost.h: what a share cannot cost less than: the encryption and the hashes, each alone, hot
+ * in the cache, measured beside what it is the limit of.
  */
 #ifndef OWM_BENCH_POOL_COST_H
 #define OWM_BENCH_POOL_COST_H
@@ -18,8 +18,8 @@ double cost_seal(uint32_t payload_bytes);
 double cost_hash(struct owm_device *device);
 double cost_root(struct owm_device *device, const struct owm_work *work);
 
-/** cost_handshake: the pool's side of a handshake, of 256 in a row: both key exchanges, and the ephemeral
- *  key that was made ahead of it. */
+/** cost_handshake: the pool's side of a handshake, of 256 in a row: both key exchanges, and the
+ *  ephemeral key that was made ahead of it. */
 double cost_handshake(const struct owm_sv2_credentials *credentials);
 
 #endif

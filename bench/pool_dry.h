@@ -1,6 +1,6 @@
-/* pool_dry.h: a hall full of miners without sockets: real frames under real encryption go in through
- * pool/link.h, what comes out is counted. Keys are made up, since a handshake is measured elsewhere
- * and would take half a minute for 100,000 of them.
+/* pool_dry.h: a hall full of miners without sockets: real frames under real encryption go in
+ * through pool/link.h, what comes out is counted. Keys are made up, since a handshake is measured
+ * elsewhere and would take half a minute for 100,000 of them.
  */
 #ifndef OWM_BENCH_POOL_DRY_H
 #define OWM_BENCH_POOL_DRY_H
@@ -46,7 +46,8 @@ struct dry {
     uint8_t sealed[DRY_BATCH * DRY_FRAME_BYTES];
 };
 
-/** dry_open: all miners have a channel and the first job. Returns: also OWM_E_STATE: one has not. */
+/** dry_open: all miners have a channel and the first job. Returns: also OWM_E_STATE: one has not.
+ *  */
 OWM_MUST_USE owm_status dry_open(struct dry *dry, struct pool_world *world,
                                  const struct dry_shape *shape, struct owm_error *error);
 void dry_close(struct dry *dry);

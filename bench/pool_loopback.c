@@ -1,6 +1,6 @@
-/* pool_loopback.c: the pool under miners on loopback: shares and handshakes of a core, latency with the
- * journal on, memory, new jobs. Each share that a miner sent is acknowledged once and accepted once,
- * or the benchmark fails.
+/* pool_loopback.c: the pool under miners on loopback: shares and handshakes of a core, latency with
+ * the journal on, memory, new jobs. Each share that a miner sent is acknowledged once and accepted
+ * once, or the benchmark fails.
  */
 #include <stdio.h>
 #include <string.h>
@@ -191,12 +191,12 @@ static owm_status connect_all(struct stage *stage, struct owm_error *error)
     rig_used(&stage->rig, &from);
     owm_status status = run(stage, (struct miners_command){.task = MINERS_CONNECT}, &report, error);
     rig_used(&stage->rig, &to);
-    double bytes = to.resident_bytes - stage->resident_bytes;
+    double bytes = to.resident_bytes - stage->resident_bytes, miners = stage->plan.count;
     if (stage->plan.count == MINERS_FEW) stage->fixed_bytes = bytes;
     if (status != OWM_OK || stage->plan.count <= BULK_MINERS) return status;
     print_row(stage, (struct bench_row){.op = "idle connection, resident",
                                         .unit = "KiB",
-                                        .value = (bytes - stage->fixed_bytes) / 1024 / stage->plan.count,
+                                        .value = (bytes - stage->fixed_bytes) / 1024 / miners,
                                         .limit = GOAL_IDLE_KIB,
                                         .limit_name = "goal",
                                         .lower_is_better = true});
@@ -249,7 +249,8 @@ static owm_status handshakes(struct stage *stage, struct owm_error *error)
 
 /* ------------------------------------------------------------------ new jobs */
 
-/** job_times: of each run, when the first, the middle, all but one in a hundred, the last had it. */
+/** job_times: of each run, when the first, the middle, all but one in a hundred, the last had it.
+ *  */
 static const struct {
     const char *op;
     double p;

@@ -386,8 +386,8 @@ static void flood(void)
     drain();
 }
 
-/** Those that are due, a few at a time: acknowledgements must not wait for them. Returns: the time of
- *  the next one. */
+/** Those that are due, a few at a time: acknowledgements must not wait for them. Returns: the time
+ *  of the next one. */
 static uint64_t submit_due(uint64_t start_ns, uint64_t *sent)
 {
     double gap_ns = 1e9 / crowd.command.rate;

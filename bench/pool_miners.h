@@ -1,9 +1,10 @@
-/* pool_miners.h: miners as a process of their own: real sockets, real handshakes, one channel each; told
- * what to do over a socket pair. Being a process, it has its own open files and its own processor
- * time, so what is measured of the pool is the pool's.
+/* pool_miners.h: miners as a process of their own: real sockets, real handshakes, one channel each;
+ * told what to do over a socket pair. Being a process, it has its own open files and its own
+ * processor time, so what is measured of the pool is the pool's.
  *
- * A paced load does not wait for its acknowledgements (it is open); latency is counted from the call
- * that sends a share to the one that reads its Success, and shares that were sent late are counted.
+ * A paced load does not wait for its acknowledgements (it is open); latency is counted from the
+ * call that sends a share to the one that reads its Success, and shares that were sent late are
+ * counted.
  */
 #ifndef OWM_BENCH_POOL_MINERS_H
 #define OWM_BENCH_POOL_MINERS_H

@@ -1,5 +1,5 @@
-/* pool_rig.h: the pool on a socket of this machine: real loops, real net, the journal synced to a disk;
- * and its processor time, loop by loop. One at a time.
+/* pool_rig.h: the pool on a socket of this machine: real loops, real net, the journal synced to a
+ * disk; and its processor time, loop by loop. One at a time.
  */
 #ifndef OWM_BENCH_POOL_RIG_H
 #define OWM_BENCH_POOL_RIG_H
@@ -26,8 +26,8 @@ void rig_close(struct pool_rig *rig);
 /** rig_post: a new work on a new tip for every loop. *ms: the clock (mono) before it is posted. */
 OWM_MUST_USE owm_status rig_post(struct pool_rig *rig, double *ms, struct owm_error *error);
 
-/** rig_used: what has been used so far. loops_s: processor time of the loops' threads; all_s: of the
- *  process, with the journals' threads; resident_bytes: of the process. */
+/** rig_used: what has been used so far. loops_s: processor time of the loops' threads; all_s: of
+ *  the process, with the journals' threads; resident_bytes: of the process. */
 struct rig_used {
     double loops_s, all_s, resident_bytes, touched_bytes;
     uint64_t accepted, handshakes, syscalls, batches, sync_ns;

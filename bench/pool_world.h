@@ -1,5 +1,5 @@
-/* pool_world.h: what the benchmarks of the pool share: a block of mainnet's shape to mine on, keys, and
- * options under which every header is a share and none is a block.
+/* pool_world.h: what the benchmarks of the pool share: a block of mainnet's shape to mine on, keys,
+ * and options under which every header is a share and none is a block.
  *
  * The target of a share is the easiest there is (one hash), so no benchmark searches; the network's
  * is mainnet's of 2025, so no share ends as a block. The template has 4095 transactions beside the
