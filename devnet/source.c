@@ -157,8 +157,8 @@ const char *source_text(const struct source *source)
 {
     static const char *const texts[] = {
         [SOURCE_OURS] = "owm-devnet-blocks, a stand-in: there is no bitcoind or btcd on the PATH",
-        [SOURCE_BITCOIND] = "bitcoind -regtest",
-        [SOURCE_BTCD] = "btcd --regtest",
+        [SOURCE_BITCOIND] = "bitcoind -regtest, where every share is a block",
+        [SOURCE_BTCD] = "btcd --regtest, where every share is a block",
     };
     return texts[source->kind];
 }

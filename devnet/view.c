@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 
+#define POOL_NEWS_MS 10000
+
 typedef Owm__Internal__V1__Round round_t;
 typedef Owm__Internal__V1__NetworkStatusResponse network_t;
 
@@ -182,13 +184,16 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     fflush(stdout);
 }
 
-/* The first share and each block are news. */
+/* The first share and each block are news, where they are not too many. */
 static void tell_pool(struct view *view)
 {
     const struct figures *pool = &view->pool;
     if (!pool->known || (pool->blocks == view->blocks_told && (view->shares_told || !pool->shares)))
         return;
+    uint64_t now_ms = owm_clock_mono_ms();
+    if (view->shares_told && now_ms - view->pool_told_ms < POOL_NEWS_MS) return;
     view_pool(pool);
+    view->pool_told_ms = now_ms;
     view->blocks_told = pool->blocks;
     view->shares_told = pool->shares;
 }

@@ -30,7 +30,7 @@ struct view {
     uint64_t started_ms;
     const char *page_url;
     struct figures pool; /* Not known: not shown. */
-    uint64_t blocks_told, shares_told;
+    uint64_t blocks_told, shares_told, pool_told_ms;
 };
 
 /** view_update: redraw (terminal) or print what is new (log). `trouble` is a sentence to show, or

@@ -1,10 +1,12 @@
 # network.sh: a whole development network in a temporary folder, for the stories in this folder.
-# Sourced. Sets bin (where the programs are) and work (a fresh folder, removed at the end).
+# Sourced. Sets bin (where the programs are) and work (a fresh folder, removed at the end); what a story puts into
+# others is ended with it.
 set -euo pipefail
 bin=$1
 work=$(mktemp -d /tmp/owm-e2e-XXXXXX)
 chmod 755 "$work" # PostgreSQL's own account must pass.
 net=
+others=()
 
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
 
@@ -15,6 +17,7 @@ fail() {
 
 leave() {
     local code=$?
+    [ ${#others[@]} -eq 0 ] || kill "${others[@]}" 2>/dev/null || true
     if [ -n "$net" ] && kill -0 "$net" 2>/dev/null; then
         kill -TERM "$net"
         wait "$net" || true
