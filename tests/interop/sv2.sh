@@ -5,7 +5,8 @@
 #   sv2.sh noise NOISE_PEER                 handshakes and frames against noise_sv2
 #   sv2.sh verdicts VERDICTS [SHARES SEED]  a million shares against channels_sv2
 #   sv2.sh miner OWM_MINE                   our miner on their pool
-#   sv2.sh pool POOL_PEER                   their miner on our pool
+#   sv2.sh pool POOL_PEER                   their miner on our pool's loop
+#   sv2.sh program PROGRAM OWM_POOL BLOCKS  and on owm-pool itself, until blocks are in the chain
 #
 # The crate in sv2/ is built once, into build/interop, from the versions that sv2/Cargo.lock pins.
 set -euo pipefail
@@ -90,12 +91,13 @@ verdicts() { # each checker is tried with a planted fault
     "$1" "$peer" "${2:-1000000}" "${3:-1}"
 }
 
-[ $# -ge 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
 build
 case $1 in
 noise) "$peer" noise --peer "$2" ;;
 verdicts) verdicts "${@:2}" ;;
 miner) miner "$2" ;;
 pool) "$peer" client --peer "$2" ;;
+program) "${@:2}" "$peer" ;;
 *) fail "no such step: $1" ;;
 esac

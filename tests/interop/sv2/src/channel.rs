@@ -20,6 +20,8 @@ enum Kind {
 #[derive(Clone, Copy)]
 pub enum Between {
     Target,
+    /** The network's target. */
+    Block,
     /** Of the job before the last tip: any hash. */
     StaleJob,
     /** Good for its job, and not for the channel's newer target. */
@@ -40,6 +42,7 @@ pub struct Channel {
     pub acknowledged: u32,
     pub last_sequence: u32,
     pub errors: HashMap<u32, String>,
+    pub hash: [u8; 32], /* Of the newest share. */
     kind: Kind,
     sequence: u32,
     nonce: u32,
@@ -67,6 +70,7 @@ impl Channel {
             acknowledged: 0,
             last_sequence: 0,
             errors: HashMap::new(),
+            hash: [0; 32],
             kind,
             sequence: 0,
             nonce: 0,
@@ -167,6 +171,15 @@ impl Channel {
         }
     }
 
+    /** The block that is built on. */
+    pub fn tip(&self) -> Option<[u8; 32]> {
+        match &self.kind {
+            Kind::Standard(channel) => channel.get_chain_tip(),
+            Kind::Extended(channel) => channel.get_chain_tip(),
+        }
+        .map(|tip| tip.prev_hash().to_array())
+    }
+
     pub fn target(&self) -> Target {
         match &self.kind {
             Kind::Standard(channel) => *channel.get_target(),
@@ -245,6 +258,10 @@ impl Channel {
         let mut work = self.work()?;
         let (easier, harder) = match between {
             Between::Target => (work.target, Target::ZERO),
+            Between::Block => (
+                Target::from_compact(CompactTarget::from_consensus(work.bits)),
+                Target::ZERO,
+            ),
             Between::StaleJob => (Target::from_le_bytes([0xff; 32]), Target::ZERO),
             Between::JobAndNewTarget => (work.target, self.target()),
             Between::TargetAnd(older) => (older, work.target),
@@ -260,6 +277,7 @@ impl Channel {
                 nonce: self.nonce,
             };
             let hash = Target::from_le_bytes(header.block_hash().to_byte_array());
+            self.hash = hash.to_le_bytes();
             if hash <= easier && hash > harder {
                 break;
             }
@@ -268,7 +286,10 @@ impl Channel {
             work.job = self.last_job;
         }
         let message = self.message(&work)?;
-        if matches!(between, Between::Target | Between::JobAndNewTarget) {
+        if matches!(
+            between,
+            Between::Target | Between::Block | Between::JobAndNewTarget
+        ) {
             self.agree(&message)?;
         }
         Ok(Share {

@@ -39,10 +39,9 @@ pub enum Heard {
     Reconnect,
 }
 
+/** pool_peer.c, which takes commands; or any pool that runs already. */
 pub struct Pool {
-    child: Child,
-    commands: ChildStdin,
-    words: BufReader<ChildStdout>,
+    child: Option<(Child, ChildStdin, BufReader<ChildStdout>)>,
     address: String,
     key: String,
 }
@@ -64,18 +63,17 @@ impl Pool {
         };
         let (address, key) = (format!("127.0.0.1:{port}"), key.to_string());
         Ok(Self {
-            child,
-            commands,
-            words,
+            child: Some((child, commands, words)),
             address,
             key,
         })
     }
 
     fn tell(&mut self, command: &str) -> Outcome<()> {
+        let (_, commands, words) = self.child.as_mut().ok_or("this pool takes no commands")?;
         let mut line = String::new();
-        writeln!(self.commands, "{command}")?;
-        self.words.read_line(&mut line)?;
+        writeln!(commands, "{command}")?;
+        words.read_line(&mut line)?;
         if line != "done\n" {
             return fault(format!("the pool said {line:?} to {command}"));
         }
@@ -83,15 +81,16 @@ impl Pool {
     }
 
     /** The pool's own counts by name. */
-    fn end(mut self) -> Outcome<HashMap<String, u64>> {
+    fn end(self) -> Outcome<HashMap<String, u64>> {
+        let (mut child, mut commands, words) = self.child.ok_or("this pool takes no commands")?;
         let mut counts = HashMap::new();
-        writeln!(self.commands, "end")?;
-        for line in self.words.lines() {
+        writeln!(commands, "end")?;
+        for line in words.lines() {
             let line = line?;
             let (name, count) = line.rsplit_once(' ').ok_or("no count")?;
             counts.insert(name.to_string(), count.parse()?);
         }
-        if !self.child.wait()?.success() {
+        if !child.wait()?.success() {
             return fault("the pool has failed");
         }
         Ok(counts)
@@ -319,10 +318,13 @@ impl Miner {
             miner.channels[place].acknowledged == wanted || !miner.channels[place].errors.is_empty()
         })?;
         let channel = &self.channels[place];
-        expect(
-            channel.errors.is_empty(),
-            &format!("no rejects: {:?}", channel.errors),
-        )?;
+        let said = format!(
+            "no rejects of job {:?}: {:?}, after {:?}",
+            channel.job(),
+            channel.errors,
+            self.heard
+        );
+        expect(channel.errors.is_empty(), &said)?;
         expect(
             channel.last_sequence == last,
             "Success names the last share",
@@ -679,6 +681,53 @@ fn wrong_key(pool: &mut Pool) -> Outcome<()> {
     }
 }
 
+/** All of a connection's channels build on this block. */
+fn meet(miner: &mut Miner, block: [u8; 32]) -> Outcome<()> {
+    miner.until("the next tip", |miner| {
+        miner
+            .channels
+            .iter()
+            .all(|channel| channel.tip() == Some(block))
+    })
+}
+
+/** Solve a block on this channel: it must be what the pool builds on next. */
+fn solve(miner: &mut Miner, place: usize) -> Outcome<[u8; 32]> {
+    let sequence = miner.submit(place, Between::Block, None)?;
+    let block = miner.channels[place].hash;
+    miner.until("Success", |miner| {
+        miner.channels[place].last_sequence == sequence
+    })?;
+    meet(miner, block)?;
+    Ok(block)
+}
+
+/** Blocks from both kinds of channel, short and long extranonces, with shares before and after. */
+fn blocks(pool: &mut Pool) -> Outcome<()> {
+    let mut grouped = Miner::enter(pool, 0)?;
+    let mut alone = Miner::enter(pool, STANDARD_JOBS)?;
+    for (user, size) in [
+        ("judy.short", Some(8)),
+        ("judy.long", Some(24)),
+        ("judy.std", None),
+    ] {
+        grouped.open(user, size)?;
+    }
+    alone.open("judy.alone", None)?;
+    for place in [0, 1, 2, 0] {
+        grouped.mine(place, 10, None)?;
+        let block = solve(&mut grouped, place)?;
+        meet(&mut alone, block)?;
+        alone.mine(0, 10, None)?;
+    }
+    let block = solve(&mut alone, 0)?;
+    meet(&mut grouped, block)?;
+    grouped.mine(1, 3, None)?;
+    let sum = |miner: &Miner| miner.channels.iter().map(|c| c.acknowledged).sum::<u32>();
+    println!("judy {} blocks 5", sum(&grouped) + sum(&alone));
+    Ok(())
+}
+
 type Story = fn(&mut Pool) -> Outcome<()>;
 const STORIES: [(&str, Story); 10] = [
     ("flags", flags),
@@ -693,13 +742,41 @@ const STORIES: [(&str, Story); 10] = [
     ("wrong key", wrong_key),
 ];
 
-pub fn run(program: &str) -> Outcome<()> {
-    let mut pool = Pool::start(program)?;
+/* Those that need no commands, for a whole owm-pool with a source of blocks behind it. */
+const PROGRAM_STORIES: [(&str, Story); 6] = [
+    ("flags", flags),
+    ("extensions", extensions),
+    ("closing", closing),
+    ("oversized", oversized),
+    ("wrong key", wrong_key),
+    ("blocks", blocks),
+];
+
+fn tell_all(pool: &mut Pool, stories: &[(&str, Story)]) -> Outcome<()> {
     wire::watch(Duration::from_secs(240));
-    for (name, story) in STORIES {
-        story(&mut pool).map_err(|error| format!("{name}: {error}"))?;
+    for (name, story) in stories {
+        story(pool).map_err(|error| format!("{name}: {error}"))?;
         println!("client: {name} is as it should be");
     }
+    Ok(())
+}
+
+/** On a pool that runs. */
+pub fn visit(address: &str, key: &str) -> Outcome<()> {
+    let (address, key) = (address.to_string(), key.to_string());
+    tell_all(
+        &mut Pool {
+            child: None,
+            address,
+            key,
+        },
+        &PROGRAM_STORIES,
+    )
+}
+
+pub fn run(program: &str) -> Outcome<()> {
+    let mut pool = Pool::start(program)?;
+    tell_all(&mut pool, &STORIES)?;
     let counts = pool.end()?;
     let count = |name: &str| counts.get(name).copied().unwrap_or(0);
     println!("client: the pool has counted {counts:?}");

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use wire::{fault, Outcome};
 
 const HELP: &str = "owm-interop-sv2 server [--shares N] [--seconds N] [--silent] [--refused]
-  client --peer PROGRAM\n  judge [--seed N] [--lie N]
+  client --peer PROGRAM\n  visit --address HOST:PORT --key KEY\n  judge [--seed N] [--lie N]
   noise --peer PROGRAM [--seed N]";
 
 /** "--name value" and "--flag" behind the first word. */
@@ -51,6 +51,10 @@ fn run(words: &[String]) -> Outcome<()> {
             answers_extensions: !options.contains_key("silent"),
             refused: options.contains_key("refused"),
         }),
+        "visit" => client::visit(
+            options.get("address").ok_or(HELP)?,
+            options.get("key").ok_or(HELP)?,
+        ),
         "judge" => judge::run(number(&options, "seed", 1)?, number(&options, "lie", 0)?),
         "noise" => noise::run(
             options.get("peer").ok_or(HELP)?,
