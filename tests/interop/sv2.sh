@@ -8,6 +8,8 @@
 #   sv2.sh pool POOL_PEER                   their miner on our pool's loop
 #   sv2.sh program PROGRAM OWM_POOL BLOCKS  and on owm-pool itself, until blocks are in the chain
 #
+# Proves the wire and both ends of it (SRS-POOL-01), that stale and fabricated shares are rejected, as
+# channels_sv2 rejects them (SRS-SEC-15, TST-19), and that every difference is a deliberate one.
 # The crate in sv2/ is built once, into build/interop, from the versions that sv2/Cargo.lock pins.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -69,7 +71,7 @@ said() { # said FILE TEXT: or the test fails
     grep -q -- "$2" "$folder/$1" || { cat "$folder/$1"; fail "nobody said $2"; }
 }
 
-miner() { # SRS-POOL-02: the node's key goes as a name where the extension is not known
+miner() { # a node's key goes as a name where the extension is not known
     local node
     mine=$1
     folder=$(mktemp -d)
@@ -91,7 +93,7 @@ verdicts() { # each checker is tried with a planted fault
     "$1" "$peer" "${2:-1000000}" "${3:-1}"
 }
 
-[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
 build
 case $1 in
 noise) "$peer" noise --peer "$2" ;;
