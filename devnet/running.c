@@ -94,11 +94,18 @@ static owm_status recompute_here(struct network *network, struct mining_recomput
     return status ? status : mining_recompute(recompute, error);
 }
 
+/* As `up` takes them: the pool's own where the coordinator has the other one. */
+static const char *database_given(void)
+{
+    const char *pool = getenv("OWM_POOL_DATABASE_URL");
+    return pool && *pool ? pool : getenv("DATABASE_URL");
+}
+
 owm_status network_recompute(const struct options *options, struct owm_error *error)
 {
     struct network network = {.options = *options, .lock_fd = -1};
     struct mining_recompute recompute = {.programs = network.programs,
-                                         .url = getenv("DATABASE_URL"),
+                                         .url = database_given(),
                                          .from = options->from,
                                          .to = options->to,
                                          .journal = options->journal};

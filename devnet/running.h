@@ -16,8 +16,8 @@ owm_status network_client(const char *folder, struct client **client, char *page
 owm_status network_pool(const char *folder, struct figures *figures, char *database_url,
                         struct owm_error *error) OWM_MUST_USE;
 
-/** network_recompute: every sat of the pool once more: of the database in DATABASE_URL, else of the
- *  network in options->folder, whether it runs or not; prints on stdout.
+/** network_recompute: every sat of the pool once more: of the database in OWM_POOL_DATABASE_URL or
+ *  DATABASE_URL, else of the network in options->folder, whether it runs or not; prints on stdout.
  *  Returns: OWM_OK equal to the last unit; else with a sentence. */
 owm_status network_recompute(const struct options *options, struct owm_error *error) OWM_MUST_USE;
 

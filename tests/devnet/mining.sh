@@ -86,7 +86,7 @@ kill -9 "$(pid_of blocks)"
 await 30 "the source of blocks was killed and started again" 'owm-devnet-blocks ended with signal 9'
 height=$(sql 'SELECT max(height) FROM blocks')
 until_sql 90 "a block was found on the new one" "SELECT max(height) > $height FROM blocks WHERE fate = 'active'"
-[ "$(sql "SELECT count(*) FROM blocks WHERE confirmations > 1")" -gt 0 ] || fail "no block has a second confirmation"
+until_sql 30 "a block has a second confirmation" 'SELECT max(confirmations) > 1 FROM blocks'
 
 curl -fsS "${page}v1/mining/stats" >"$work/stats.json"
 grep -q '"network": *"regtest"' "$work/stats.json" || fail "the pool's statistics do not answer"

@@ -7,7 +7,7 @@
  * journal and the pool must wait for its database; and once its first Bitcoin node, so that the
  * second one takes over, also at the next start. Afterwards every share that a miner saw
  * acknowledged must be in the database exactly once, and every balance must equal what the shares
- * say, both those of the table and those of the journal. (SRS-POOL-04, SRS-POOL-11)
+ * say, both those of the table and those of the journal.
  */
 #include <fcntl.h>
 #include <inttypes.h>
