@@ -371,21 +371,23 @@ static owm_status keep_days(struct owm_feeder *feeder, int64_t now, struct owm_e
                         error);
 }
 
-/* Fed and closed segments: compressed, and after their time removed. Damaged ones stay. */
-static owm_status keep_files(struct owm_feeder *feeder, int64_t now, struct owm_error *error)
+/* Fed and closed segments: compressed, and after their time removed. Damaged ones stay. A disk that
+ * is full keeps nobody from being paid: what fails here is tried again the next time. */
+static void keep_files(struct owm_feeder *feeder, int64_t now)
 {
     int64_t oldest = now - (int64_t)feeder->options.journal_days * DAY_MS;
+    struct owm_error error = {""};
     owm_status status = OWM_OK;
     for (size_t i = 0; status == OWM_OK && i < feeder->track_count; i++) {
         struct track *track = &feeder->tracks[i];
         if (!track->done || track->segment.newest || track->damaged) continue;
         if ((int64_t)track->segment.number < oldest)
-            status = owm_journal_remove(feeder->folder, &track->segment, error);
+            status = owm_journal_remove(feeder->folder, &track->segment, &error);
         else if (!track->segment.compressed)
-            status = owm_journal_compress(feeder->folder, &track->segment, error);
+            status = owm_journal_compress(feeder->folder, &track->segment, &error);
     }
+    if (status != OWM_OK) owm_log(OWM_LOG_WARN, "journal_not_tidied: %s", error.text);
     feeder->listed_ms = 0;
-    return status;
 }
 
 static owm_status keep_house(struct owm_feeder *feeder, struct owm_error *error)
@@ -394,8 +396,8 @@ static owm_status keep_house(struct owm_feeder *feeder, struct owm_error *error)
     if (feeder->housekept_ms != 0 && now - feeder->housekept_ms < HOUSEKEEPING_MS
         && now >= feeder->housekept_ms)
         return OWM_OK;
-    owm_status status = keep_files(feeder, now, error);
-    if (status == OWM_OK) status = keep_days(feeder, now, error);
+    keep_files(feeder, now);
+    owm_status status = keep_days(feeder, now, error);
     if (status == OWM_OK) feeder->housekept_ms = now;
     return status;
 }

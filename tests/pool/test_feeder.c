@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -213,6 +214,41 @@ static void test_damage(void **state)
     remove_folder(folder);
 }
 
+/* A segment that cannot be compressed does not stop the feeding. */
+static void test_no_room_to_tidy(void **state)
+{
+    (void)state;
+    char folder[64], url[256], path[160];
+    make_folder(folder);
+    fake_now = START_MS;
+    struct owm_pg *pg = pool_database("tidy", url);
+    struct owm_journal *journal = pool_journal(folder, 0, 0);
+    for (uint64_t n = 0; n < 10; n++) pool_append(journal, n, START_MS, 1);
+    owm_journal_close(journal);
+    struct owm_journal_segment *segments;
+    size_t count;
+    assert_ok(owm_journal_list(folder, &segments, &count, NULL));
+    snprintf(path, sizeof(path), "%s/%s.half", folder, segments[0].name);
+    free(segments);
+    assert_int_equal(mkdir(path, 0700), 0); /* In the place of what is being compressed. */
+    owm_clock_sleep_ms(2);
+    journal = pool_journal(folder, 0, 0);
+    for (uint64_t n = 10; n < 20; n++) pool_append(journal, n, START_MS, 1);
+    pool_durable(journal);
+    struct owm_feeder *feeder = open_feeder(folder, url);
+    uint64_t fed = 0, shares;
+    for (int i = 0; i < 4; i++, fed += shares) {
+        fake_now += DAY_MS / 24; /* Housekeeping each time. */
+        assert_ok(owm_feeder_step(feeder, &shares, NULL));
+    }
+    assert_int_equal(fed, 20);
+    owm_journal_close(journal);
+    owm_feeder_close(feeder);
+    owm_pg_close(pg);
+    rmdir(path);
+    remove_folder(folder);
+}
+
 /* What was fed rots before the rest of its segment is: the rest is lost to the database, but it is
  * said, and the file stays whatever its age. */
 static void test_damage_behind(void **state)
@@ -363,13 +399,10 @@ int main(void)
 {
     if (!pg_fixture_start(&pool_server)) return TEST_SKIP;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_loops),
-        cmocka_unit_test(test_duplicates),
-        cmocka_unit_test(test_days),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_damage_behind),
-        cmocka_unit_test(test_kill_feeder),
-        cmocka_unit_test(test_database_restart),
+        cmocka_unit_test(test_two_loops),     cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_days),          cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_damage_behind), cmocka_unit_test(test_no_room_to_tidy),
+        cmocka_unit_test(test_kill_feeder),   cmocka_unit_test(test_database_restart),
     };
     return cmocka_run_group_tests_name("feeder", tests, NULL, stop_server);
 }
