@@ -56,6 +56,11 @@ fn handshake() -> Outcome<(Transport, Transport)> {
     Ok((miner, pool))
 }
 
+/** Every header is a share of it. */
+fn easiest() -> Target {
+    Target::from_le_bytes([0xff; 32])
+}
+
 fn channel(extended: bool, tip: &Tip) -> Outcome<Channel> {
     let total = (PREFIX_BYTES + ROLLED) as u8;
     let mut prefixes = ExtranonceAllocator::new(vec![1, 2, 3, 4, 5, 6, 7], total, 200)
@@ -64,12 +69,14 @@ fn channel(extended: bool, tip: &Tip) -> Outcome<Channel> {
     let first = template::template(1, true, tip, 1);
     let set = template::set_new_prev_hash(1, tip);
     if extended {
-        let prefix = prefixes.allocate_extended(ROLLED).map_err(debug("prefix"))?;
+        let prefix = prefixes
+            .allocate_extended(ROLLED)
+            .map_err(debug("prefix"))?;
         let mut channel = ExtendedChannel::new_for_pool(
             CHANNEL,
             String::new(),
             prefix,
-            Target::MAX,
+            easiest(),
             1.0,
             true,
             ROLLED as u16,
@@ -79,8 +86,10 @@ fn channel(extended: bool, tip: &Tip) -> Outcome<Channel> {
             None,
         )
         .map_err(debug("channel"))?;
-        channel.set_target(Target::MAX).map_err(debug("target"))?;
-        channel.on_new_template(first, outputs).map_err(debug("template"))?;
+        channel.set_target(easiest()).map_err(debug("target"))?;
+        channel
+            .on_new_template(first, outputs)
+            .map_err(debug("template"))?;
         channel.on_set_new_prev_hash(set).map_err(debug("tip"))?;
         return Ok(Channel::Extended(Box::new(channel)));
     }
@@ -89,7 +98,7 @@ fn channel(extended: bool, tip: &Tip) -> Outcome<Channel> {
         CHANNEL,
         String::new(),
         prefix,
-        Target::MAX,
+        easiest(),
         1.0,
         1,
         SHARES_PER_MINUTE,
@@ -97,8 +106,10 @@ fn channel(extended: bool, tip: &Tip) -> Outcome<Channel> {
         None,
     )
     .map_err(debug("channel"))?;
-    channel.set_target(Target::MAX).map_err(debug("target"))?;
-    channel.on_new_template(first, outputs).map_err(debug("template"))?;
+    channel.set_target(easiest()).map_err(debug("target"))?;
+    channel
+        .on_new_template(first, outputs)
+        .map_err(debug("template"))?;
     channel.on_set_new_prev_hash(set).map_err(debug("tip"))?;
     Ok(Channel::Standard(Box::new(channel)))
 }
@@ -159,7 +170,12 @@ impl Bench {
             version: 0x2000_0000,
         };
         if let Channel::Standard(_) = self.channel {
-            return seal(encoder, state, MiningOwned::SubmitSharesStandard(share), out);
+            return seal(
+                encoder,
+                state,
+                MiningOwned::SubmitSharesStandard(share),
+                out,
+            );
         }
         let rolled = u64::from(number).to_le_bytes();
         let extended = SubmitSharesExtended {
