@@ -25,6 +25,7 @@
 static_assert(1 + OWM_MINER_TEXT_BYTES - 1 <= JOURNAL_PAYLOAD_MAX, "a miner fits a record");
 static_assert(OWM_WORKER_TEXT_BYTES <= JOURNAL_PAYLOAD_MAX, "a worker fits a record");
 static_assert(APPEND_BYTES_MAX < JOURNAL_BATCH_BYTES_MAX, "a share fits a batch");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they lie");
 
 /* ---------------------------------------------------------------------------- records */
 
@@ -52,14 +53,12 @@ static void begin_record(struct record *record)
 static void put_record(struct owm_journal *journal, enum journal_type type, struct record *record)
 {
     size_t bytes = record->payload.at;
-    struct owm_writer writer;
     OWM_ASSERT(owm_writer_ok(&record->payload));
-    owm_writer_init(&writer, record->bytes, JOURNAL_RECORD_BYTES);
-    owm_write_u8(&writer, (uint8_t)type);
-    owm_write_u8(&writer, 0);
-    owm_write_u16_le(&writer, (uint16_t)bytes);
-    uint32_t crc = owm_crc32c(0, record->bytes, 4);
-    owm_write_u32_le(&writer, owm_crc32c(crc, record->bytes + JOURNAL_RECORD_BYTES, bytes));
+    const uint8_t head[4] = {(uint8_t)type, 0, (uint8_t)bytes, (uint8_t)(bytes >> 8)};
+    uint32_t crc = owm_crc32c(0, head, sizeof head);
+    crc = owm_crc32c(crc, record->bytes + JOURNAL_RECORD_BYTES, bytes);
+    memcpy(record->bytes, head, sizeof head);
+    memcpy(record->bytes + sizeof head, &crc, sizeof crc);
     ring_put(journal, record->bytes, JOURNAL_RECORD_BYTES + bytes);
 }
 
@@ -120,6 +119,27 @@ static uint32_t worker_number(struct owm_journal *journal, const struct owm_work
     return number;
 }
 
+/* What a share's record says of others: they count in their segment. */
+struct numbers {
+    uint32_t miner, worker, basis;
+};
+
+/* Built where it lies, not field by field through a writer: every share pays for it. */
+static void put_share(struct owm_journal *journal, const struct owm_share *share,
+                      const struct numbers *at)
+{
+    struct record record;
+    uint8_t *payload = record.bytes + JOURNAL_RECORD_BYTES;
+    begin_record(&record);
+    memcpy(payload, share->hash, 32);
+    memcpy(payload + 32, &share->time_ms, 8);
+    memcpy(payload + 40, &share->hashes, 8);
+    memcpy(payload + 48, at, 12);
+    payload[60] = share->block ? JOURNAL_SHARE_FLAG_BLOCK : 0;
+    record.payload.at = JOURNAL_SHARE_BYTES;
+    put_record(journal, JOURNAL_SHARE, &record);
+}
+
 /* ---------------------------------------------------------------------------- appending */
 
 static bool has_room(struct owm_journal *journal)
@@ -163,19 +183,9 @@ owm_status owm_journal_append(struct owm_journal *journal, const struct owm_shar
     if (!has_room(journal)) return OWM_E_LIMIT;
     if (segment_over(journal, share->time_ms)) begin_segment(journal);
     if (tables_full(journal)) return OWM_E_LIMIT;
-    struct record record;
-    uint32_t miner_at = miner_number(journal, miner);
-    uint32_t worker_at = worker_number(journal, worker);
-    uint32_t basis_at = basis_number(journal, share->basis);
-    begin_record(&record);
-    owm_write_bytes(&record.payload, share->hash, 32);
-    owm_write_u64_le(&record.payload, (uint64_t)share->time_ms);
-    owm_write_u64_le(&record.payload, share->hashes);
-    owm_write_u32_le(&record.payload, miner_at);
-    owm_write_u32_le(&record.payload, worker_at);
-    owm_write_u32_le(&record.payload, basis_at);
-    owm_write_u8(&record.payload, share->block ? JOURNAL_SHARE_FLAG_BLOCK : 0);
-    put_record(journal, JOURNAL_SHARE, &record);
+    struct numbers at = {miner_number(journal, miner), worker_number(journal, worker),
+                         basis_number(journal, share->basis)};
+    put_share(journal, share, &at);
     if (journal->segment_since_ms == 0) journal->segment_since_ms = share->time_ms;
     *sequence = ++journal->sequence;
     return OWM_OK;
