@@ -26,6 +26,7 @@
 
 #define OWM_BITCOIN_NODES_MAX    8
 #define OWM_BITCOIN_REFRESH_S    30 /* A new template with newer transactions. */
+#define OWM_BITCOIN_SAME_S       60 /* The same work again, on a chain where nothing happens. */
 #define OWM_BITCOIN_FOLLOWED_MAX 1024
 #define OWM_BITCOIN_SUBMITS_MAX  64 /* Waiting to be sent, of one node. */
 
@@ -44,7 +45,8 @@ enum owm_block_fate { OWM_BLOCK_UNKNOWN, OWM_BLOCK_ACTIVE, OWM_BLOCK_ORPHANED };
 
 struct owm_bitcoin_events {
     /** A template to mine. Takes: one reference. new_tip: the block before it changed. What differs
-     *  in its time alone is not told, so count on from current_time_s by a clock of your own. */
+     *  in its time alone is told every OWM_BITCOIN_SAME_S, which is a sign of life for miners and
+     *  lets new targets begin; in between count on from current_time_s by a clock of your own. */
     void (*on_template)(void *ctx, struct owm_template *block, bool new_tip);
     /** A node's word on a submitted block: accepted, or its reason ("duplicate" counts as
      *  accepted, "inconclusive" as not yet; "not-delivered": given up, see owm_bitcoin_submit).

@@ -90,7 +90,7 @@ struct owm_bitcoin {
     struct owm_template *current;
     char longpoll_id[OWM_LONGPOLL_ID_BYTES];
     struct bitcoin_node *source; /* Of current and longpoll_id. */
-    uint64_t fetched_ms;
+    uint64_t fetched_ms, published_ms;
     uint64_t tips;                    /* Changes of the tip. */
     struct owm_bitcoin_rpc *longpoll; /* In progress. */
     struct bitcoin_followed followed[OWM_BITCOIN_FOLLOWED_MAX];

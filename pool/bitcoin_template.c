@@ -10,7 +10,7 @@
 #define LONGPOLL_PAUSE_MS 1000 /* At least this long between two that bring no new tip, */
 #define LONGPOLL_RETRY_MS 500  /* and after one that failed. */
 
-/* The time of day alone is no news: a miner rolls it by itself. */
+/* The time of day alone is no news for a while: a miner rolls it by itself. */
 static bool same_work(const struct owm_template *a, const struct owm_template *b)
 {
     return a->height == b->height && a->version == b->version && a->bits == b->bits
@@ -59,7 +59,10 @@ bool bitcoin_publish(struct bitcoin_node *node, struct owm_template *block, uint
     } else {
         const struct owm_template *before = bitcoin->current;
         new_tip = !before || memcmp(before->previous, block->previous, sizeof block->previous) != 0;
-        news = !before || !same_work(before, block);
+        uint64_t now_ms = owm_clock_mono_ms();
+        news = !before || !same_work(before, block)
+               || now_ms - bitcoin->published_ms >= OWM_BITCOIN_SAME_S * 1000;
+        if (news) bitcoin->published_ms = now_ms;
         replace(bitcoin, node, block, new_tip);
     }
     news = news && !bitcoin->closing;

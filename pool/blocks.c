@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "ledger.h"
 
+#define KEEP_S        86400       /* A block that no node wants is of no use after a day. */
 #define HEX_BYTES_MAX (16u << 20) /* A block has at most 4,000,000 bytes. */
 
 /* One solved block, with everything that it takes to write it out. */
@@ -175,8 +178,15 @@ static void submit_file(const struct owm_blocks *blocks, const char *name)
     if (owm_hex_decode(shown, reversed, sizeof reversed) != OWM_OK) return;
     for (int i = 0; i < 32; i++) hash[i] = reversed[31 - i];
     path_of(blocks, shown, path);
+    struct stat file;
+    if (stat(path, &file) == 0 && file.st_mtime < owm_clock_wall_ms() / 1000 - KEEP_S) {
+        remove_file(blocks, hash);
+        return;
+    }
     owm_status status = owm_fs_read(path, HEX_BYTES_MAX, &data, &bytes, &error);
     if (status == OWM_OK) status = owm_bitcoin_submit(blocks->options.bitcoin, hash, (char *)data);
+    if (status == OWM_OK)
+        status = owm_bitcoin_follow(blocks->options.bitcoin, hash, OWM_BLOCK_FINAL);
     owm_log(OWM_LOG_INFO, "block_again hash=%s result=\"%s\"", shown, owm_status_text(status));
 }
 

@@ -2,7 +2,7 @@
  *
  * The loop hands over what it has (copied, the work retained) and goes on; a thread of its own puts
  * the block together and submits it, before anything else is done with the share. It keeps it
- * in a file until a node has an opinion, so that a crash between the two loses nothing: what lies
+ * in a file until a node has accepted it, so that a crash between the two loses nothing: what lies
  * there at start is submitted again. Thread: found: any loop; taken: any; open, close: one.
  */
 #ifndef OWM_POOL_BLOCKS_H
@@ -41,7 +41,8 @@ OWM_MUST_USE owm_status owm_blocks_open(const struct owm_blocks_options *options
 /** owm_blocks_close: submits what waits first. NULL is allowed. */
 void owm_blocks_close(struct owm_blocks *blocks);
 
-/** owm_blocks_taken: a node has accepted this block, or all have refused it: its file may go. */
+/** owm_blocks_taken: a node has accepted this block: its file may go. Files of refused ones go by
+ *  themselves, a day after their block. */
 void owm_blocks_taken(struct owm_blocks *blocks, const uint8_t hash[32]);
 
 /** owm_blocks_found: as owm_hall_options.on_block: ctx is the struct owm_blocks. When

@@ -89,7 +89,7 @@ static void on_submitted(void *ctx, const uint8_t hash[32], const char *node, bo
     owm_ledger_block_submitted(server->ledger, hash, node, accepted, reason, owm_clock_wall_ms());
     pthread_mutex_lock(&server->lock); /* Else blocks could be closed meanwhile. */
     struct owm_blocks *blocks = atomic_load(&server->blocks);
-    if (blocks != NULL && strcmp(reason, "not-delivered") != 0) owm_blocks_taken(blocks, hash);
+    if (blocks != NULL && accepted) owm_blocks_taken(blocks, hash);
     pthread_mutex_unlock(&server->lock);
 }
 
