@@ -104,7 +104,8 @@ static void put_join(FILE *out, const char *address)
           out);
     owm_html_text(out, address);
     fputs(
-        " --worker rig1</code><p class=\"dim\">User: any name you like, then a dot and the "
+        " --identity ~/.owm/identity.key --worker rig1</code><p class=\"dim\">User: any name you "
+        "like, then a dot and the "
         "worker's name: <code>alice.rig1</code>. Whoever uses a name gets its sats added there, "
         "so take one that is yours alone. The last part of the address is the pool's key: with it "
         "nobody can stand between you and the pool.</p></section>",
