@@ -142,8 +142,8 @@ void view_nodes(const struct snapshot *snapshot)
 void view_pool(const struct figures *pool)
 {
     if (!pool->known) return;
-    printf("pool: %" PRIu64 " shares, %" PRIu64 " block%s found", pool->shares, pool->blocks,
-           pool->blocks == 1 ? "" : "s");
+    printf("pool: %" PRIu64 " share%s, %" PRIu64 " block%s found", pool->shares,
+           pool->shares == 1 ? "" : "s", pool->blocks, pool->blocks == 1 ? "" : "s");
     if (pool->height)
         printf(" (newest %u, %" PRIu64 " in the chain)", pool->height, pool->confirmed);
     if (pool->orphaned) printf(", %" PRIu64 " orphaned", pool->orphaned);
