@@ -84,8 +84,11 @@ static int up(const struct options *options)
                         .round_told = network.rounds_before,
                         .round_opened = network.rounds_before,
                         .page_url = page_url};
-    snprintf(view.pool.page_url, sizeof view.pool.page_url, "http://127.0.0.1:%u/",
-             network.mining.page_port);
+    if (network.mining.on) {
+        snprintf(view.pool.pool_url, sizeof view.pool.pool_url, "%s", network.mining.pool_url);
+        snprintf(view.pool.page_url, sizeof view.pool.page_url, "http://127.0.0.1:%u/",
+                 network.mining.page_port);
+    }
     puts("Ctrl-C ends it. In another terminal: ./owm ask \"TEXT\", ./owm status\n");
     watch(&network, client, &view, &snapshot);
     view_leave(&view);
@@ -192,8 +195,9 @@ static void show_pool(const char *folder)
     const char *given = getenv("OWM_POOL_DATABASE_URL");
     if (!*url && given) snprintf(url, sizeof url, "%s", given);
     owm_status status = figures_take(&figures, &pg, url, &error);
-    printf("\n%s\n", figures.pool_url);
+    putchar('\n');
     view_pool(&figures);
+    view_pool_places(&figures);
     if (status) printf("  the pool's database: %s\n", error.text);
     owm_pg_close(pg);
 }

@@ -124,6 +124,7 @@ bool summary_print(const struct network *network, const struct snapshot *snapsho
     view_nodes(snapshot);
     if (pool->known) putchar('\n');
     view_pool(pool);
+    view_pool_places(pool);
     putchar('\n');
     bool ok = !network->options.rounds || learned(network, snapshot); /* Without an end: no aim. */
     ok = ledger(client, network) && ok;

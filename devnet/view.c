@@ -147,8 +147,13 @@ void view_pool(const struct figures *pool)
     if (pool->height)
         printf(" (newest %u, %" PRIu64 " in the chain)", pool->height, pool->confirmed);
     if (pool->orphaned) printf(", %" PRIu64 " orphaned", pool->orphaned);
-    printf("; regtest sats: %" PRId64 " to miners, %" PRId64 " to the treasury; %s\n",
-           pool->miner_sats, pool->treasury_sats, pool->page_url);
+    printf("; regtest sats: %" PRId64 " to miners, %" PRId64 " to the treasury\n", pool->miner_sats,
+           pool->treasury_sats);
+}
+
+void view_pool_places(const struct figures *pool)
+{
+    if (*pool->pool_url) printf("      page %s, for miners %s\n", pool->page_url, pool->pool_url);
 }
 
 static void bar(unsigned done, unsigned all, unsigned width)
@@ -163,7 +168,7 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     const network_t *network = snapshot->network;
     struct winsize window = {0};
     size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
-    size_t fixed = 13 + network->n_nodes;
+    size_t fixed = 16 + network->n_nodes;
 
     fputs("\033[H\033[2J", stdout);
     printf("OWM development network: %s, stake policy \"%s\"\nprovenance %s\n", network->network,
@@ -178,8 +183,9 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     view_rounds(snapshot, rows > fixed + 3 ? rows - fixed : 3);
     putchar('\n');
     view_nodes(snapshot);
-    if (view->pool.known) putchar('\n');
+    if (*view->pool.pool_url) putchar('\n');
     view_pool(&view->pool);
+    view_pool_places(&view->pool);
     printf("\n%s\n", trouble ? trouble : "Ctrl-C ends it.  ./owm ask \"TEXT\" asks the model.");
     fflush(stdout);
 }

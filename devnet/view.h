@@ -40,12 +40,13 @@ void view_update(struct view *view, const struct snapshot *snapshot, const char 
 /** view_leave: give the terminal back. */
 void view_leave(const struct view *view);
 
-/** view_round, view_rounds, view_nodes, view_pool: lines and tables, for the log, the summary and
- *  `status`. */
+/** view_round, view_rounds, view_nodes, view_pool, view_pool_places: lines and tables, for the log,
+ *  the summary and `status`. */
 void view_round(const Owm__Internal__V1__Round *round);
 void view_rounds(const struct snapshot *snapshot, size_t newest);
 void view_nodes(const struct snapshot *snapshot);
 void view_pool(const struct figures *pool);
+void view_pool_places(const struct figures *pool);
 
 /** format_sats: "45 sats", "37.500 sats"; text [32]. format_bytes: "612 kB"; text [16]. */
 void format_sats(int64_t msat, char text[static 32]);
