@@ -1,14 +1,13 @@
 /* main.c: owm-mine, a Stratum v2 miner for GPUs and processors. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/identity.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "benchmark.h"
 #include "options.h"
 #include "view.h"
@@ -19,23 +18,10 @@ static int fail(const struct owm_error *error, int code)
     return code;
 }
 
-/* INT and TERM are waited for by the main thread alone. */
-static sigset_t block(void)
+static void watch(struct view *view, unsigned seconds)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return set;
-}
-
-static void watch(struct view *view, const sigset_t *set, unsigned seconds)
-{
-    const struct timespec second = {.tv_sec = 1};
     uint64_t end_ms = owm_clock_mono_ms() + 1000 * (uint64_t)seconds;
-    while (sigtimedwait(set, NULL, &second) < 0) {
+    while (!owm_signals_wait(1000)) {
         if (seconds > 0 && owm_clock_mono_ms() >= end_ms) return;
         view_show(view, false);
     }
@@ -44,7 +30,7 @@ static void watch(struct view *view, const sigset_t *set, unsigned seconds)
 static owm_status mine(const struct options *options, const owm_identity *identity,
                        struct owm_error *error)
 {
-    sigset_t set = block();
+    owm_signals_block();
     struct owm_mine_options mine_options = {
         .pools = options->pools,
         .pool_count = options->pool_count,
@@ -60,7 +46,7 @@ static owm_status mine(const struct options *options, const owm_identity *identi
     owm_status status = owm_mine_open(&mine_options, &view.mine, error);
     if (status != OWM_OK) return status;
     view.telemetry = telemetry_open();
-    watch(&view, &set, options->seconds);
+    watch(&view, options->seconds);
     view_show(&view, true);
     telemetry_close(view.telemetry);
     owm_mine_close(view.mine);

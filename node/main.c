@@ -1,7 +1,6 @@
 /* main.c: owm-node, the operator's daemon: start, status, doctor, init-config, earnings. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/http_client.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "node/doctor.h"
 #include "node/page.h"
 
@@ -38,29 +38,10 @@ static int fail(const struct owm_error *error)
 
 /* -------------------------------------------------------------------------------- start */
 
-/** block: INT and TERM are waited for by the main thread alone. */
-static sigset_t block(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return set;
-}
-
-/** signalled: whether INT or TERM came within timeout_ms. */
-static bool signalled(const sigset_t *set, long timeout_ms)
-{
-    const struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
-    return sigtimedwait(set, NULL, &timeout) > 0;
-}
-
 /** run: until the first signal, then drain until idle, the limit, or the second (SRS-NODE-09). */
-static void run(struct node *node, const sigset_t *set)
+static void run(struct node *node)
 {
-    while (!signalled(set, 60000))
+    while (!owm_signals_wait(60000))
         ;
     uint64_t until = owm_clock_mono_ms() + (uint64_t)node->config.shutdown_s * 1000;
     owm_log(OWM_LOG_INFO,
@@ -70,10 +51,10 @@ static void run(struct node *node, const sigset_t *set)
     node_drain(node);
     /* One look of grace, so that the farewell heartbeat can leave. Results that the coordinator
      * does not take within DELIVERY_MS are kept for the next start. */
-    bool now = signalled(set, 300);
+    bool now = owm_signals_wait(300);
     uint64_t idle_ms = 0;
     while (!now && !node_idle(node) && owm_clock_mono_ms() < until) {
-        now = signalled(set, 100);
+        now = owm_signals_wait(100);
         if (node_slots_busy(node) > 0) continue;
         if (idle_ms == 0) idle_ms = owm_clock_mono_ms();
         if (owm_clock_mono_ms() - idle_ms > DELIVERY_MS) break;
@@ -88,7 +69,7 @@ static int start(struct owm_node_config *config)
     struct owm_error error = {""};
     struct node *node = NULL;
     owm_http_server *server = NULL;
-    sigset_t set = block();
+    owm_signals_block();
     int64_t reconnect_ms = config->reconnect_max_s * 1000;
     struct node_timing timing = node_timing_default;
     if (reconnect_ms < (int64_t)timing.reconnect_max) timing.reconnect_max = (unsigned)reconnect_ms;
@@ -102,7 +83,7 @@ static int start(struct owm_node_config *config)
                 node->target, node->slot_count, port);
     }
     if (status == OWM_OK) status = node_start(node, &error);
-    if (status == OWM_OK) run(node, &set);
+    if (status == OWM_OK) run(node);
     owm_http_server_close(server);
     node_close(node);
     if (status == OWM_OK) owm_log(OWM_LOG_INFO, "stopped");

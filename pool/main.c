@@ -1,15 +1,15 @@
 /* main.c: owm-pool, the Stratum v2 pool: run it, or recompute what it has paid. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "server.h"
 
-#define DRAIN_S 2 /* Shares that are under way get their answer. */
+#define TEND_MS  1000
+#define DRAIN_MS 2000 /* Shares that are under way get their answer. */
 
 static int fail(const struct owm_error *error, int code)
 {
@@ -17,31 +17,18 @@ static int fail(const struct owm_error *error, int code)
     return code;
 }
 
-/* INT and TERM are waited for by the main thread alone. */
-static sigset_t block(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return set;
-}
-
 static int run(struct pool_config *config)
 {
     struct owm_error error = {.text = ""};
     struct pool_server *server = NULL;
-    sigset_t set = block();
-    const struct timespec second = {.tv_sec = 1}, drain = {.tv_sec = DRAIN_S};
+    owm_signals_block();
     if (pool_config_check(config, &error) != OWM_OK) return fail(&error, 2);
     owm_log_level_set((enum owm_log_level)config->log_level);
     if (pool_server_open(config, &server, &error) != OWM_OK) return fail(&error, 1);
-    while (sigtimedwait(&set, NULL, &second) < 0) pool_server_tend(server);
+    while (!owm_signals_wait(TEND_MS)) pool_server_tend(server);
     owm_log(OWM_LOG_INFO, "stopping note=\"a second signal stops at once\"");
     pool_server_drain(server);
-    sigtimedwait(&set, NULL, &drain);
+    (void)owm_signals_wait(DRAIN_MS);
     pool_server_close(server);
     owm_log(OWM_LOG_INFO, "stopped");
     return 0;

@@ -1,7 +1,6 @@
 /* main.c: owm-devnet-blocks: options, chain, cookie, server; then it waits for a signal. */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "rpc.h"
 #include "template.h"
 
@@ -166,19 +166,14 @@ static owm_status serve(struct rpc *rpc, const struct options *o, struct owm_err
                                                  .routes = &route,
                                                  .route_count = 1,
                                                  .body_bytes_max = RPC_BODY_BYTES_MAX};
-    sigset_t stop;
-    int number_of = 0;
     owm_http_server *server;
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &stop, NULL);
+    owm_signals_block();
     owm_status status = owm_http_server_open(&http, &server, error);
     if (status != OWM_OK) return status;
     owm_log(OWM_LOG_INFO,
             "a development block source, no Bitcoin node: port=%u height=%u bits=%08x",
             owm_http_server_port(server), chain_tip(rpc->chain)->height, o->bits);
-    sigwait(&stop, &number_of);
+    while (!owm_signals_wait(60000)) continue;
     owm_http_server_close(server);
     return OWM_OK;
 }
