@@ -1,6 +1,6 @@
 /* node.c: open, start, drain and close the daemon. */
-#include "node/mining.h"
 #include "node/node.h"
+#include "node/mining.h"
 
 #include <errno.h>
 #include <fcntl.h>

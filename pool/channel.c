@@ -146,8 +146,8 @@ static void send_target(struct owm_channel *channel)
     SESSION_SEND(session, set_target, .channel_id = channel->id, .maximum_target = target);
 }
 
-/** On a tip that lasts, shares get rarer and harder from half of its table on, by the square of what
- *  is left, so that it lasts many times longer: a full one refuses them all until the next block. */
+/** On a tip that lasts, shares get rarer and harder from half of its table on, by the square of
+ *  what is left, so that it lasts many times longer: a full one refuses all until the next block. */
 static struct owm_vardiff_policy policy_now(const struct owm_hall *hall)
 {
     struct owm_vardiff_policy policy = hall->options.vardiff;

@@ -13,8 +13,8 @@
 
 #include "base/identity.h"
 #include "base/metrics.h"
-#include "base/rpc/rpc.h"
 #include "base/pg/pg.h"
+#include "base/rpc/rpc.h"
 #include "controlplane/engine/engine.h"
 #include "controlplane/rpc/inbox.h"
 #include "controlplane/rpc/peers.h"

@@ -1,5 +1,5 @@
-/* fuzz_mine_session.c: a miner's session after its handshake, with a hostile pool: the input is a row
- * of frames, each "type, extension's low byte, length u16, payload", properly encrypted.
+/* fuzz_mine_session.c: a miner's session after its handshake, with a hostile pool: the input is a
+ * row of frames, each "type, extension's low byte, length u16, payload", properly encrypted.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* test_mine_engine.c: scanners on the cpu: every hit is one, none comes twice, a new tip is taken up
- * at once, pause and intensity are kept; and addresses of pools.
+/* test_mine_engine.c: scanners on the cpu: every hit is one, none comes twice, a new tip is taken
+ * up at once, pause and intensity are kept; and addresses of pools.
  */
 #include "base/clock.h"
 #include "base/sha256.h"

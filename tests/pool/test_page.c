@@ -78,7 +78,7 @@ static void miner_page_shows_the_numbers(void **state)
     char *body;
     static const char *const parts[] = {
         "<bdi>alice</bdi>", "<bdi>rig1</bdi>", "<bdi>old</bdi>", "2,345.678 sats",
-        "10,000 sats",  ">8.19 k<",        ">180<",          ">77<"};
+        "10,000 sats",      ">8.19 k<",        ">180<",          ">77<"};
     assert_int_equal(page_get(&world, "/miner?id=alice.rig2", &body), 200);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) assert_holds(body, parts[i]);
     free(body);
