@@ -147,7 +147,7 @@ static void send_target(struct owm_channel *channel)
 }
 
 /** On a tip that lasts, shares get rarer and harder from half of its table on, by the square of
- *  what is left, so that it lasts many times longer: a full one refuses all until the next block. */
+ *  what is left, so that it lasts many times longer: a full one refuses all until a new block. */
 static struct owm_vardiff_policy policy_now(const struct owm_hall *hall)
 {
     struct owm_vardiff_policy policy = hall->options.vardiff;
