@@ -30,7 +30,7 @@ static owm_status open_loop(struct pool_rig *rig, unsigned i, uint32_t connectio
 {
     struct owm_pool_loop_options options = {
         .credentials = &rig->world->credentials,
-        .admission = {.burst = 10000000, .per_s = 1e7},
+        .admission = {.burst = 10000000, .per_s = 1e7, .connections_per_address = connections},
     };
     char folder[160];
     snprintf(folder, sizeof folder, "%s/rig", rig->world->folder);

@@ -1,9 +1,11 @@
-/* admission.c: buckets of tokens in a table of small sets. */
+/* admission.c: buckets of tokens in a table of small sets, and a tally of open connections. */
 #include "admission.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "tally.h"
 
 #define WAYS 4
 
@@ -16,10 +18,20 @@ struct bucket {
 
 struct owm_admission {
     struct bucket *bucket;
-    uint32_t sets, handshakes, handshakes_max;
+    struct owm_tally open; /* Connections of each address. */
+    uint32_t sets, handshakes, handshakes_max, per_address;
     float burst, per_ms;
     uint64_t seed; /* So that nobody can aim at a set. */
 };
+
+static owm_status take_tables(struct owm_admission *admission, uint32_t connections_max)
+{
+    admission->bucket = calloc((size_t)admission->sets * WAYS, sizeof *admission->bucket);
+    if (!admission->bucket) return OWM_E_NOMEM;
+    if (getrandom(&admission->seed, sizeof admission->seed, 0) != (ssize_t)sizeof admission->seed)
+        return OWM_E_CRYPTO;
+    return owm_tally_open(connections_max, &admission->open);
+}
 
 owm_status owm_admission_open(const struct owm_admission_options *options,
                               struct owm_admission **out)
@@ -30,15 +42,16 @@ owm_status owm_admission_open(const struct owm_admission_options *options,
     if (!admission) return OWM_E_NOMEM;
     admission->sets = 1;
     while (admission->sets * WAYS < max) admission->sets *= 2;
-    admission->bucket = calloc((size_t)admission->sets * WAYS, sizeof *admission->bucket);
     admission->burst = (float)(options->burst ? options->burst : 1000);
     admission->per_ms = (float)(options->per_s > 0 ? options->per_s : 20) / 1000;
     admission->handshakes_max = options->handshakes_max ? options->handshakes_max : 4096;
-    bool random =
-        getrandom(&admission->seed, sizeof admission->seed, 0) == (ssize_t)sizeof admission->seed;
-    if (!admission->bucket || !random) {
+    admission->per_address =
+        options->connections_per_address ? options->connections_per_address : 20000;
+    owm_status status =
+        take_tables(admission, options->connections_max ? options->connections_max : 65536);
+    if (status != OWM_OK) {
         owm_admission_close(admission);
-        return random ? OWM_E_NOMEM : OWM_E_CRYPTO;
+        return status;
     }
     *out = admission;
     return OWM_OK;
@@ -47,19 +60,18 @@ owm_status owm_admission_open(const struct owm_admission_options *options,
 void owm_admission_close(struct owm_admission *admission)
 {
     if (!admission) return;
+    owm_tally_close(&admission->open);
     free(admission->bucket);
     free(admission);
 }
 
-/** The /32 or the /64, mixed with the seed (the finisher of splitmix64). Never 0. */
+/** The /32 or the /64, mixed with the seed (the finisher of splitmix64). Never 0. Of a mapped /32
+ *  its last 8 bytes, which begin as no network of IPv6 does. */
 static uint64_t key_of(const struct owm_admission *admission, const uint8_t *address)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     uint64_t key = 0;
-    if (memcmp(address, mapped, sizeof mapped) == 0)
-        memcpy(&key, address + 12, 4);
-    else
-        memcpy(&key, address, 8);
+    memcpy(&key, address + (memcmp(address, mapped, sizeof mapped) == 0 ? 8 : 0), sizeof key);
     key ^= admission->seed;
     key = (key ^ key >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     key = (key ^ key >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -67,10 +79,8 @@ static uint64_t key_of(const struct owm_admission *admission, const uint8_t *add
     return key ? key : 1;
 }
 
-static struct bucket *bucket_of(struct owm_admission *admission, const uint8_t *address,
-                                int64_t now_ms)
+static struct bucket *bucket_of(struct owm_admission *admission, uint64_t key, int64_t now_ms)
 {
-    uint64_t key = key_of(admission, address);
     struct bucket *set = &admission->bucket[(size_t)(key % admission->sets) * WAYS];
     struct bucket *oldest = set;
     for (int i = 0; i < WAYS; i++) {
@@ -92,10 +102,14 @@ static void refill(const struct owm_admission *admission, struct bucket *bucket,
 enum owm_admission_answer owm_admission_enter(struct owm_admission *admission,
                                               const uint8_t address[16], int64_t now_ms)
 {
-    struct bucket *bucket = bucket_of(admission, address, now_ms);
+    uint64_t key = key_of(admission, address);
+    struct bucket *bucket = bucket_of(admission, key, now_ms);
     refill(admission, bucket, now_ms);
     if (bucket->tokens < 1) return OWM_REFUSED_RATE;
     if (admission->handshakes >= admission->handshakes_max) return OWM_REFUSED_HANDSHAKES;
+    if (owm_tally_count(&admission->open, key) >= admission->per_address)
+        return OWM_REFUSED_ADDRESS;
+    if (!owm_tally_add(&admission->open, key)) return OWM_REFUSED_FULL;
     bucket->tokens -= 1;
     admission->handshakes++;
     return OWM_ADMITTED;
@@ -107,6 +121,11 @@ void owm_admission_done(struct owm_admission *admission)
     admission->handshakes--;
 }
 
+void owm_admission_leave(struct owm_admission *admission, const uint8_t address[16])
+{
+    owm_tally_drop(&admission->open, key_of(admission, address));
+}
+
 uint32_t owm_admission_handshakes(const struct owm_admission *admission)
 {
     return admission->handshakes;
@@ -115,7 +134,7 @@ uint32_t owm_admission_handshakes(const struct owm_admission *admission)
 bool owm_admission_tell_once(struct owm_admission *admission, const uint8_t address[16],
                              int64_t now_ms)
 {
-    struct bucket *bucket = bucket_of(admission, address, now_ms);
+    struct bucket *bucket = bucket_of(admission, key_of(admission, address), now_ms);
     bool first = !bucket->told;
     bucket->told = true;
     return first;

@@ -23,13 +23,32 @@ static void write_prefix(const struct owm_hall *hall, uint64_t number, uint8_t *
     for (int i = 0; i < 5; i++) prefix[3 + i] = (uint8_t)(number >> (32 - 8 * i));
 }
 
-struct owm_channel *channel_take(struct owm_session *session)
+/** Ids are cut SHA-256: nobody finds a name that shares a part of this length with another's. */
+static uint64_t key_of(const struct owm_miner *miner)
+{
+    uint64_t key;
+    memcpy(&key, miner->id, sizeof key);
+    return key;
+}
+
+static bool has_room(const struct owm_session *session, const struct owm_miner *miner)
+{
+    const struct owm_hall *hall = session->hall;
+    return hall->free_channel != NONE && hall->prefixes < hall->options.prefixes_max
+           && session->channels < hall->options.channels_per_session
+           && owm_tally_count(&hall->miners, key_of(miner)) < hall->options.channels_per_miner;
+}
+
+struct owm_channel *channel_take(struct owm_session *session, const struct owm_miner *miner,
+                                 const struct owm_worker *worker)
 {
     struct owm_hall *hall = session->hall;
     uint32_t i = hall->free_channel;
-    if (i == NONE || hall->prefixes >= hall->options.prefixes_max
-        || session->channels >= hall->options.channels_per_session)
-        return NULL;
+    if (!has_room(session, miner)) return NULL;
+    uint32_t claimed = owm_workers_claim(hall->workers, miner, worker, hall->now_ms);
+    if (claimed == OWM_WORKER_NONE) return NULL;
+    bool counted = owm_tally_add(&hall->miners, key_of(miner));
+    OWM_ASSERT(counted); /* It has a key for each channel. */
     struct owm_channel *channel = &hall->channel[i];
     uint8_t generation = (uint8_t)(channel->generation + 1);
     hall->free_channel = channel->next;
@@ -38,7 +57,7 @@ struct owm_channel *channel_take(struct owm_session *session)
         .id = (uint32_t)generation << CHANNEL_BITS | (i + 1),
         .next = session->first_channel,
         .generation = generation,
-        .worker = OWM_WORKER_NONE,
+        .worker = claimed,
         .named_worker = OWM_WORKER_NONE,
     };
     session->first_channel = i;
@@ -63,7 +82,8 @@ void channel_release(struct owm_channel *channel)
     uint32_t i = channel_index(channel);
     unlink_from_session(channel);
     session->channels--;
-    if (channel->worker != OWM_WORKER_NONE) session->members[channel->form]--;
+    session->members[channel->form]--;
+    owm_tally_drop(&hall->miners, key_of(&owm_workers_at(hall->workers, channel->worker)->miner));
     owm_workers_release(hall->workers, channel->worker);
     owm_workers_release(hall->workers, channel->named_worker);
     channel->session = NULL;

@@ -17,6 +17,8 @@ static void complete(struct owm_hall_options *options)
     default_to(&options->channels_max, 65536);
     default_to(&options->workers_max, 65536);
     default_to(&options->channels_per_session, 64);
+    default_to(&options->channels_per_miner,
+               options->channels_max > 4 * 64 ? options->channels_max / 4 : 64);
     default_to(&options->share_table, OWM_DEDUP_ENTRIES_DEFAULT);
     default_to(&options->batch_max, 1024);
     default_to(&options->acks_max, 65536);
@@ -67,6 +69,7 @@ static bool take_tables(struct owm_hall *hall)
            && hall->merkle_row && hall->merkle_root
            && owm_timers_open(options->sessions_max, hall->now_ms, &hall->timers) == OWM_OK
            && owm_workers_open(options->workers_max, &hall->workers) == OWM_OK
+           && owm_tally_open(options->channels_max, &hall->miners) == OWM_OK
            && owm_dedup_open(options->share_table, &hall->dedup) == OWM_OK;
 }
 
@@ -110,6 +113,7 @@ void owm_hall_close(struct owm_hall *hall)
     job_end_all(hall);
     owm_timers_close(&hall->timers);
     owm_workers_close(hall->workers);
+    owm_tally_close(&hall->miners);
     owm_dedup_close(hall->dedup);
     free(hall->session);
     free(hall->channel);
@@ -184,5 +188,5 @@ struct owm_workers *owm_hall_workers(struct owm_hall *hall)
 uint64_t owm_hall_memory_bytes(const struct owm_hall *hall)
 {
     return hall->memory_bytes + owm_dedup_memory_bytes(hall->dedup)
-           + owm_workers_memory_bytes(hall->workers);
+           + owm_workers_memory_bytes(hall->workers) + owm_tally_memory_bytes(&hall->miners);
 }

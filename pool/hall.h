@@ -4,6 +4,10 @@
  * sockets, the handshake and the encryption. Everything is taken at open, from the limits: nothing
  * is allocated and no lock is taken between a share and its verdict.
  *
+ * channels_per_miner keeps one name, or one node's key, from all channels of a loop. A stock miner
+ * takes whatever name it likes, so that guards against accidents and a node's key more than against
+ * liars; for those there are channels_per_session and the connections of an address (admission.h).
+ *
  *   frame -> owm_session_frame: parse, cheap checks, a slot in the batch
  *   turn  -> owm_hall_turn: hash the batch, block path first, verdicts, journal, Errors
  *   later -> owm_hall_acks: what the journal has made durable is acknowledged (promise 2)
@@ -80,6 +84,7 @@ struct owm_hall_options {
     uint32_t channels_max;         /* 65536 */
     uint32_t workers_max;          /* 65536 */
     uint32_t channels_per_session; /* 64 */
+    uint32_t channels_per_miner;   /* A quarter of channels_max, at least 64. */
     uint32_t share_table;          /* Places for shares of one tip; OWM_DEDUP_ENTRIES_DEFAULT. */
     uint32_t batch_max;            /* Shares hashed at once; 1024. */
     uint32_t acks_max;             /* Shares that wait for the journal; 65536. */

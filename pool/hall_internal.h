@@ -12,6 +12,7 @@
 
 #include "dedup.h"
 #include "hall.h"
+#include "tally.h"
 #include "timers.h"
 
 #define NONE             UINT32_MAX
@@ -131,6 +132,7 @@ struct owm_hall {
     uint64_t prefixes; /* Given out. */
     struct owm_timers timers;
     struct owm_workers *workers;
+    struct owm_tally miners; /* Channels of each. */
     struct owm_dedup *dedup;
 
     struct owm_job job[JOBS_KEPT];
@@ -198,7 +200,9 @@ void session_on_submit_standard(struct owm_session *session, const struct owm_sv
 void session_on_submit_extended(struct owm_session *session, const struct owm_sv2_frame *frame);
 
 /* channel.c */
-struct owm_channel *channel_take(struct owm_session *session);
+/** A place, a prefix, a worker. NULL: none is left, or its session or miner has its share. */
+struct owm_channel *channel_take(struct owm_session *session, const struct owm_miner *miner,
+                                 const struct owm_worker *worker);
 void channel_release(struct owm_channel *channel);
 struct owm_channel *channel_find(struct owm_session *session, uint32_t id);
 uint32_t channel_index(const struct owm_channel *channel);

@@ -142,7 +142,9 @@ static owm_status open_parts(struct owm_pool_loop *loop,
     owm_status status = take_seats(loop, hall.sessions_max, error);
     if (status == OWM_OK) status = owm_hall_open(&hall, time_now(loop), &loop->hall, error);
     if (status != OWM_OK) return status;
-    status = owm_admission_open(&options->admission, &loop->admission);
+    struct owm_admission_options admission = options->admission;
+    admission.connections_max = hall.sessions_max;
+    status = owm_admission_open(&admission, &loop->admission);
     if (status != OWM_OK)
         return owm_fail(error, status, "the pool's limits per address: %s",
                         owm_status_text(status));
@@ -312,18 +314,16 @@ static void write_peer(const struct owm_net_peer *peer, char *text)
 /** Refused before anything is read: a connection costs its address a token. */
 static bool admit(struct owm_pool_loop *loop, const struct owm_net_peer *peer)
 {
-    struct owm_pool_stats *stats = owm_hall_counters(loop->hall);
+    static const enum owm_close reasons[] = {
+        [OWM_REFUSED_RATE] = OWM_CLOSE_RATE,
+        [OWM_REFUSED_HANDSHAKES] = OWM_CLOSE_HANDSHAKES,
+        [OWM_REFUSED_ADDRESS] = OWM_CLOSE_ADDRESS,
+        [OWM_REFUSED_FULL] = OWM_CLOSE_SESSIONS,
+    };
     int64_t now_ms = (int64_t)owm_clock_mono_ms();
-    switch (owm_admission_enter(loop->admission, peer->address, now_ms)) {
-    case OWM_ADMITTED:
-        return true;
-    case OWM_REFUSED_RATE:
-        owm_count(&stats->closed[OWM_CLOSE_RATE], 1);
-        return false;
-    case OWM_REFUSED_HANDSHAKES:
-        owm_count(&stats->closed[OWM_CLOSE_HANDSHAKES], 1);
-        return false;
-    }
+    enum owm_admission_answer answer = owm_admission_enter(loop->admission, peer->address, now_ms);
+    if (answer == OWM_ADMITTED) return true;
+    owm_count(&owm_hall_counters(loop->hall)->closed[reasons[answer]], 1);
     return false;
 }
 
@@ -341,6 +341,7 @@ static void *on_accept(void *ctx, struct owm_net_conn *conn, const struct owm_ne
     }
     if (!seat || !owm_link_open(&seat->link, &owner, &wire, seat->peer)) {
         owm_admission_done(loop->admission);
+        owm_admission_leave(loop->admission, peer->address);
         owm_count(&owm_hall_counters(loop->hall)->closed[OWM_CLOSE_SESSIONS], 1);
         return NULL;
     }
@@ -409,6 +410,7 @@ static void on_closed(void *ctx, void *conn_ctx, const char *reason)
     (void)reason; /* The session knows: it asked for it, or its peer went away. */
     owm_hall_clock(loop->hall, time_now(loop));
     end_of_handshake(seat);
+    owm_admission_leave(loop->admission, seat->address);
     owm_link_gone(&seat->link);
     seat->next_free = loop->free_seat;
     loop->free_seat = (uint32_t)(seat - loop->seat);

@@ -23,8 +23,8 @@ struct owm_pool_loop;
 
 /** owm_pool_loop_options: hall.log, hall.authority, hall.clock_ns are set by open. Borrowed. */
 struct owm_pool_loop_options {
-    struct owm_hall_options hall; /* sessions_max: at least the net's connections_max. */
-    struct owm_admission_options admission;
+    struct owm_hall_options hall;           /* sessions_max: at least the net's connections_max. */
+    struct owm_admission_options admission; /* connections_max is set by open. */
     const struct owm_sv2_credentials *credentials;
     const char *journal_folder;
     uint64_t journal_segment_bytes; /* 0: the journal's default. */

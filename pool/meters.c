@@ -61,6 +61,7 @@ static void put_closes(FILE *out, const struct owm_pool_stats *stats)
     head(out, "connections_closed_total", "counter",
          "Ended connections by reason; 'sessions full': raise pool.connections_max, 'too many "
          "connections': a farm behind one address needs a higher pool.handshakes_per_minute, "
+         "'address full': or a higher pool.connections_per_address, "
          "'stratum v1': those miners need Stratum v2 firmware or a proxy");
     for (int i = 0; i < OWM_CLOSES; i++)
         fprintf(out, "owm_pool_connections_closed_total{reason=\"%s\"} %" PRIu64 "\n",
@@ -99,7 +100,8 @@ static void put_stats(FILE *out, const struct owm_pool_stats *stats)
     TOTAL("nodes_proven_total", node_auths, "Connections that proved an OWM node's key");
     TOTAL("channels_opened_total", channels_opened, "Channels opened");
     TOTAL("channels_refused_total", channels_refused,
-          "Channels refused; rising: raise pool.channels_per_connection or look at the log");
+          "Channels refused; rising: raise pool.channels_per_connection or "
+          "pool.channels_per_miner, or look at the log");
     TOTAL("frames_total", frames, "Frames from miners");
     TOTAL("frames_ignored_total", ignored_frames, "Frames of unknown extensions");
     TOTAL("targets_sent_total", targets_sent,

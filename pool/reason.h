@@ -35,6 +35,7 @@ enum owm_reject {
     X(PEER, "closed by peer", "the miner ended the connection, or the network did")                \
     X(STRATUM_V1, "stratum v1", "spoke Stratum v1 or HTTP: see the log line of its address")       \
     X(RATE, "too many connections", "its address opened connections faster than allowed")          \
+    X(ADDRESS, "address full", "its address has as many open connections as allowed")              \
     X(HANDSHAKES, "handshakes full", "too many unfinished handshakes at once")                     \
     X(SESSIONS, "sessions full", "the table of sessions is full")                                  \
     X(NOISE, "handshake failed", "the key exchange failed")                                        \

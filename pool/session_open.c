@@ -113,10 +113,8 @@ static void open_channel(struct owm_session *session, const struct opening *open
         return;
     }
     fanout_session(session); /* So that a new channel's first job is the session's newest. */
-    struct owm_channel *channel = channel_take(session);
-    if (channel) channel->worker = owm_workers_claim(hall->workers, &miner, &worker, hall->now_ms);
-    if (!channel || channel->worker == OWM_WORKER_NONE) {
-        if (channel) channel_release(channel);
+    struct owm_channel *channel = channel_take(session, &miner, &worker);
+    if (!channel) {
         refuse(session, opening->request_id, "channel-capacity-exhausted");
         return;
     }

@@ -159,6 +159,51 @@ static void channels_run_out(void **state)
     visitor_leave(&modest);
 }
 
+/* sv2-apps 819, by miner: channels of several connections are counted together, a refusal costs no
+ * prefix, and a closed channel or a lost connection gives its place back. */
+static void channels_of_a_miner_run_out(void **state)
+{
+    (void)state;
+    struct visitor one, two, modest;
+    reopen(&(struct owm_hall_options){.channels_per_miner = 3, .prefixes_max = 7}, 0);
+    visitor_enter(&one, &world);
+    visitor_enter(&two, &world);
+    visitor_enter(&modest, &world);
+    assert_int_not_equal(visitor_open(&one, 0, true, "greedy.a")->id, 0);
+    assert_int_not_equal(visitor_open(&one, 0, false, "greedy.b")->id, 0);
+    assert_int_not_equal(visitor_open(&two, 0, true, "greedy.a")->id, 0);
+    for (int i = 0; i < 3; i++) visitor_open(&two, 0, i % 2, "greedy.c");
+    assert_string_equal(two.client.code, "channel-capacity-exhausted");
+    assert_int_equal(owm_hall_stats(world.hall)->channels, 3);
+    assert_int_equal(owm_hall_stats(world.hall)->channels_refused, 3);
+    assert_int_not_equal(visitor_open(&modest, 0, true, "modest")->id, 0);
+    sv2client_close_channel(&one.client, one.channel[1].id);
+    assert_int_not_equal(visitor_open(&two, 0, true, "greedy.c")->id, 0);
+    visitor_leave(&two);
+    for (int i = 0; i < 2; i++)
+        assert_int_not_equal(visitor_open(&one, 0, true, "greedy.c")->id, 0);
+    assert_int_equal(owm_hall_stats(world.hall)->channels, 4);
+    visitor_leave(&one);
+    visitor_leave(&modest);
+}
+
+/* Without a limit of its own: a quarter of the channels, at least 64. */
+static void miners_share_by_default(void **state)
+{
+    (void)state;
+    static struct visitor greedy[10], modest; /* Of 8 channels each. */
+    reopen(&(struct owm_hall_options){.channels_max = 100}, 0);
+    for (int i = 0; i < 10; i++) {
+        visitor_enter(&greedy[i], &world);
+        for (int k = 0; k < VISITOR_CHANNELS; k++) visitor_open(&greedy[i], 0, true, "greedy");
+    }
+    assert_int_equal(owm_hall_stats(world.hall)->channels, 64);
+    visitor_enter(&modest, &world);
+    assert_int_not_equal(visitor_open(&modest, 0, true, "modest")->id, 0);
+    for (int i = 0; i < 10; i++) visitor_leave(&greedy[i]);
+    visitor_leave(&modest);
+}
+
 static void prefixes_run_out(void **state)
 {
     (void)state;
@@ -430,6 +475,8 @@ int main(void)
         T(the_silent_are_reaped),
         T(the_busy_are_not),
         T(channels_run_out),
+        T(channels_of_a_miner_run_out),
+        T(miners_share_by_default),
         T(prefixes_run_out),
         T(workers_and_sessions_run_out),
         T(prefixes_are_never_reused),

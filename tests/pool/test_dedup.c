@@ -1,9 +1,10 @@
-/* test_dedup.c: the tables of shares, workers, timers and addresses, against plain models. */
+/* test_dedup.c: the tables of shares, workers, timers, addresses, counts, against plain models. */
 #include "base/rng.h"
 #include "pool/admission.h"
 #include "pool/dedup.h"
 #include "pool/histogram.h"
 #include "pool/stats_metrics.h"
+#include "pool/tally.h"
 #include "pool/timers.h"
 #include "pool/workers.h"
 #include "test.h"
@@ -234,6 +235,112 @@ static void addresses_have_buckets(void **state)
     owm_admission_close(admission);
 }
 
+static void tally_counts_like_a_model(void **state)
+{
+    (void)state;
+    enum { KEYS = 96, ROOM = 64 };
+    struct owm_tally tally;
+    struct owm_rng rng;
+    uint32_t model[KEYS] = {0}, keys = 0;
+    owm_rng_seed(&rng, 5);
+    assert_int_equal(owm_tally_open(0, &tally), OWM_E_ARG);
+    assert_int_equal(owm_tally_open(OWM_TALLY_KEYS_MAX + 1, &tally), OWM_E_ARG);
+    assert_ok(owm_tally_open(ROOM, &tally));
+    for (int i = 0; i < 200000; i++) {
+        uint32_t k = (uint32_t)(owm_rng_u64(&rng) % KEYS);
+        bool add = owm_rng_u64(&rng) % 5 < 3 || i < 1000; /* Mostly full, and often a new key. */
+        if (add && model[k] < 4) {
+            bool fits = model[k] || keys < ROOM;
+            assert_int_equal(owm_tally_add(&tally, k * UINT64_C(0x100000000)), fits);
+            keys += fits && !model[k];
+            model[k] += fits;
+        } else if (model[k]) {
+            owm_tally_drop(&tally, k * UINT64_C(0x100000000));
+            keys -= --model[k] == 0;
+        }
+        for (uint32_t j = i % 7; j < KEYS; j += 7)
+            assert_int_equal(owm_tally_count(&tally, j * UINT64_C(0x100000000)), model[j]);
+    }
+    owm_tally_close(&tally);
+}
+
+static enum owm_admission_answer enter_v6(struct owm_admission *admission, uint32_t network)
+{
+    uint8_t address[16] = {0x20, 0x01};
+    memcpy(address + 2, &network, sizeof network);
+    enum owm_admission_answer answer = owm_admission_enter(admission, address, 1000);
+    if (answer == OWM_ADMITTED) owm_admission_done(admission);
+    return answer;
+}
+
+static void leave_v6(struct owm_admission *admission, uint32_t network)
+{
+    uint8_t address[16] = {0x20, 0x01, [15] = 7}; /* Another host of the same /64. */
+    memcpy(address + 2, &network, sizeof network);
+    owm_admission_leave(admission, address);
+}
+
+/* One address never has all places, gets them back as its connections close, and one more address
+ * than there are connections finds none. */
+static void addresses_have_places(void **state)
+{
+    (void)state;
+    struct owm_admission *admission;
+    assert_ok(owm_admission_open(
+        &(struct owm_admission_options){.connections_per_address = 3, .connections_max = 4},
+        &admission));
+    for (int i = 0; i < 3; i++) assert_int_equal(enter_v6(admission, 1), OWM_ADMITTED);
+    assert_int_equal(enter_v6(admission, 1), OWM_REFUSED_ADDRESS);
+    assert_int_equal(owm_admission_handshakes(admission), 0); /* A refusal counts as none. */
+    assert_int_equal(enter_v6(admission, 2), OWM_ADMITTED);
+    leave_v6(admission, 1);
+    assert_int_equal(enter_v6(admission, 1), OWM_ADMITTED);
+    assert_int_equal(enter_v6(admission, 1), OWM_REFUSED_ADDRESS);
+    assert_int_equal(enter_v6(admission, 3), OWM_ADMITTED);
+    assert_int_equal(enter_v6(admission, 4), OWM_ADMITTED);
+    assert_int_equal(enter_v6(admission, 5), OWM_REFUSED_FULL);
+    assert_int_equal(enter_v6(admission, 1), OWM_REFUSED_ADDRESS);
+    leave_v6(admission, 4);
+    assert_int_equal(enter_v6(admission, 5), OWM_ADMITTED);
+    for (int i = 0; i < 3; i++) leave_v6(admission, 1);
+    assert_int_equal(enter_v6(admission, 6), OWM_ADMITTED);
+    owm_admission_close(admission);
+}
+
+/* Four times as many addresses as there are buckets: none that has a connection is forgotten. */
+static void addresses_are_kept_while_open(void **state)
+{
+    (void)state;
+    enum { ADDRESSES = 65536 };
+    struct owm_admission *admission;
+    assert_ok(owm_admission_open(
+        &(struct owm_admission_options){.connections_per_address = 1, .addresses_max = 16384},
+        &admission));
+    for (uint32_t i = 0; i < ADDRESSES; i++) assert_int_equal(enter_v6(admission, i), OWM_ADMITTED);
+    for (uint32_t i = 0; i < ADDRESSES; i++)
+        assert_int_equal(enter_v6(admission, i), OWM_REFUSED_ADDRESS);
+    assert_int_equal(enter_v6(admission, ADDRESSES), OWM_REFUSED_FULL);
+    for (uint32_t i = 0; i < ADDRESSES; i++) leave_v6(admission, i);
+    for (uint32_t i = 0; i < ADDRESSES; i++)
+        assert_int_equal(enter_v6(admission, ADDRESSES + i), OWM_ADMITTED);
+    owm_admission_close(admission);
+}
+
+/* The /32 of IPv4 that has the same first bytes as a /64 of IPv6 is another address. */
+static void v4_is_not_v6(void **state)
+{
+    (void)state;
+    struct owm_admission *admission;
+    uint8_t v4[16] = {[10] = 0xff, [11] = 0xff, [12] = 0x20, [13] = 0x01, [14] = 0x0d, [15] = 0xb8};
+    uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8};
+    assert_ok(owm_admission_open(&(struct owm_admission_options){.connections_per_address = 1},
+                                 &admission));
+    assert_int_equal(owm_admission_enter(admission, v6, 1000), OWM_ADMITTED);
+    assert_int_equal(owm_admission_enter(admission, v4, 1000), OWM_ADMITTED);
+    assert_int_equal(owm_admission_enter(admission, v4, 1000), OWM_REFUSED_ADDRESS);
+    owm_admission_close(admission);
+}
+
 /* One counter for each reason, there from the start; two loops are added up. */
 static void metrics_of_loops(void **state)
 {
@@ -270,11 +377,19 @@ static void metrics_of_loops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_share_counts_once),  cmocka_unit_test(tips_come_back),
-        cmocka_unit_test(turns_go_round),          cmocka_unit_test(workers_are_kept_while_held),
-        cmocka_unit_test(rates_of_a_steady_miner), cmocka_unit_test(quantiles_of_latencies),
-        cmocka_unit_test(metrics_of_loops),        cmocka_unit_test(timers_come_due),
+        cmocka_unit_test(each_share_counts_once),
+        cmocka_unit_test(tips_come_back),
+        cmocka_unit_test(turns_go_round),
+        cmocka_unit_test(workers_are_kept_while_held),
+        cmocka_unit_test(rates_of_a_steady_miner),
+        cmocka_unit_test(quantiles_of_latencies),
+        cmocka_unit_test(metrics_of_loops),
+        cmocka_unit_test(timers_come_due),
         cmocka_unit_test(addresses_have_buckets),
+        cmocka_unit_test(tally_counts_like_a_model),
+        cmocka_unit_test(addresses_have_places),
+        cmocka_unit_test(addresses_are_kept_while_open),
+        cmocka_unit_test(v4_is_not_v6),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

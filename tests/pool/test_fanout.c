@@ -126,8 +126,9 @@ static void check_all(const struct owm_work *work, uint32_t job_id, uint32_t job
 static void every_miner_gets_every_job(void **state)
 {
     (void)state;
-    world_open(&world,
-               &(struct owm_hall_options){.sessions_max = MINERS + 8, .channels_max = MINERS + 8});
+    world_open(&world, &(struct owm_hall_options){.sessions_max = MINERS + 8,
+                                                  .channels_max = MINERS + 8,
+                                                  .channels_per_miner = MINERS});
     mutes = calloc(MINERS, sizeof *mutes);
     assert_non_null(mutes);
     struct owm_work *work = make_work(1, 1);

@@ -1,5 +1,6 @@
 /* test_loop.c: the pool's loop on real sockets: a miner from act 1 to Success, work, keys,
  * refusals. */
+#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -123,15 +124,20 @@ static void put(void *ctx, const uint8_t *data, size_t bytes)
     if (send(miner->fd, data, bytes, MSG_NOSIGNAL) < 0) miner->ended = true;
 }
 
-static void miner_connect(struct miner *miner)
+static void miner_prepare(struct miner *miner)
 {
-    struct owm_error error;
     *miner = (struct miner){.fd = -1};
     miner->link.client.channel = miner->channel;
     miner->link.client.channels = 2;
     miner->link.put = put;
     miner->link.put_ctx = miner;
     miner->link.authority = pool.public;
+}
+
+static void miner_connect(struct miner *miner)
+{
+    struct owm_error error;
+    miner_prepare(miner);
     assert_ok(owm_net_connect("127.0.0.1", owm_net_port(pool.net), 5000, &miner->fd, &error));
 }
 
@@ -160,11 +166,16 @@ static void miner_read(struct miner *miner)
         assert_true(condition);                                                                    \
     } while (0)
 
+static void miner_secure(struct miner *miner)
+{
+    sv2link_start(&miner->link);
+    AWAIT(miner, miner->link.secure);
+}
+
 static struct sv2client_channel *miner_start(struct miner *miner, bool extended)
 {
     miner_connect(miner);
-    sv2link_start(&miner->link);
-    AWAIT(miner, miner->link.secure);
+    miner_secure(miner);
     sv2client_setup(&miner->link.client, 0);
     struct sv2client_channel *channel = sv2client_open(
         &miner->link.client,
@@ -297,6 +308,48 @@ static void an_address_has_a_budget(void **state)
     close_pool();
 }
 
+/** From another address of this machine: every one that begins with 127 is. */
+static void miner_connect_from(struct miner *miner, const char *address)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(owm_net_port(pool.net)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    miner_prepare(miner);
+    miner->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(miner->fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(miner->fd, (struct sockaddr *)&to, sizeof to), 0);
+}
+
+static uint64_t closed(enum owm_close reason)
+{
+    return owm_counted(&owm_pool_loop_stats(pool.loop)->closed[reason]);
+}
+
+static void an_address_has_its_places(void **state)
+{
+    (void)state;
+    static struct miner miner[2], refused, other, next;
+    open_pool(&(struct owm_admission_options){.connections_per_address = 2});
+    for (int i = 0; i < 2; i++) miner_start(&miner[i], true);
+    miner_connect(&refused);
+    AWAIT(&refused, refused.ended);
+    assert_int_equal(closed(OWM_CLOSE_ADDRESS), 1);
+    miner_connect_from(&other, "127.0.0.2");
+    miner_secure(&other);
+    miner_stop(&miner[0]);
+    for (uint64_t until_ms = owm_clock_mono_ms() + PATIENCE_MS;
+         !closed(OWM_CLOSE_PEER) && owm_clock_mono_ms() < until_ms;)
+        poll(NULL, 0, 10);
+    miner_mine(&next, miner_start(&next, true));
+    assert_int_equal(closed(OWM_CLOSE_ADDRESS), 1);
+    miner_stop(&miner[1]);
+    miner_stop(&refused);
+    miner_stop(&other);
+    miner_stop(&next);
+    close_pool();
+}
+
 /* A pool was once wedged by two frames behind a refused set-up (stratum-mining/sv2-apps 876): ours
  * reads nothing more of that one, and the next miner has its handshake within a second. */
 static void refused_setup_wedges_nothing(void **state)
@@ -328,6 +381,7 @@ int main(void)
         cmocka_unit_test(keys_are_renewed_without_a_break),
         cmocka_unit_test(stratum_v1_is_refused),
         cmocka_unit_test(an_address_has_a_budget),
+        cmocka_unit_test(an_address_has_its_places),
         cmocka_unit_test(refused_setup_wedges_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
