@@ -2,16 +2,23 @@
 #include "gate.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 
-void owm_gate_init(struct owm_gate *gate, const struct owm_sv2_credentials *credentials)
+owm_status owm_gate_init(struct owm_gate *gate, const struct owm_sv2_credentials *credentials,
+                         uint32_t ephemerals)
 {
     *gate = (struct owm_gate){.credentials = *credentials};
     pthread_mutex_init(&gate->lock, NULL);
+    gate->max = ephemerals < OWM_GATE_EPHEMERALS_MAX ? ephemerals : OWM_GATE_EPHEMERALS_MAX;
+    gate->ephemeral = calloc(gate->max, sizeof *gate->ephemeral);
+    return gate->ephemeral ? OWM_OK : OWM_E_NOMEM;
 }
 
 void owm_gate_deinit(struct owm_gate *gate)
 {
     pthread_mutex_destroy(&gate->lock);
+    if (gate->ephemeral) sodium_memzero(gate->ephemeral, gate->ready * sizeof *gate->ephemeral);
+    free(gate->ephemeral);
     sodium_memzero(gate, sizeof *gate);
 }
 
@@ -36,11 +43,11 @@ void owm_gate_refresh(struct owm_gate *gate)
 
 bool owm_gate_fill(struct owm_gate *gate, uint32_t count)
 {
-    for (; count && gate->ready < OWM_GATE_EPHEMERALS; count--) {
+    for (; count && gate->ready < gate->max; count--) {
         if (owm_sv2_ephemeral_make(&gate->ephemeral[gate->ready]) != OWM_OK) return false;
         gate->ready++;
     }
-    return gate->ready < OWM_GATE_EPHEMERALS;
+    return gate->ready < gate->max;
 }
 
 owm_status owm_gate_respond(struct owm_gate *gate, const uint8_t act1[OWM_SV2_ACT1_BYTES],

@@ -13,7 +13,8 @@
 #include "gate.h"
 #include "link.h"
 
-#define EPHEMERALS_A_TURN 4 /* About 100 us. */
+#define EPHEMERALS_A_TURN 4 /* About 140 us, */
+#define EPHEMERALS_MS     1 /* and then somebody else may want the core. */
 #define NONE              UINT32_MAX
 
 /** mail: a work on its way to the loop. */
@@ -139,6 +140,8 @@ static owm_status open_parts(struct owm_pool_loop *loop,
     hall.clock_ns = owm_clock_mono_ns;
     memcpy(hall.authority, options->credentials->authority, sizeof hall.authority);
     if (!hall.sessions_max) hall.sessions_max = 65536;
+    if (owm_gate_init(&loop->gate, options->credentials, hall.sessions_max) != OWM_OK)
+        return owm_fail(error, OWM_E_NOMEM, "no memory for the keys of a loop's handshakes");
     owm_status status = take_seats(loop, hall.sessions_max, error);
     if (status == OWM_OK) status = owm_hall_open(&hall, time_now(loop), &loop->hall, error);
     if (status != OWM_OK) return status;
@@ -164,7 +167,6 @@ owm_status owm_pool_loop_open(const struct owm_pool_loop_options *options,
     struct owm_pool_loop *loop = calloc(1, sizeof *loop);
     if (!loop) return owm_fail(error, OWM_E_NOMEM, "no memory for a loop of the pool");
     pthread_mutex_init(&loop->waking, NULL);
-    owm_gate_init(&loop->gate, options->credentials);
     read_wall_clock(loop);
     owm_status status = open_parts(loop, options, error);
     if (status != OWM_OK) {
@@ -190,7 +192,7 @@ void owm_pool_loop_close(struct owm_pool_loop *loop)
     free(atomic_exchange(&loop->farewell, NULL));
     owm_hall_close(loop->hall);
     owm_admission_close(loop->admission);
-    owm_gate_deinit(&loop->gate);
+    if (loop->gate.max) owm_gate_deinit(&loop->gate);
     pthread_mutex_destroy(&loop->waking);
     free(loop->seat);
     free(loop);
@@ -400,7 +402,8 @@ static int64_t on_turn_end(void *ctx, int64_t now_ms)
     int64_t next_ms = owm_hall_turn(loop->hall);
     bool more = !loop->received && owm_gate_fill(&loop->gate, EPHEMERALS_A_TURN);
     loop->received = false;
-    return more || !next_ms ? now_ms : next_ms;
+    if (more && next_ms > now_ms + EPHEMERALS_MS) next_ms = now_ms + EPHEMERALS_MS;
+    return next_ms ? next_ms : now_ms;
 }
 
 static void on_closed(void *ctx, void *conn_ctx, const char *reason)

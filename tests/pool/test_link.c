@@ -32,7 +32,7 @@ static int set_up(void **state)
     owm_sv2_authority_public(authority, authority_key);
     assert_ok(owm_sv2_credentials_make(authority, NOW_S, 3600, &credentials));
     owm_sv2_authority_close(authority);
-    owm_gate_init(&gate, &credentials);
+    assert_ok(owm_gate_init(&gate, &credentials, 256));
     world_open(&world, NULL);
     world_work(&world, 1, 0);
     return 0;
@@ -261,7 +261,7 @@ static void ephemerals(void **state)
     assert_int_equal(owm_hall_stats(world.hall)->handshakes, 3);
     while (owm_gate_fill(&gate, 64)) {
     }
-    assert_int_equal(gate.ready, OWM_GATE_EPHEMERALS);
+    assert_int_equal(gate.ready, 256);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
