@@ -205,7 +205,9 @@ int main(int argc, char **argv)
     struct bench_options options = {
         .backend = "auto", .nodes = 10000, .seconds = 10, .in_flight = 256, .rate = 30000};
     struct owm_error error = {""};
-    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(argc < 2);
+    if (argc < 2) return help(1);
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return help(0);
     if (!strcmp(argv[1], "chart")) return chart(argc, argv);
     if (!read_options(argc, argv, &options)) {
         fputs("'owm-bench --help' lists the options\n", stderr);
