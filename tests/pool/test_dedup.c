@@ -3,7 +3,6 @@
 #include "pool/admission.h"
 #include "pool/dedup.h"
 #include "pool/histogram.h"
-#include "pool/stats_metrics.h"
 #include "pool/tally.h"
 #include "pool/timers.h"
 #include "pool/workers.h"
@@ -341,39 +340,6 @@ static void v4_is_not_v6(void **state)
     owm_admission_close(admission);
 }
 
-/* One counter for each reason, there from the start; two loops are added up. */
-static void metrics_of_loops(void **state)
-{
-    (void)state;
-    static struct owm_pool_stats one, two;
-    const struct owm_pool_stats *const loops[] = {&one, &two};
-    owm_metrics *metrics;
-    struct owm_stats_metrics *stats;
-    char *text;
-    assert_ok(owm_metrics_open(0, &metrics));
-    assert_ok(owm_stats_metrics_open(metrics, &stats));
-    owm_count(&one.accepted, 3);
-    owm_count(&two.accepted, 4);
-    owm_count(&two.rejected[OWM_REJECT_STALE], 2);
-    owm_level(&one.channels, 5);
-    owm_latency_add(&one.verdict, 1000000, 1);
-    for (int i = 0; i < 2; i++) owm_stats_metrics_refresh(stats, loops, 2, 1000);
-    assert_ok(owm_metrics_text(metrics, &text, NULL));
-    static const char *const lines[] = {
-        "owm_pool_shares_accepted_total 7\n",
-        "owm_pool_shares_rejected_total{reason=\"stale-share\"} 2\n",
-        "owm_pool_shares_rejected_total{reason=\"duplicate-share\"} 0\n",
-        "owm_pool_connections_closed_total{reason=\"stratum v1\"} 0\n",
-        "owm_pool_channels 5\n",
-        "owm_pool_share_verdict_seconds{quantile=\"1\"} 0.001\n",
-    };
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        if (!strstr(text, lines[i])) fail_msg("not there: %s in %s", lines[i], text);
-    free(text);
-    owm_stats_metrics_close(stats);
-    owm_metrics_close(metrics);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,7 +349,6 @@ int main(void)
         cmocka_unit_test(workers_are_kept_while_held),
         cmocka_unit_test(rates_of_a_steady_miner),
         cmocka_unit_test(quantiles_of_latencies),
-        cmocka_unit_test(metrics_of_loops),
         cmocka_unit_test(timers_come_due),
         cmocka_unit_test(addresses_have_buckets),
         cmocka_unit_test(tally_counts_like_a_model),
