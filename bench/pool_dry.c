@@ -162,7 +162,8 @@ static bool enter(struct dry *dry, const uint8_t *easiest, uint32_t number)
     struct owm_wire wire = {
         .reserve = wire_reserve, .commit = wire_commit, .close = wire_close, .ctx = miner};
     miner->dry = dry;
-    if (!owm_link_open(&miner->link, &owner, &wire, "bench")) return false;
+    struct owm_peer peer = {"bench", number}; /* As if each came from elsewhere. */
+    if (!owm_link_open(&miner->link, &owner, &wire, &peer)) return false;
     make_up_keys(miner, number);
     miner->link.state = OWM_LINK_OPEN;
     owm_session_secured(miner->link.session, hash);

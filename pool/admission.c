@@ -65,9 +65,9 @@ void owm_admission_close(struct owm_admission *admission)
     free(admission);
 }
 
-/** The /32 or the /64, mixed with the seed (the finisher of splitmix64). Never 0. Of a mapped /32
- *  its last 8 bytes, which begin as no network of IPv6 does. */
-static uint64_t key_of(const struct owm_admission *admission, const uint8_t *address)
+/** Mixed with the seed by the finisher of splitmix64. Of a mapped /32 the last 8 bytes, which begin
+ *  as no network of IPv6 does. */
+uint64_t owm_admission_key(const struct owm_admission *admission, const uint8_t address[16])
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     uint64_t key = 0;
@@ -102,7 +102,7 @@ static void refill(const struct owm_admission *admission, struct bucket *bucket,
 enum owm_admission_answer owm_admission_enter(struct owm_admission *admission,
                                               const uint8_t address[16], int64_t now_ms)
 {
-    uint64_t key = key_of(admission, address);
+    uint64_t key = owm_admission_key(admission, address);
     struct bucket *bucket = bucket_of(admission, key, now_ms);
     refill(admission, bucket, now_ms);
     if (bucket->tokens < 1) return OWM_REFUSED_RATE;
@@ -123,7 +123,7 @@ void owm_admission_done(struct owm_admission *admission)
 
 void owm_admission_leave(struct owm_admission *admission, const uint8_t address[16])
 {
-    owm_tally_drop(&admission->open, key_of(admission, address));
+    owm_tally_drop(&admission->open, owm_admission_key(admission, address));
 }
 
 uint32_t owm_admission_handshakes(const struct owm_admission *admission)
@@ -134,7 +134,7 @@ uint32_t owm_admission_handshakes(const struct owm_admission *admission)
 bool owm_admission_tell_once(struct owm_admission *admission, const uint8_t address[16],
                              int64_t now_ms)
 {
-    struct bucket *bucket = bucket_of(admission, key_of(admission, address), now_ms);
+    struct bucket *bucket = bucket_of(admission, owm_admission_key(admission, address), now_ms);
     bool first = !bucket->told;
     bucket->told = true;
     return first;

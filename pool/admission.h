@@ -54,6 +54,8 @@ enum owm_admission_answer owm_admission_enter(struct owm_admission *admission,
                                               const uint8_t address[16], int64_t now_ms);
 void owm_admission_done(struct owm_admission *admission);
 void owm_admission_leave(struct owm_admission *admission, const uint8_t address[16]);
+/** owm_admission_key: a number for the /32 or /64 of an address; never 0. */
+uint64_t owm_admission_key(const struct owm_admission *admission, const uint8_t address[16]);
 uint32_t owm_admission_handshakes(const struct owm_admission *admission);
 
 /** owm_admission_tell_once: true the first time for an address, as long as it is remembered: for

@@ -36,7 +36,9 @@ static bool has_room(const struct owm_session *session, const struct owm_miner *
     const struct owm_hall *hall = session->hall;
     return hall->free_channel != NONE && hall->prefixes < hall->options.prefixes_max
            && session->channels < hall->options.channels_per_session
-           && owm_tally_count(&hall->miners, key_of(miner)) < hall->options.channels_per_miner;
+           && owm_tally_count(&hall->miners, key_of(miner)) < hall->options.channels_per_miner
+           && owm_tally_count(&hall->addresses, session->address)
+                  < hall->options.channels_per_address;
 }
 
 struct owm_channel *channel_take(struct owm_session *session, const struct owm_miner *miner,
@@ -48,7 +50,8 @@ struct owm_channel *channel_take(struct owm_session *session, const struct owm_m
     uint32_t claimed = owm_workers_claim(hall->workers, miner, worker, hall->now_ms);
     if (claimed == OWM_WORKER_NONE) return NULL;
     bool counted = owm_tally_add(&hall->miners, key_of(miner));
-    OWM_ASSERT(counted); /* It has a key for each channel. */
+    counted = owm_tally_add(&hall->addresses, session->address) && counted;
+    OWM_ASSERT(counted); /* Both have a key for each channel. */
     struct owm_channel *channel = &hall->channel[i];
     uint8_t generation = (uint8_t)(channel->generation + 1);
     hall->free_channel = channel->next;
@@ -83,6 +86,7 @@ void channel_release(struct owm_channel *channel)
     unlink_from_session(channel);
     session->channels--;
     session->members[channel->form]--;
+    owm_tally_drop(&hall->addresses, session->address);
     owm_tally_drop(&hall->miners, key_of(&owm_workers_at(hall->workers, channel->worker)->miner));
     owm_workers_release(hall->workers, channel->worker);
     owm_workers_release(hall->workers, channel->named_worker);

@@ -37,6 +37,8 @@ static const struct owm_conf_row rows[] = {
      "Connections of one loop; more are refused and counted."},
     {"pool.channels_per_connection", OWM_CONF_INT, AT(channels_per_connection), "64", 1, 65536,
      NULL, NULL, "Channels that one connection may open; a proxy for a farm needs more."},
+    {"pool.channels_per_address", OWM_CONF_INT, AT(channels_per_address), "0", 0, 1000000, NULL,
+     NULL, "Channels that one address may hold on a loop; 0: three quarters of the loop's."},
     {"pool.channels_per_miner", OWM_CONF_INT, AT(channels_per_miner), "0", 0, 1000000, NULL, NULL,
      "Channels that one miner (one name or node key) may open on one loop; 0: a quarter of all."},
     {"pool.connections_per_address", OWM_CONF_INT, AT(connections_per_address), "20000", 1, 1000000,

@@ -27,7 +27,8 @@ struct pool_config {
     char *backend; /* Of the share check: "cpu" … */
     double shares_per_minute;
     int64_t connections_max, channels_per_connection, share_table;
-    int64_t channels_per_miner; /* 0: a quarter of the loop's. */
+    int64_t channels_per_miner;   /* 0: a quarter of the loop's. */
+    int64_t channels_per_address; /* 0: three quarters of them. */
     int64_t handshakes_per_minute, connections_per_address;
     bool require_node;
     int log_level;

@@ -19,6 +19,8 @@ static void complete(struct owm_hall_options *options)
     default_to(&options->channels_per_session, 64);
     default_to(&options->channels_per_miner,
                options->channels_max > 4 * 64 ? options->channels_max / 4 : 64);
+    default_to(&options->channels_per_address,
+               options->channels_max > 64 + 64 / 3 ? options->channels_max / 4 * 3 : 64);
     default_to(&options->share_table, OWM_DEDUP_ENTRIES_DEFAULT);
     default_to(&options->batch_max, 1024);
     default_to(&options->acks_max, 65536);
@@ -70,6 +72,7 @@ static bool take_tables(struct owm_hall *hall)
            && owm_timers_open(options->sessions_max, hall->now_ms, &hall->timers) == OWM_OK
            && owm_workers_open(options->workers_max, &hall->workers) == OWM_OK
            && owm_tally_open(options->channels_max, &hall->miners) == OWM_OK
+           && owm_tally_open(options->channels_max, &hall->addresses) == OWM_OK
            && owm_dedup_open(options->share_table, &hall->dedup) == OWM_OK;
 }
 
@@ -114,6 +117,7 @@ void owm_hall_close(struct owm_hall *hall)
     owm_timers_close(&hall->timers);
     owm_workers_close(hall->workers);
     owm_tally_close(&hall->miners);
+    owm_tally_close(&hall->addresses);
     owm_dedup_close(hall->dedup);
     free(hall->session);
     free(hall->channel);
@@ -188,5 +192,6 @@ struct owm_workers *owm_hall_workers(struct owm_hall *hall)
 uint64_t owm_hall_memory_bytes(const struct owm_hall *hall)
 {
     return hall->memory_bytes + owm_dedup_memory_bytes(hall->dedup)
-           + owm_workers_memory_bytes(hall->workers) + owm_tally_memory_bytes(&hall->miners);
+           + owm_workers_memory_bytes(hall->workers) + owm_tally_memory_bytes(&hall->miners)
+           + owm_tally_memory_bytes(&hall->addresses);
 }

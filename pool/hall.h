@@ -6,7 +6,8 @@
  *
  * channels_per_miner keeps one name, or one node's key, from all channels of a loop. A stock miner
  * takes whatever name it likes, so that guards against accidents and a node's key more than against
- * liars; for those there are channels_per_session and the connections of an address (admission.h).
+ * liars; for those there are channels_per_session and channels_per_address, which leaves a quarter
+ * of a loop to the rest of the world.
  *
  *   frame -> owm_session_frame: parse, cheap checks, a slot in the batch
  *   turn  -> owm_hall_turn: hash the batch, block path first, verdicts, journal, Errors
@@ -85,6 +86,7 @@ struct owm_hall_options {
     uint32_t workers_max;          /* 65536 */
     uint32_t channels_per_session; /* 64 */
     uint32_t channels_per_miner;   /* A quarter of channels_max, at least 64. */
+    uint32_t channels_per_address; /* Three quarters of channels_max, at least 64. */
     uint32_t share_table;          /* Places for shares of one tip; OWM_DEDUP_ENTRIES_DEFAULT. */
     uint32_t batch_max;            /* Shares hashed at once; 1024. */
     uint32_t acks_max;             /* Shares that wait for the journal; 65536. */
@@ -149,11 +151,18 @@ struct owm_pool_stats *owm_hall_counters(struct owm_hall *hall);
 /** Taken at open, touched or not. */
 uint64_t owm_hall_memory_bytes(const struct owm_hall *hall);
 
-/** owm_session_enter: a new connection, not yet through its handshake. peer: its address as text,
- *  for logs; copied. Returns: NULL when the hall is full. */
+/** owm_peer: who is on the other side. text: for logs, up to OWM_PEER_TEXT_BYTES; address: the same
+ *  number for all connections of one address (owm_admission_key). */
 #define OWM_PEER_TEXT_BYTES 56
+struct owm_peer {
+    const char *text;
+    uint64_t address;
+};
+
+/** owm_session_enter: a new connection, not yet through its handshake. peer: copied.
+ *  Returns: NULL when the hall is full. */
 struct owm_session *owm_session_enter(struct owm_hall *hall, const struct owm_sink *sink,
-                                      const char *peer);
+                                      const struct owm_peer *peer);
 
 /** owm_session_secured: the handshake is done. hash: what a node's signature is bound to. */
 void owm_session_secured(struct owm_session *session, const uint8_t handshake_hash[32]);

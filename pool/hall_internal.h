@@ -95,6 +95,7 @@ struct owm_session {
     bool had_channel, negotiated, missing_extension, worker_names, node_identity, node_proven;
     uint8_t handshake_hash[32], node_key[32];
     char peer[OWM_PEER_TEXT_BYTES];
+    uint64_t address; /* Of struct owm_peer. */
 };
 
 /** owm_pending: a share between its parsing and its verdict. */
@@ -132,7 +133,7 @@ struct owm_hall {
     uint64_t prefixes; /* Given out. */
     struct owm_timers timers;
     struct owm_workers *workers;
-    struct owm_tally miners; /* Channels of each. */
+    struct owm_tally miners, addresses; /* Channels of each. */
     struct owm_dedup *dedup;
 
     struct owm_job job[JOBS_KEPT];

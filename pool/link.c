@@ -27,7 +27,7 @@ static void close_wire(void *ctx, enum owm_close reason, bool flush)
 }
 
 bool owm_link_open(struct owm_link *link, const struct owm_link_owner *owner,
-                   const struct owm_wire *wire, const char *peer)
+                   const struct owm_wire *wire, const struct owm_peer *peer)
 {
     struct owm_sink sink = {reserve_frame, commit_frame, close_wire, link};
     *link = (struct owm_link){

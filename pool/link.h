@@ -41,9 +41,9 @@ struct owm_link_owner {
     struct owm_gate *gate;
 };
 
-/** owm_link_open: a new connection; peer: for logs. false: the hall is full. */
+/** owm_link_open: a new connection. false: the hall is full. */
 bool owm_link_open(struct owm_link *link, const struct owm_link_owner *owner,
-                   const struct owm_wire *wire, const char *peer);
+                   const struct owm_wire *wire, const struct owm_peer *peer);
 
 /** owm_link_receive: what came and was not used yet; decrypted in place. Returns: bytes used up. */
 size_t owm_link_receive(struct owm_link *link, uint8_t *data, size_t bytes);

@@ -341,7 +341,9 @@ static void *on_accept(void *ctx, struct owm_net_conn *conn, const struct owm_ne
         seat->conn = conn;
         write_peer(peer, seat->peer);
     }
-    if (!seat || !owm_link_open(&seat->link, &owner, &wire, seat->peer)) {
+    struct owm_peer who = {seat ? seat->peer : "",
+                           owm_admission_key(loop->admission, peer->address)};
+    if (!seat || !owm_link_open(&seat->link, &owner, &wire, &who)) {
         owm_admission_done(loop->admission);
         owm_admission_leave(loop->admission, peer->address);
         owm_count(&owm_hall_counters(loop->hall)->closed[OWM_CLOSE_SESSIONS], 1);

@@ -229,6 +229,7 @@ static owm_status open_loop(struct pool_server *server, unsigned index, struct o
                  .channels_max = (uint32_t)config->connections_max,
                  .workers_max = (uint32_t)config->connections_max,
                  .channels_per_session = (uint32_t)config->channels_per_connection,
+                 .channels_per_address = (uint32_t)config->channels_per_address,
                  .channels_per_miner = (uint32_t)config->channels_per_miner,
                  .share_table = (uint32_t)config->share_table,
                  .past_network = config->network == OWM_REGTEST,

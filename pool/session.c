@@ -55,7 +55,7 @@ bool session_may_log(struct owm_session *session)
 }
 
 struct owm_session *owm_session_enter(struct owm_hall *hall, const struct owm_sink *sink,
-                                      const char *peer)
+                                      const struct owm_peer *peer)
 {
     uint32_t i = hall->free_session;
     if (i == NONE) return NULL;
@@ -68,8 +68,9 @@ struct owm_session *owm_session_enter(struct owm_hall *hall, const struct owm_si
         .state = SESSION_HANDSHAKE,
         .first_channel = NONE,
         .log_left = hall->options.log_lines,
+        .address = peer->address,
     };
-    snprintf(session->peer, sizeof session->peer, "%s", peer);
+    snprintf(session->peer, sizeof session->peer, "%s", peer->text);
     owm_level(&hall->stats.sessions, ++hall->open_sessions);
     owm_count(&hall->stats.sessions_opened, 1);
     session_deadline(session, hall->options.handshake_ms);

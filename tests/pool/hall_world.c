@@ -193,7 +193,8 @@ void visitor_connect(struct visitor *visitor, struct world *world)
         .channel = visitor->channel,
         .channels = VISITOR_CHANNELS,
     };
-    visitor->session = owm_session_enter(world->hall, &sink, "198.51.100.7:4242");
+    struct owm_peer peer = {"198.51.100.7:4242", world->address};
+    visitor->session = owm_session_enter(world->hall, &sink, &peer);
 }
 
 void visitor_enter(struct visitor *visitor, struct world *world)

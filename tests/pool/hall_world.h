@@ -23,6 +23,7 @@ struct world {
     struct owm_hall_options options;
     struct owm_device *device;
     struct owm_pool_time now;
+    uint64_t address; /* Of visitors that enter. */
     /* The journal's double. */
     struct world_share share[WORLD_SHARES_MAX];
     uint64_t appended, committed, durable;

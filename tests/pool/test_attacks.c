@@ -187,6 +187,28 @@ static void channels_of_a_miner_run_out(void **state)
     visitor_leave(&modest);
 }
 
+/* sv2-apps 819, by address: a liar with another name for each channel leaves room for others. */
+static void channels_of_an_address_run_out(void **state)
+{
+    (void)state;
+    struct visitor one, two, elsewhere;
+    reopen(&(struct owm_hall_options){.channels_per_address = 3}, 0);
+    visitor_enter(&one, &world);
+    visitor_enter(&two, &world);
+    world.address++;
+    visitor_enter(&elsewhere, &world);
+    assert_int_not_equal(visitor_open(&one, 0, true, "liar1")->id, 0);
+    assert_int_not_equal(visitor_open(&one, 0, false, "liar2")->id, 0);
+    assert_int_not_equal(visitor_open(&two, 0, true, "liar3")->id, 0);
+    visitor_open(&two, 0, true, "liar4");
+    assert_string_equal(two.client.code, "channel-capacity-exhausted");
+    assert_int_not_equal(visitor_open(&elsewhere, 0, true, "modest")->id, 0);
+    visitor_leave(&one);
+    assert_int_not_equal(visitor_open(&two, 0, true, "liar4")->id, 0);
+    visitor_leave(&two);
+    visitor_leave(&elsewhere);
+}
+
 /* Without a limit of its own: a quarter of the channels, at least 64. */
 static void miners_share_by_default(void **state)
 {
@@ -476,6 +498,7 @@ int main(void)
         T(the_busy_are_not),
         T(channels_run_out),
         T(channels_of_a_miner_run_out),
+        T(channels_of_an_address_run_out),
         T(miners_share_by_default),
         T(prefixes_run_out),
         T(workers_and_sessions_run_out),

@@ -89,7 +89,7 @@ static void join(struct mute *mute)
     uint8_t out[256];
     memset(open.max_target.byte, 0xff, 32);
     memset(mute, 0, sizeof *mute);
-    mute->session = owm_session_enter(world.hall, &sink, "peer");
+    mute->session = owm_session_enter(world.hall, &sink, &(struct owm_peer){"peer", 2});
     assert_non_null(mute->session);
     owm_session_secured(mute->session, hash);
     say(mute, OWM_SV2_TYPE_setup_connection, out,
@@ -128,6 +128,7 @@ static void every_miner_gets_every_job(void **state)
     (void)state;
     world_open(&world, &(struct owm_hall_options){.sessions_max = MINERS + 8,
                                                   .channels_max = MINERS + 8,
+                                                  .channels_per_address = MINERS,
                                                   .channels_per_miner = MINERS});
     mutes = calloc(MINERS, sizeof *mutes);
     assert_non_null(mutes);

@@ -88,7 +88,7 @@ static void cable_open(struct cable *cable)
     cable->miner.put = put;
     cable->miner.put_ctx = cable;
     cable->miner.authority = authority_key;
-    assert_true(owm_link_open(&cable->link, &owner, &wire, "192.0.2.1:1"));
+    assert_true(owm_link_open(&cable->link, &owner, &wire, &(struct owm_peer){"192.0.2.1:1", 1}));
 }
 
 /** Give the pool what waits, `piece` bytes at a time: as a transport does, with the rest in

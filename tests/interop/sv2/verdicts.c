@@ -267,7 +267,8 @@ static void enter(struct bench *bench, uint8_t number, uint32_t flags)
         .min_version = OWM_SV2_VERSION, .max_version = OWM_SV2_VERSION, .flags = flags};
     guest->bench = bench;
     guest->number = number;
-    guest->session = owm_session_enter(bench->world.hall, &sink, "198.51.100.7:4242");
+    guest->session =
+        owm_session_enter(bench->world.hall, &sink, &(struct owm_peer){"198.51.100.7:4242", 1});
     if (!guest->session) fail("no room for a session");
     owm_session_secured(guest->session, hash);
     say(guest, OWM_SV2_FRAME_EXT_setup_connection, OWM_SV2_TYPE_setup_connection, payload,
