@@ -238,7 +238,10 @@ owm_status node_start(struct node *node, struct owm_error *error)
         || pthread_create(&node->courier, NULL, node_courier_main, node) != 0)
         abort(); /* One of three threads runs: there is no half daemon to clean up. */
     node->threads_started = true;
-    return node_mining_open(node, &node->mining, error);
+    struct node_mining *mining = NULL;
+    status = node_mining_open(node, &mining, error);
+    atomic_store(&node->mining, mining);
+    return status;
 }
 
 void node_drain(struct node *node)
@@ -270,7 +273,7 @@ void node_close(struct node *node)
         pthread_join(node->heartbeat, NULL);
         pthread_join(node->courier, NULL);
     }
-    node_mining_close(node->mining);
+    node_mining_close(atomic_load(&node->mining));
     node_slots_stop(node);
     owm_rpc_client_close(node->rpc);
     owm_metrics_close(node->metrics);

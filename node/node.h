@@ -94,7 +94,7 @@ struct node_mining; /* mining.h */
 
 struct node {
     struct owm_node_config config;
-    struct node_mining *mining; /* NULL: this node does not mine. */
+    struct node_mining *_Atomic mining; /* NULL: this node does not mine. Pages look at it. */
     struct node_timing timing;
     char target[OWM_NODE_TARGET_MAX];
     char *coordinator_pem;

@@ -236,7 +236,7 @@ static void own(FILE *out, const struct shown *s)
 static void mining(FILE *out, const struct shown *s)
 {
     char text[1024];
-    node_mining_line(s->node->mining, text, sizeof text);
+    node_mining_line(atomic_load(&s->node->mining), text, sizeof text);
     if (text[0] == '\0') return;
     fputs("<section><h2>Mining</h2>", out);
     PARAGRAPH(out, "", "%s", text);

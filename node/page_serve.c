@@ -105,7 +105,7 @@ char *page_health_json(struct node *node, bool *healthy)
         owm_json_text(node->machine.device), "heartbeat_ms", (json_int_t)view.heartbeat_ms,
         "owed_msat", (json_int_t)t.owed_msat, "settled_msat", (json_int_t)t.settled_msat, "round",
         (json_int_t)view.round, "results_unsent", (json_int_t)t.unsent, "running", slots_json(node),
-        "mining", node_mining_json(node->mining));
+        "mining", node_mining_json(atomic_load(&node->mining)));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;
