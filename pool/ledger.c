@@ -75,19 +75,19 @@ static owm_status write_event(struct owm_ledger *ledger, const struct ledger_eve
                               struct owm_error *error)
 {
     static const char *const sql[] = {
-        [LEDGER_FOUND] = "INSERT INTO blocks (hash, found_at, height, reward_sats) VALUES ($1,"
-                         " time_of($2), $3, $4)"
-                         " ON CONFLICT (hash) DO UPDATE SET reward_sats = excluded.reward_sats,"
-                         " height = excluded.height, updated_at = now()",
+        [LEDGER_FOUND] = ("INSERT INTO blocks (hash, found_at, height, reward_sats) VALUES ($1,"
+                          " time_of($2), $3, $4)"
+                          " ON CONFLICT (hash) DO UPDATE SET reward_sats = excluded.reward_sats,"
+                          " height = excluded.height, updated_at = now()"),
         [LEDGER_SUBMITTED] =
-            "WITH block AS (INSERT INTO blocks (hash, found_at) VALUES ($1,"
-            " time_of($2)) ON CONFLICT DO NOTHING)"
-            " INSERT INTO block_submissions (hash, node, accepted, reason, at) VALUES ($1, $3, $4,"
-            " $5, time_of($2)) ON CONFLICT"
-            " (hash, node) DO UPDATE SET accepted = excluded.accepted, reason = excluded.reason,"
-            " at = excluded.at",
-        [LEDGER_FATE] = "UPDATE blocks SET fate = $2, confirmations = $3, updated_at = now()"
-                        " WHERE hash = $1"};
+            ("WITH block AS (INSERT INTO blocks (hash, found_at) VALUES ($1,"
+             " time_of($2)) ON CONFLICT DO NOTHING)"
+             " INSERT INTO block_submissions (hash, node, accepted, reason, at) VALUES ($1, $3, $4,"
+             " $5, time_of($2)) ON CONFLICT"
+             " (hash, node) DO UPDATE SET accepted = excluded.accepted, reason = excluded.reason,"
+             " at = excluded.at"),
+        [LEDGER_FATE] = ("UPDATE blocks SET fate = $2, confirmations = $3, updated_at = now()"
+                         " WHERE hash = $1")};
     struct owm_pg_args args;
     owm_pg_begin_args(&args);
     owm_pg_bytes(&args, event->hash, sizeof(event->hash));
