@@ -49,8 +49,9 @@ static const char *check_root(const struct wire_block *block)
 static bool is_coinbase(const struct wire_block *block, const struct wire_tx *tx)
 {
     static const uint8_t none[32];
+    if (tx->ins != 1) return false; /* A block without any input has no array of them. */
     const struct wire_in *in = &block->in[tx->first_in];
-    return tx->ins == 1 && in->index == UINT32_MAX && memcmp(in->txid, none, 32) == 0;
+    return in->index == UINT32_MAX && memcmp(in->txid, none, 32) == 0;
 }
 
 static const char *check_outs(const struct wire_block *block, const struct wire_tx *tx)
