@@ -133,6 +133,7 @@ static owm_status on_prev_hash(struct owm_mine_session *session, const struct ow
     for (uint32_t i = 0; i < OWM_MINE_JOBS_MAX; i++) {
         struct owm_mine_work *job = session->future[i];
         if (job != NULL && job->job_id == tip.job_id) {
+            owm_mine_work_release(work); /* A pool that gave one id twice. */
             work = job;
             session->future[i] = NULL;
         }
