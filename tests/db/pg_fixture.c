@@ -16,7 +16,9 @@
 #include "base/clock.h"
 #include "base/pg/pg.h"
 
-#define NOBODY 65534
+#define NOBODY        65534
+#define CRASH_LOOKS   300 /* 15 s: its own limit for its children is 5. */
+#define CRASH_LOOK_MS 50
 
 static bool find_bin(struct pg_fixture *fixture)
 {
@@ -111,7 +113,15 @@ void pg_fixture_crash(struct pg_fixture *fixture)
 {
     if (fixture->pid <= 0) return;
     kill(fixture->pid, SIGQUIT);
-    waitpid(fixture->pid, NULL, 0);
+    pid_t ended = 0;
+    for (int i = 0; ended == 0 && i < CRASH_LOOKS; i++) {
+        ended = waitpid(fixture->pid, NULL, WNOHANG);
+        if (ended == 0) owm_clock_sleep_ms(CRASH_LOOK_MS);
+    }
+    if (ended == 0) { /* A server that does not even crash when it is told to. */
+        kill(fixture->pid, SIGKILL);
+        waitpid(fixture->pid, NULL, 0);
+    }
     fixture->pid = 0;
 }
 
