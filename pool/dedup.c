@@ -147,11 +147,6 @@ void owm_dedup_put(struct owm_dedup *dedup, const uint8_t hash[32], uint32_t pla
     dedup->now->count++;
 }
 
-uint64_t owm_dedup_memory_bytes(const struct owm_dedup *dedup)
-{
-    return ((uint64_t)dedup->mask + 1) * sizeof(struct entry) * OWM_DEDUP_TIPS;
-}
-
 uint32_t owm_dedup_count(const struct owm_dedup *dedup)
 {
     return dedup->now->count;

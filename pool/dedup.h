@@ -41,8 +41,6 @@ enum owm_dedup_answer owm_dedup_find(const struct owm_dedup *dedup, const uint8_
                                      uint32_t *place);
 void owm_dedup_put(struct owm_dedup *dedup, const uint8_t hash[32], uint32_t place);
 
-uint64_t owm_dedup_memory_bytes(const struct owm_dedup *dedup);
-
 /** owm_dedup_count: entries of the current tip; owm_dedup_room: what is still free, 0 to 1. */
 uint32_t owm_dedup_count(const struct owm_dedup *dedup);
 double owm_dedup_room(const struct owm_dedup *dedup);

@@ -50,23 +50,16 @@ static owm_status check(const struct owm_hall_options *options, struct owm_error
     return OWM_OK;
 }
 
-static void *take(struct owm_hall *hall, size_t count, size_t bytes)
-{
-    void *memory = calloc(count, bytes);
-    if (memory) hall->memory_bytes += count * bytes;
-    return memory;
-}
-
 static bool take_tables(struct owm_hall *hall)
 {
     const struct owm_hall_options *options = &hall->options;
-    hall->session = take(hall, options->sessions_max, sizeof *hall->session);
-    hall->channel = take(hall, options->channels_max, sizeof *hall->channel);
-    hall->pending = take(hall, options->batch_max, sizeof *hall->pending);
-    hall->hash = take(hall, options->batch_max, sizeof *hall->hash);
-    hall->ack = take(hall, options->acks_max, sizeof *hall->ack);
-    hall->merkle_row = take(hall, MERKLE_ROWS, MERKLE_ROW_BYTES);
-    hall->merkle_root = take(hall, MERKLE_ROWS, sizeof *hall->merkle_root);
+    hall->session = calloc(options->sessions_max, sizeof *hall->session);
+    hall->channel = calloc(options->channels_max, sizeof *hall->channel);
+    hall->pending = calloc(options->batch_max, sizeof *hall->pending);
+    hall->hash = calloc(options->batch_max, sizeof *hall->hash);
+    hall->ack = calloc(options->acks_max, sizeof *hall->ack);
+    hall->merkle_row = calloc(MERKLE_ROWS, MERKLE_ROW_BYTES);
+    hall->merkle_root = calloc(MERKLE_ROWS, sizeof *hall->merkle_root);
     return hall->session && hall->channel && hall->pending && hall->hash && hall->ack
            && hall->merkle_row && hall->merkle_root
            && owm_timers_open(options->sessions_max, hall->now_ms, &hall->timers) == OWM_OK
@@ -187,11 +180,4 @@ struct owm_pool_stats *owm_hall_counters(struct owm_hall *hall)
 struct owm_workers *owm_hall_workers(struct owm_hall *hall)
 {
     return hall->workers;
-}
-
-uint64_t owm_hall_memory_bytes(const struct owm_hall *hall)
-{
-    return hall->memory_bytes + owm_dedup_memory_bytes(hall->dedup)
-           + owm_workers_memory_bytes(hall->workers) + owm_tally_memory_bytes(&hall->miners)
-           + owm_tally_memory_bytes(&hall->addresses);
 }

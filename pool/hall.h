@@ -148,8 +148,6 @@ const struct owm_pool_stats *owm_hall_stats(const struct owm_hall *hall); /* Thr
 struct owm_workers *owm_hall_workers(struct owm_hall *hall); /* For owm_workers_copy. */
 /** For what is counted outside of it: refused connections. */
 struct owm_pool_stats *owm_hall_counters(struct owm_hall *hall);
-/** Taken at open, touched or not. */
-uint64_t owm_hall_memory_bytes(const struct owm_hall *hall);
 
 /** owm_peer: who is on the other side. text: for logs, up to OWM_PEER_TEXT_BYTES; address: the same
  *  number for all connections of one address (owm_admission_key). */
@@ -172,7 +170,6 @@ void owm_session_frame(struct owm_session *session, const struct owm_sv2_frame *
 
 /** owm_session_end: close for a reason that was found outside, such as a bad MAC. */
 void owm_session_end(struct owm_session *session, enum owm_close reason);
-bool owm_session_closed(const struct owm_session *session);
 
 /** owm_session_leave: the connection is gone; the session's memory is free. */
 void owm_session_leave(struct owm_session *session);

@@ -160,7 +160,6 @@ struct owm_hall {
     uint32_t blocks;
     uint32_t difficulty_carry, log_lines;
     int64_t log_since_ms;
-    uint64_t memory_bytes;
     struct owm_pool_stats stats;
 };
 

@@ -69,11 +69,6 @@ void owm_journal_reader_close(struct owm_journal_reader *reader)
     free(reader);
 }
 
-uint64_t owm_journal_reader_sequence(const struct owm_journal_reader *reader)
-{
-    return reader->sequence;
-}
-
 /* ---------------------------------------------------------------------------- a batch as bytes */
 
 /* The record at `data`, if it is whole and its checksum right: its bytes; otherwise 0. */

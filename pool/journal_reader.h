@@ -60,9 +60,6 @@ OWM_MUST_USE owm_status owm_journal_reader_batch(struct owm_journal_reader *read
                                                  const uint8_t *data, size_t bytes, size_t *used,
                                                  const struct owm_journal_sink *sink);
 
-/** owm_journal_reader_sequence: of the last share read. */
-uint64_t owm_journal_reader_sequence(const struct owm_journal_reader *reader);
-
 /** owm_journal_has_commit: whether a commit lies anywhere in `data`: behind a batch that does not
  *  count it means damage, where a crash alone leaves none (unless a power cut kept the end of the
  *  last batch and not its middle: then nothing that was durable is missing). */

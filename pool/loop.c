@@ -260,11 +260,6 @@ const struct owm_journal *owm_pool_loop_journal(const struct owm_pool_loop *loop
     return loop->journal;
 }
 
-uint64_t owm_pool_loop_memory_bytes(const struct owm_pool_loop *loop)
-{
-    return owm_hall_memory_bytes(loop->hall) + loop->seats * sizeof *loop->seat;
-}
-
 /* The wire of a connection. */
 
 /** No room: a slow reader, unless nothing waits for it, since then it is gone already. */

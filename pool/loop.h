@@ -57,6 +57,5 @@ OWM_MUST_USE owm_status owm_pool_loop_reconnect(struct owm_pool_loop *loop, cons
 const struct owm_pool_stats *owm_pool_loop_stats(const struct owm_pool_loop *loop);
 struct owm_workers *owm_pool_loop_workers(struct owm_pool_loop *loop);
 const struct owm_journal *owm_pool_loop_journal(const struct owm_pool_loop *loop);
-uint64_t owm_pool_loop_memory_bytes(const struct owm_pool_loop *loop);
 
 #endif

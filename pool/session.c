@@ -110,11 +110,6 @@ void owm_session_end(struct owm_session *session, enum owm_close reason)
     session->sink.close(session->sink.ctx, reason, worth_flushing(reason));
 }
 
-bool owm_session_closed(const struct owm_session *session)
-{
-    return session->state == SESSION_CLOSED;
-}
-
 void owm_session_leave(struct owm_session *session)
 {
     struct owm_hall *hall = session->hall;

@@ -74,8 +74,3 @@ void owm_tally_drop(struct owm_tally *tally, uint64_t key)
     tally->keys--;
     close_hole(tally, at);
 }
-
-uint64_t owm_tally_memory_bytes(const struct owm_tally *tally)
-{
-    return ((uint64_t)tally->mask + 1) * sizeof *tally->place;
-}

@@ -40,6 +40,4 @@ OWM_MUST_USE bool owm_tally_add(struct owm_tally *tally, uint64_t key);
 /** owm_tally_drop: one less. A key of which nothing is open is the caller's bug and asserts. */
 void owm_tally_drop(struct owm_tally *tally, uint64_t key);
 
-uint64_t owm_tally_memory_bytes(const struct owm_tally *tally);
-
 #endif

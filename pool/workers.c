@@ -189,12 +189,6 @@ struct owm_worker_entry *owm_workers_at(struct owm_workers *workers, uint32_t i)
     return &workers->slot[i].entry;
 }
 
-uint64_t owm_workers_memory_bytes(const struct owm_workers *workers)
-{
-    return (uint64_t)workers->max * sizeof *workers->slot
-           + ((uint64_t)workers->mask + 1) * sizeof *workers->index;
-}
-
 uint32_t owm_workers_count(const struct owm_workers *workers)
 {
     return atomic_load_explicit(&workers->count, memory_order_relaxed);

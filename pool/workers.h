@@ -60,8 +60,6 @@ void owm_workers_hold(struct owm_workers *workers, uint32_t index);
 void owm_workers_drop(struct owm_workers *workers, uint32_t index);
 struct owm_worker_entry *owm_workers_at(struct owm_workers *workers, uint32_t index);
 
-uint64_t owm_workers_memory_bytes(const struct owm_workers *workers);
-
 /** owm_workers_count: entries in use, connected or not. Thread: any. */
 uint32_t owm_workers_count(const struct owm_workers *workers);
 

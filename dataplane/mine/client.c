@@ -39,7 +39,6 @@ static void on_open(void *ctx, uint32_t channel_id, bool proven)
     mine->stats.proven = proven;
     mine->stats.trouble[0] = '\0';
     mine->stats.connected_ms = now_ms();
-    mine->stats.connections++;
     pthread_mutex_unlock(&mine->lock);
     owm_log(OWM_LOG_INFO, "mining channel=%u identity=%s", channel_id,
             proven ? "proven" : "by_name");

@@ -55,7 +55,7 @@ struct owm_mine_stats {
     size_t pool; /* Index of the pool in use or being tried. */
     bool proven; /* It has checked the node's key. */
     bool pinned; /* Its own key was checked. */
-    uint64_t accepted, rejected, stale_unsent, difficulty_sum, blocks_sent, connections;
+    uint64_t accepted, rejected, stale_unsent, difficulty_sum, blocks_sent;
     struct owm_mine_reason reasons[OWM_MINE_REASONS_MAX];
     size_t reason_count;
     double difficulty; /* Of the channel now. */
