@@ -26,7 +26,8 @@
     X(E_NET, -14, "network error")                                                                 \
     X(E_DB, -15, "database error")                                                                 \
     X(E_CANCELLED, -16, "cancelled")                                                               \
-    X(E_CONFIG, -17, "configuration error")
+    X(E_CONFIG, -17, "configuration error")                                                        \
+    X(E_AGAIN, -18, "not ready, try again later")
 
 typedef enum owm_status {
 #define X(name, value, text) OWM_##name = (value),

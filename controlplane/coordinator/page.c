@@ -50,7 +50,8 @@ struct owm_page {
     const struct owm_coordinator_config *config;
     struct owm_metrics *metrics;
     owm_http_server *server;
-    struct owm_http_route routes[3];
+    struct owm_http_route routes[OWM_PAGE_ROUTES_MAX];
+    size_t route_count;
     pthread_mutex_t lock; /* html, html_ms, wanted */
     pthread_cond_t rendered;
     char *html;       /* the last rendering */
@@ -400,17 +401,23 @@ owm_status owm_page_open(const struct owm_coordinator_config *config, struct owm
     return OWM_OK;
 }
 
+void owm_page_route(struct owm_page *page, const struct owm_http_route *route)
+{
+    OWM_ASSERT(page->route_count < OWM_PAGE_ROUTES_MAX);
+    page->routes[page->route_count++] = *route;
+}
+
 owm_status owm_page_serve(struct owm_page *page, struct owm_error *error)
 {
-    /* "/" matches every path below it: the exact ones come first. */
-    page->routes[0] = (struct owm_http_route){"GET", "/metrics", serve_metrics, page};
-    page->routes[1] = (struct owm_http_route){"GET", "/health", serve_health, page};
-    page->routes[2] = (struct owm_http_route){"GET", "/", serve_page, page};
+    /* "/" matches every path below it: it comes last. */
+    owm_page_route(page, &(struct owm_http_route){"GET", "/metrics", serve_metrics, page});
+    owm_page_route(page, &(struct owm_http_route){"GET", "/health", serve_health, page});
+    owm_page_route(page, &(struct owm_http_route){"GET", "/", serve_page, page});
     const struct owm_http_server_options options = {.bind = page->config->http_bind,
                                                     .port = (uint16_t)page->config->http_port,
                                                     .port_key = "http.port",
                                                     .routes = page->routes,
-                                                    .route_count = 3};
+                                                    .route_count = page->route_count};
     return owm_http_server_open(&options, &page->server, error);
 }
 

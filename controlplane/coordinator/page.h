@@ -14,6 +14,7 @@
 
 #define OWM_PAGE_NODES_MAX  200
 #define OWM_PAGE_ROUNDS_MAX 50
+#define OWM_PAGE_ROUTES_MAX 16
 
 struct owm_page;
 
@@ -21,7 +22,10 @@ OWM_MUST_USE owm_status owm_page_open(const struct owm_coordinator_config *confi
                                       struct owm_metrics *metrics, struct owm_page **page);
 void owm_page_close(struct owm_page *page);
 
-/** owm_page_serve: start the HTTP server of "/", "/health" and "/metrics". */
+/** owm_page_route: another part's path; before owm_page_serve. */
+void owm_page_route(struct owm_page *page, const struct owm_http_route *route);
+
+/** owm_page_serve: start the HTTP server of "/", "/health", "/metrics" and those paths. */
 OWM_MUST_USE owm_status owm_page_serve(struct owm_page *page, struct owm_error *error);
 unsigned owm_page_port(const struct owm_page *page);
 

@@ -50,7 +50,11 @@ struct owm_node_row {
     enum owm_node_status status;
     char status_reason[OWM_REASON_BYTES];
     int64_t stake_sats; /* what it locked; 0 with stake policy "none" */
-    uint32_t signals;   /* independent misbehaviour signals since the last cooldown */
+    uint8_t ln_key[33]; /* bound to this identity, one to one; zero: none */
+    char payout_to[OWM_URI_BYTES];
+    int64_t stake_read_ms;     /* when the treasury was last asked */
+    int64_t degraded_since_ms; /* SRS-STAKE-03 counts from here; 0: not degraded */
+    uint32_t signals;          /* independent misbehaviour signals since the last cooldown */
     int64_t cooldown_until_ms;
     uint64_t tasks_completed;
     int64_t earned_msat;

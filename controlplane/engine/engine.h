@@ -45,6 +45,9 @@ struct owm_engine_config {
     int64_t task_timeout_ms, task_timeout_max_ms;
     uint32_t attempts_max;
     uint32_t signals_to_suspend; /* SRS-STAKE-04: 3, T1 only */
+    int64_t stake_fresh_ms;      /* a reading is good for assignments this long (10 s) */
+    int64_t stake_retry_ms;      /* STAKE_WANTED is said again after this (5 s) */
+    int64_t degraded_ms;         /* SRS-STAKE-03: 24 h */
     uint32_t nodes_max;
     uint32_t tasks_max;    /* that wait or run */
     uint32_t finished_max; /* remembered for repetitions */

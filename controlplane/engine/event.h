@@ -29,6 +29,9 @@ enum owm_event_kind {
     OWM_EVENT_JUDGED,         /* a package was verified */
     OWM_EVENT_AGGREGATED,     /* a round was aggregated */
     OWM_EVENT_MODEL,          /* the first checkpoint; ignored once there is one */
+    OWM_EVENT_STAKE,          /* what the treasury sees of a node's channels now */
+    OWM_EVENT_SLASH,          /* a decided case (controlplane/slashing): suspend the node */
+    OWM_EVENT_REINSTATE,      /* an overturned case: as if it had never been */
 };
 
 struct owm_register_event {
@@ -38,7 +41,28 @@ struct owm_register_event {
     char ln_node_uri[OWM_URI_BYTES];
     char onion_address[OWM_ONION_BYTES];
     char alias[OWM_ALIAS_BYTES];
-    int64_t stake_sats; /* the node's side of its channel as the treasury sees it; 0: no channel */
+    char payout_to[OWM_URI_BYTES];
+    uint8_t ln_key[33]; /* proven by signature, or bound before; zero: none (stake policy "none").
+                           Bound to another identity: LN_KEY_BOUND */
+    int64_t stake_sats; /* the node's side of its channels as the treasury sees it; 0: no channel */
+    bool stake_pending; /* enough is locked once it is confirmed: register as "pending" */
+};
+
+/** A stake that was read. The engine recomputes the bonus (SRS-STAKE-10), degrades (SRS-STAKE-02),
+ *  suspends after the grace of SRS-STAKE-03, restores, deregisters (SRS-STAKE-08). Readings of one
+ *  node come in the order in which they were taken. */
+struct owm_stake_event {
+    uint8_t node_id[16];
+    int64_t read_ms; /* when the treasury was asked */
+    int64_t stake_sats;
+    bool closed; /* the node has no channel left and its last one was closed by it or together:
+                    it has left, without penalty */
+};
+
+struct owm_slash_event {
+    uint8_t node_id[16];
+    uint8_t case_id[16];
+    char reason[OWM_REASON_BYTES];
 };
 
 struct owm_manifest_event {
@@ -166,6 +190,8 @@ struct owm_event {
         struct owm_judged_event judged;
         struct owm_aggregated_event aggregated;
         struct owm_model_row model;
+        struct owm_stake_event stake;
+        struct owm_slash_event slash; /* SLASH, REINSTATE */
     };
 };
 
@@ -182,6 +208,8 @@ enum owm_output_kind {
     OWM_OUTPUT_ROUND_CHANGED, /* tell who watches */
     OWM_OUTPUT_VERIFY,        /* check a package; answer with JUDGED */
     OWM_OUTPUT_AGGREGATE,     /* aggregate; answer with AGGREGATED. The list: below */
+    OWM_OUTPUT_STAKE_WANTED, /* a task waits for this node and its stake was read too long ago: read
+                                 it and answer with STAKE. Said again after stake_retry_ms */
 };
 
 struct owm_registered_output {
@@ -203,6 +231,8 @@ struct owm_heartbeat_output {
     uint8_t model_hash[32]; /* zero: none yet */
     enum owm_why why;       /* why it has nothing to do */
     int64_t cooldown_until_ms;
+    int64_t stake_sats, required_stake_sats;
+    int64_t degraded_until_ms; /* 0: it is not degraded */
 };
 
 struct owm_submitted_output {
@@ -219,6 +249,11 @@ struct owm_result_output {
 
 struct owm_done_output {
     enum owm_code code;
+};
+
+struct owm_stake_wanted_output {
+    uint8_t node_id[16];
+    uint8_t ln_key[33];
 };
 
 struct owm_dispatch_output {
@@ -283,6 +318,7 @@ struct owm_output {
         struct owm_round_row round;
         struct owm_verify_output verify;
         struct owm_aggregate_output aggregate;
+        struct owm_stake_wanted_output stake_wanted;
     };
 };
 

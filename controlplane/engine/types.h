@@ -98,7 +98,9 @@
     X(HASH_MISMATCH, 14, "HASH_MISMATCH",                                                          \
       "the output does not have the hash that the node signed: recorded as misbehaviour")          \
     X(BAD_OUTPUT, 15, "BAD_OUTPUT", "the output could not be opened or read")                      \
-    X(BAD_SIGNATURE, 16, "BAD_SIGNATURE", "the signature of the result is not the node's")
+    X(BAD_SIGNATURE, 16, "BAD_SIGNATURE", "the signature of the result is not the node's")         \
+    X(LN_KEY_BOUND, 17, "LN_KEY_BOUND",                                                            \
+      "this Lightning node stands for another identity already: one node, one stake")
 
 /** Why a node has no task to do: what `why no-tasks` answers (SRS-SCHED-01). */
 #define OWM_WHY_MAP(X)                                                                             \
@@ -113,7 +115,10 @@
     X(NO_SLOT, 8, "no_slot", "it reports no free slot")                                            \
     X(TYPE, 9, "type", "it does not support the type of the tasks that wait")                      \
     X(TIER, 10, "tier", "the tasks that wait need a higher tier")                                  \
-    X(OUTSCORED, 11, "outscored", "nodes with a higher score took what there was")
+    X(OUTSCORED, 11, "outscored", "nodes with a higher score took what there was")                 \
+    X(STAKE_UNREAD, 12, "stake_unread",                                                            \
+      "its stake has to be read again before it gets a task, and the treasury's Lightning node "   \
+      "has not answered yet")
 
 #define X(name, value, ...) OWM_TIER_##name = (value),
 enum owm_tier { OWM_TIER_MAP(X) };
