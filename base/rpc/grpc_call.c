@@ -153,12 +153,16 @@ static void deliver(struct owm_rpc_call *call)
     call->request = NULL;
 }
 
-static owm_status peer_read(struct owm_rpc_call *call)
+static void peer_ip_read(struct owm_rpc_call *call)
 {
     char *uri = grpc_call_get_peer(call->core);
     rpc_peer_ip(uri ? uri : "", call->ip);
     gpr_free(uri);
+}
 
+static owm_status peer_key_read(struct owm_rpc_call *call)
+{
+    if (call->server->client_certificate == OWM_RPC_CLIENT_CERTIFICATE_NONE) return OWM_OK;
     grpc_auth_context *context = grpc_call_auth_context(call->core);
     grpc_auth_property_iterator found =
         grpc_auth_context_find_properties_by_name(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
@@ -182,7 +186,8 @@ static bool admit(struct owm_rpc_call *call)
         fail_with(call, OWM_RPC_UNIMPLEMENTED, "there is no method %s on this server", path);
         return false;
     }
-    if (peer_read(call) != OWM_OK) {
+    peer_ip_read(call);
+    if (peer_key_read(call) != OWM_OK) {
         fail_with(call, OWM_RPC_UNAUTHENTICATED,
                   "the client certificate is missing or its key is not Ed25519: "
                   "connect with the certificate that owm-node makes from its identity");
@@ -328,6 +333,24 @@ void owm_rpc_peer_key(const struct owm_rpc_call *call, uint8_t key[OWM_RPC_KEY_B
 const char *owm_rpc_peer_address(const struct owm_rpc_call *call)
 {
     return call->ip;
+}
+
+owm_status owm_rpc_call_metadata(const struct owm_rpc_call *call, const char *key, void *value,
+                                 size_t value_size, size_t *length)
+{
+    const grpc_metadata *found = NULL;
+    *length = 0;
+    for (size_t i = 0; i < call->metadata.count; i++) {
+        const grpc_metadata *entry = &call->metadata.metadata[i];
+        if (grpc_slice_str_cmp(entry->key, key) != 0) continue;
+        if (found) return OWM_E_EXISTS;
+        found = entry;
+    }
+    if (!found) return OWM_E_NOTFOUND;
+    *length = GRPC_SLICE_LENGTH(found->value);
+    if (*length > value_size) return OWM_E_LIMIT;
+    memcpy(value, GRPC_SLICE_START_PTR(found->value), *length);
+    return OWM_OK;
 }
 
 static void enqueue(struct owm_rpc_call *call, grpc_byte_buffer *buffer)

@@ -205,6 +205,7 @@ static struct owm_rpc_server *server_make(const struct owm_rpc_server_config *co
     server->app = config->app;
     server->calls_max = rpc_or(config->calls_max, 65536);
     server->send_queue_max = rpc_or(config->send_queue_max, 8);
+    server->client_certificate = config->client_certificate;
     return server;
 }
 
@@ -254,8 +255,12 @@ static owm_status bind_all(struct owm_rpc_server *server,
 {
     grpc_ssl_pem_key_cert_pair pair = {.private_key = config->key_pem,
                                        .cert_chain = config->certificate_pem};
+    bool required = config->client_certificate == OWM_RPC_CLIENT_CERTIFICATE_REQUIRED;
     grpc_server_credentials *credentials = grpc_ssl_server_credentials_create_ex(
-        NULL, &pair, 1, GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY, NULL);
+        NULL, &pair, 1,
+        required ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY
+                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+        NULL);
     if (!credentials)
         return owm_fail(error, OWM_E_CRYPTO, "rpc server: gRPC refused the certificate and key");
     owm_status status = OWM_OK;

@@ -83,6 +83,7 @@ struct owm_rpc_server {
     size_t port_count;
     unsigned calls_max;
     unsigned send_queue_max;
+    enum owm_rpc_client_certificate client_certificate;
     bool running; /* every lane has its thread */
 
     atomic_uint refs;        /* the owner and every call object in use */

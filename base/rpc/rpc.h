@@ -101,13 +101,21 @@ struct owm_rpc_method {
     void (*on_end)(void *app, struct owm_rpc_call *call, bool cancelled);
 };
 
+/** What a client must show. NONE is for servers that know their callers by other means, as a
+ *  Lightning node does by macaroons (owm_rpc_call_metadata): the key of every peer is then zero. */
+enum owm_rpc_client_certificate {
+    OWM_RPC_CLIENT_CERTIFICATE_REQUIRED, /* self-signed, Ed25519 */
+    OWM_RPC_CLIENT_CERTIFICATE_NONE,
+};
+
 /** owm_rpc_server_config: copied at open, but for `methods` and what it points to, which must
  *  outlive the server. 0 in a number means the default in its comment. */
 struct owm_rpc_server_config {
     const char *const *addresses; /* "0.0.0.0:9000", "[::]:9000"; port 0 lets the system pick */
     size_t address_count;
-    const char *certificate_pem;
+    const char *certificate_pem; /* self-signed, Ed25519 or P-256 */
     const char *key_pem;
+    enum owm_rpc_client_certificate client_certificate;
     const struct owm_rpc_method *methods;
     size_t method_count;
     void *app;                     /* first argument of every callback */
@@ -169,6 +177,17 @@ void *owm_rpc_call_user(const struct owm_rpc_call *call);
  */
 void owm_rpc_peer_key(const struct owm_rpc_call *call, uint8_t key[OWM_RPC_KEY_BYTES]);
 const char *owm_rpc_peer_address(const struct owm_rpc_call *call);
+
+/** owm_rpc_call_metadata: the value of a request header, whose key is written in lower case.
+ *
+ *  value   [value_size] Out: the value as it was sent: text without terminator, or the bytes
+ *          themselves if the key ends in "-bin".
+ *  length  Out: of the value; also with OWM_E_LIMIT.
+ *  Thread: the callbacks', on_end the last.
+ *  Returns: OWM_OK; OWM_E_NOTFOUND no such key; OWM_E_EXISTS more than one value;
+ *  OWM_E_LIMIT longer than value_size. */
+OWM_MUST_USE owm_status owm_rpc_call_metadata(const struct owm_rpc_call *call, const char *key,
+                                              void *value, size_t value_size, size_t *length);
 
 /** owm_rpc_send: queue one message on a server stream; bytes are copied.
  *  Returns: OWM_OK; OWM_E_LIMIT if send_queue_max messages wait (on_writable follows); OWM_E_STATE

@@ -11,6 +11,8 @@
 #define DEADLINE_MS 10000
 #define BIG_BYTES   (1 << 20)
 
+#define HEADER_BYTES 100
+
 static struct pki server_pki, client_pki;
 
 struct app {
@@ -84,12 +86,30 @@ static void on_end(void *context, struct owm_rpc_call *call, bool cancelled)
     pthread_mutex_unlock(&app->lock);
 }
 
+/* The value of the header that the request names; a small buffer, so that a long one is refused. */
+static void on_header(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
+{
+    (void)app;
+    char key[64] = {0};
+    memcpy(key, bytes, length < sizeof key ? length : sizeof key - 1);
+    uint8_t value[HEADER_BYTES];
+    size_t value_length = 0;
+    owm_status status = owm_rpc_call_metadata(call, key, value, sizeof value, &value_length);
+    if (status == OWM_E_NOTFOUND)
+        assert_ok(owm_rpc_fail(call, OWM_RPC_NOT_FOUND, "no such header"));
+    else if (status == OWM_E_LIMIT)
+        assert_ok(owm_rpc_fail(call, OWM_RPC_RESOURCE_EXHAUSTED, "a long header"));
+    else
+        assert_ok(owm_rpc_reply(call, value, value_length));
+}
+
 static const struct owm_rpc_method methods[] = {
     {.path = "/t/Echo", .kind = OWM_RPC_UNARY, .on_message = on_echo, .on_end = on_end},
     {.path = "/t/WhoAmI", .kind = OWM_RPC_UNARY, .on_message = on_whoami},
     {.path = "/t/Refuse", .kind = OWM_RPC_UNARY, .on_message = on_refuse, .on_end = on_end},
     {.path = "/t/Later", .kind = OWM_RPC_UNARY, .on_message = on_later, .on_end = on_end},
     {.path = "/t/Park", .kind = OWM_RPC_UNARY, .on_message = on_park, .on_end = on_end},
+    {.path = "/t/Header", .kind = OWM_RPC_UNARY, .on_message = on_header},
     {.path = "/t/Small",
      .kind = OWM_RPC_UNARY,
      .request_bytes_max = 1000,
@@ -325,6 +345,46 @@ static void test_server_refuses_strangers(void **state)
     assert_int_equal(world->app.ended, 0);
 }
 
+/* A server that asks for no certificate, with a P-256 one of its own as Lightning nodes have it. */
+static void test_server_without_client_certificates(void **state)
+{
+    struct world *world = *state;
+    struct pki p256;
+    pki_make(&p256, "owm-coordinator", false);
+    struct owm_rpc_server_config config = server_config(world);
+    config.certificate_pem = p256.certificate_pem;
+    config.key_pem = p256.key_pem;
+    config.client_certificate = OWM_RPC_CLIENT_CERTIFICATE_NONE;
+    struct owm_rpc_server *server;
+    struct owm_error error = {0};
+    assert_ok(owm_rpc_server_open(&server, &config, &error));
+    snprintf(world->target, sizeof world->target, "127.0.0.1:%d", owm_rpc_server_port(server, 0));
+    const struct pki *const owns[] = {NULL, &client_pki};
+    for (int i = 0; i < 2; i++) {
+        struct owm_rpc_client *client = client_open(world, owns[i], &p256, NULL);
+        struct owm_rpc_reply reply;
+        const uint8_t nobody[OWM_RPC_KEY_BYTES] = {0};
+        assert_ok(owm_rpc_call_unary(client, "/t/WhoAmI", NULL, 0, DEADLINE_MS, &reply));
+        assert_memory_equal(reply.bytes, nobody, sizeof nobody);
+        assert_string_equal((const char *)reply.bytes + 32, "127.0.0.1");
+        owm_rpc_reply_free(&reply);
+        owm_rpc_client_close(client);
+    }
+    owm_rpc_server_close(server, 1000);
+}
+
+static void test_callbacks_read_headers(void **state)
+{
+    struct world *world = *state;
+    struct owm_rpc_reply reply;
+    assert_ok(owm_rpc_call_unary(world->client, "/t/Header", (const uint8_t *)"user-agent", 10,
+                                 DEADLINE_MS, &reply));
+    assert_true(reply.length > 5);
+    assert_memory_equal(reply.bytes, "grpc-", 5);
+    owm_rpc_reply_free(&reply);
+    expect(world->client, "/t/Header", 3, OWM_E_NOTFOUND, OWM_RPC_NOT_FOUND, "no such header");
+}
+
 static void test_shutdown_cancels_what_does_not_end(void **state)
 {
     struct world *world = *state;
@@ -481,6 +541,8 @@ int main(void)
         CASE(test_deadline_cancels_at_the_server),
         CASE(test_client_refuses_another_server),
         CASE(test_server_refuses_strangers),
+        CASE(test_server_without_client_certificates),
+        CASE(test_callbacks_read_headers),
         CASE(test_shutdown_cancels_what_does_not_end),
         CASE(test_shutdown_lets_calls_end),
         CASE(test_200_clients_on_one_queue),
