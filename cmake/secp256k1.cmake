@@ -1,6 +1,7 @@
 # secp256k1.cmake: the target `secp256k1`, 0.4 or newer with ellswift: the system's, or what ./owm setup unpacked.
+include_guard(GLOBAL)
 set(unpacked ${CMAKE_SOURCE_DIR}/build/deps/secp256k1)
-pkg_check_modules(SECP256K1 QUIET IMPORTED_TARGET libsecp256k1>=0.4)
+pkg_check_modules(SECP256K1 QUIET IMPORTED_TARGET GLOBAL libsecp256k1>=0.4)
 add_library(secp256k1 INTERFACE)
 if(SECP256K1_FOUND)
   target_link_libraries(secp256k1 INTERFACE PkgConfig::SECP256K1)
