@@ -1,17 +1,18 @@
 /* lightning.h: one Lightning node, whichever it is: LND over gRPC or Core Lightning over JSON-RPC.
  *
- * A handle has one role, and a credential that can do that role and no more (SRS-SEC-13): opening it
- * reads what the credential may do and refuses one that may do anything else. A process that only
- * reads stakes cannot be made to pay, whatever goes wrong in it.
+ * A handle has one role, and a credential that can do that role and no more (SRS-SEC-13): opening
+ * it reads what the credential may do and refuses one that may do anything else. A process that
+ * only reads stakes cannot be made to pay, whatever goes wrong in it.
  *
  * Amounts are millisats in int64_t and never negative. Public keys are 33-byte compressed points,
- * hashes are raw. Every call blocks for at most `timeout_ms` of the config unless it says otherwise.
+ * hashes are raw. Every call blocks for at most `timeout_ms` of the config unless it says
+ * otherwise.
  * Thread: a handle is used by any number of threads at a time; a watch by one.
  *
  * Errors of every call, each with a sentence:
- *   OWM_E_NET          the node does not answer (it may come back: nothing is known to have happened)
+ *   OWM_E_NET          the node does not answer; nothing is known to have happened
  *   OWM_E_TIMEOUT      as NET, but the request may have been taken
- *   OWM_E_AGAIN        it answers and is not ready: wallet locked, starting, not synced to the chain
+ *   OWM_E_AGAIN        it answers and is not ready: wallet locked, starting, or behind the chain
  *   OWM_E_PERM         the credential is refused, or the certificate is not the pinned one
  *   OWM_E_UNSUPPORTED  this backend or build has no such call (the sentence names the build tag)
  *   OWM_E_PROTO        an answer that makes no sense
@@ -63,12 +64,12 @@ typedef struct owm_lightning owm_lightning;
  *  certificate is no certificate or has expired; OWM_E_AGAIN as above: try again later. */
 OWM_MUST_USE owm_status owm_lightning_open(const struct owm_lightning_config *config,
                                            owm_lightning **lightning, struct owm_error *error);
-void owm_lightning_close(owm_lightning *lightning); /* NULL is allowed; ends watches first */
+void owm_lightning_close(owm_lightning *lightning); /* NULL is allowed; close its watches first */
 
 enum owm_lightning_backend owm_lightning_backend_of(const owm_lightning *lightning);
 
-/** owm_lightning_role_recipe: the command line that makes the credential of a role, for messages and
- *  documents. Static string. */
+/** owm_lightning_role_recipe: the command line that makes the credential of a role, for messages
+ *  and documents. Static string. */
 const char *owm_lightning_role_recipe(enum owm_lightning_backend backend,
                                       enum owm_lightning_role role);
 
@@ -88,7 +89,7 @@ OWM_MUST_USE owm_status owm_lightning_get_info(owm_lightning *lightning,
                                                struct owm_lightning_info *info,
                                                struct owm_error *error);
 
-/* --- channels: STAKE, SLASH, PAY, OPERATOR ----------------------------------------------------- */
+/* --- channels: STAKE, SLASH, PAY, OPERATOR --------------------------------------------------- */
 
 /** A funding output. txid is in the order of the chain (reversed from how it is displayed). */
 struct owm_lightning_point {
@@ -186,8 +187,8 @@ OWM_MUST_USE owm_status owm_lightning_get_funds(owm_lightning *lightning,
                                                 struct owm_lightning_funds *funds,
                                                 struct owm_error *error);
 
-/** A watch says that something about channels has changed, not what: look again. Nothing is replayed
- *  after a reconnect, so look again then, too. */
+/** A watch says that something about channels has changed, not what: look again. Nothing is
+ *  replayed after a reconnect, so look again then, too. */
 struct owm_lightning_watch;
 OWM_MUST_USE owm_status owm_lightning_watch_channels(owm_lightning *lightning,
                                                      struct owm_lightning_watch **watch,
@@ -200,7 +201,7 @@ OWM_MUST_USE owm_status owm_lightning_watch_next(struct owm_lightning_watch *wat
                                                  struct owm_error *error);
 void owm_lightning_watch_close(struct owm_lightning_watch *watch); /* NULL is allowed */
 
-/* --- payments: PAY, OPERATOR ------------------------------------------------------------------- */
+/* --- payments: PAY, OPERATOR ----------------------------------------------------------------- */
 
 enum owm_lightning_payment_state {
     OWM_LIGHTNING_IN_FLIGHT,
@@ -216,8 +217,8 @@ struct owm_lightning_outcome {
     char reason[OWM_LIGHTNING_TEXT_BYTES]; /* FAILED: NO_ROUTE, TIMEOUT … */
 };
 
-/** owm_lightning_order: exactly one of `invoice` and `destination` is set. A keysend carries its own
- *  preimage, so that the same order twice is the same payment. */
+/** owm_lightning_order: exactly one of `invoice` and `destination` is set. A keysend carries its
+ *  own preimage, so that the same order twice is the same payment. */
 struct owm_lightning_order {
     const char *invoice;        /* BOLT11; the amount must be in it, or amount_msat is used */
     const uint8_t *destination; /* keysend */
@@ -236,8 +237,8 @@ struct owm_lightning_order {
  *  safe); such a refusal is not an error here: the outcome of the first attempt is looked up.
  *  Returns: OWM_OK outcome is set (IN_FLIGHT after wait_ms); errors as above. After NET, TIMEOUT or
  *  PROTO the payment may be under way: look with owm_lightning_track before anything else.
- *  OWM_E_STATE and OWM_E_ARG: refused, nothing was started. OWM_E_UNSUPPORTED: Core Lightning has no
- *  keysend with a preimage of ours. */
+ *  OWM_E_STATE and OWM_E_ARG: refused, nothing was started. OWM_E_UNSUPPORTED: Core Lightning has
+ *  no keysend with a preimage of ours. */
 OWM_MUST_USE owm_status owm_lightning_pay(owm_lightning *lightning,
                                           const struct owm_lightning_order *order, unsigned wait_ms,
                                           struct owm_lightning_outcome *outcome,
@@ -268,7 +269,7 @@ OWM_MUST_USE owm_status owm_lightning_fetch_invoice(owm_lightning *lightning, co
                                                     char invoice[OWM_LIGHTNING_INVOICE_BYTES],
                                                     struct owm_error *error);
 
-/* --- invoices: INVOICE ------------------------------------------------------------------------- */
+/* --- invoices: INVOICE ----------------------------------------------------------------------- */
 
 enum owm_lightning_invoice_state {
     OWM_LIGHTNING_INVOICE_OPEN,
@@ -311,8 +312,8 @@ OWM_MUST_USE owm_status owm_lightning_invoice_find(owm_lightning *lightning,
                                                    const uint8_t payment_hash[32],
                                                    struct owm_lightning_invoice *invoice,
                                                    struct owm_error *error);
-/** owm_lightning_invoice_settle, _cancel: hold invoices; may be repeated. OWM_E_STATE: the other has
- *  happened before, or nothing is held yet (settle). */
+/** owm_lightning_invoice_settle, _cancel: hold invoices; may be repeated. OWM_E_STATE: the other
+ *  has happened before, or nothing is held yet (settle). */
 OWM_MUST_USE owm_status owm_lightning_invoice_settle(owm_lightning *lightning,
                                                      const uint8_t preimage[32],
                                                      struct owm_error *error);
@@ -321,8 +322,8 @@ OWM_MUST_USE owm_status owm_lightning_invoice_cancel(owm_lightning *lightning,
                                                      struct owm_error *error);
 
 /** owm_lightning_watch_invoices: settled invoices with an index above `settle_index`, all of them,
- *  in order (LND itself replays nothing for 0: this call lists those first). _next: OWM_OK one more;
- *  OWM_E_TIMEOUT; else ended. */
+ *  in order (LND itself replays nothing for 0: this call lists those first). _next: OWM_OK one
+ *  more; OWM_E_TIMEOUT; else ended. */
 struct owm_lightning_invoices;
 OWM_MUST_USE owm_status owm_lightning_watch_invoices(owm_lightning *lightning,
                                                      uint64_t settle_index,
@@ -334,7 +335,7 @@ OWM_MUST_USE owm_status owm_lightning_invoices_next(struct owm_lightning_invoice
                                                     struct owm_error *error);
 void owm_lightning_invoices_close(struct owm_lightning_invoices *watch); /* NULL is allowed */
 
-/* --- proof of a node key: OPERATOR signs, anyone verifies ---------------------------------------- */
+/* --- proof of a node key: OPERATOR signs, anyone verifies ------------------------------------ */
 
 #define OWM_LIGHTNING_SIGNATURE_TEXT 128 /* zbase32 of 65 bytes, with its terminator */
 
