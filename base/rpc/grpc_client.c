@@ -16,6 +16,7 @@ struct unary {
     grpc_call *call;
     grpc_byte_buffer *request;
     grpc_byte_buffer *response;
+    struct owm_rpc_metadata headers;
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
     grpc_slice details;
@@ -139,6 +140,8 @@ owm_status owm_rpc_client_open(struct owm_rpc_client **out,
     if (!client) return owm_fail(error, OWM_E_NOMEM, "rpc client: out of memory");
     rpc_core_ref();
     client->cq = config->cq;
+    client->metadata = config->metadata;
+    client->metadata_user = config->metadata_user;
     if (config->wait_for_ready)
         client->start_flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY
                               | GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
@@ -180,6 +183,41 @@ void rpc_batch(grpc_call *call, const grpc_op *ops, size_t count, struct rpc_com
     atomic_store_explicit(&completion->armed, 1, memory_order_release);
     grpc_call_error error = grpc_call_start_batch(call, ops, count, completion, NULL);
     OWM_ASSERT(error == GRPC_CALL_OK);
+}
+
+owm_status owm_rpc_metadata_add(struct owm_rpc_metadata *metadata, const char *key,
+                                const char *value)
+{
+    if (metadata->count == OWM_RPC_METADATA_MAX) return OWM_E_LIMIT;
+    grpc_metadata pair = {.key = grpc_slice_from_copied_string(key),
+                          .value = grpc_slice_from_copied_string(value)};
+    if (!grpc_header_key_is_legal(pair.key) || grpc_is_binary_header(pair.key)
+        || !grpc_header_nonbin_value_is_legal(pair.value)) {
+        grpc_slice_unref(pair.key);
+        grpc_slice_unref(pair.value);
+        return OWM_E_ARG;
+    }
+    metadata->pair[metadata->count++] = pair;
+    return OWM_OK;
+}
+
+grpc_op rpc_metadata_op(const struct owm_rpc_client *client, const char *path,
+                        struct owm_rpc_metadata *metadata)
+{
+    if (client->metadata) client->metadata(client->metadata_user, path, metadata);
+    return (grpc_op){
+        .op = GRPC_OP_SEND_INITIAL_METADATA,
+        .flags = client->start_flags,
+        .data.send_initial_metadata = {.count = metadata->count, .metadata = metadata->pair}};
+}
+
+void rpc_metadata_clear(struct owm_rpc_metadata *metadata)
+{
+    for (size_t i = 0; i < metadata->count; i++) {
+        grpc_slice_unref(metadata->pair[i].key);
+        grpc_slice_unref(metadata->pair[i].value);
+    }
+    metadata->count = 0;
 }
 
 /* ------------------------------------------------------------------------------ replies */
@@ -301,6 +339,7 @@ static void unary_run(struct rpc_completion *completion, bool ok)
     if (unary->response) grpc_byte_buffer_destroy(unary->response);
     grpc_byte_buffer_destroy(unary->request);
     grpc_slice_unref(unary->details);
+    rpc_metadata_clear(&unary->headers);
     unary->response = NULL;
     unary->initial.count = unary->trailing.count = 0;
     unary_give(unary);
@@ -318,7 +357,7 @@ static void unary_start(struct owm_rpc_client *client, struct unary *unary, cons
     unary->call = rpc_client_call(client, path, deadline_ms);
     unary->details = grpc_empty_slice();
     grpc_op ops[6] = {
-        {.op = GRPC_OP_SEND_INITIAL_METADATA, .flags = client->start_flags},
+        rpc_metadata_op(client, path, &unary->headers),
         {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = unary->request},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         {.op = GRPC_OP_RECV_INITIAL_METADATA,

@@ -20,10 +20,24 @@ struct owm_rpc_client {
     struct owm_rpc_cq *cq;
     bool owns_cq;
     uint32_t start_flags; /* of each call's first metadata */
+    owm_rpc_metadata_fill metadata;
+    void *metadata_user;
+};
+
+/* The request headers of one call; gRPC's to read until they are sent. */
+struct owm_rpc_metadata {
+    grpc_metadata pair[OWM_RPC_METADATA_MAX];
+    size_t count;
 };
 
 /** rpc_client_call: a gRPC call on the client's queue; deadline_ms 0 is none. */
 grpc_call *rpc_client_call(struct owm_rpc_client *client, const char *path, unsigned deadline_ms);
+
+/** rpc_metadata_op: the op that begins a call, with what the client's callback adds to `metadata`,
+ *  which rpc_metadata_clear empties after the batch. */
+grpc_op rpc_metadata_op(const struct owm_rpc_client *client, const char *path,
+                        struct owm_rpc_metadata *metadata);
+void rpc_metadata_clear(struct owm_rpc_metadata *metadata);
 
 /** rpc_reply_set: code and text from gRPC's; the message is not touched. */
 void rpc_reply_set(struct owm_rpc_reply *reply, grpc_status_code code, const grpc_slice *details);

@@ -13,6 +13,7 @@ struct owm_rpc_stream {
     struct rpc_completion sent, read, status; /* one batch of each kind at a time */
     struct owm_rpc_client *client;
     grpc_call *call;
+    struct owm_rpc_metadata headers;
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
     grpc_slice details;
@@ -120,7 +121,7 @@ owm_status owm_rpc_stream_download(struct owm_rpc_client *client, const char *pa
     stream->outgoing = rpc_buffer_copy(bytes, length);
     stream->sending = stream->closed_by_us = true;
     grpc_op ops[3] = {
-        {.op = GRPC_OP_SEND_INITIAL_METADATA, .flags = client->start_flags},
+        rpc_metadata_op(client, path, &stream->headers),
         {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = stream->outgoing},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
     };
@@ -137,7 +138,7 @@ owm_status owm_rpc_stream_upload(struct owm_rpc_client *client, const char *path
     if (!stream) return OWM_E_NOMEM;
     pthread_mutex_lock(&stream->lock);
     stream->sending = true;
-    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA, .flags = client->start_flags};
+    grpc_op op = rpc_metadata_op(client, path, &stream->headers);
     start(stream, &op, 1, &stream->sent);
     start_receiving(stream);
     pthread_mutex_unlock(&stream->lock);
@@ -264,6 +265,7 @@ void owm_rpc_stream_close(struct owm_rpc_stream *stream)
     pthread_mutex_unlock(&stream->lock);
     grpc_call_unref(stream->call);
     if (stream->incoming) grpc_byte_buffer_destroy(stream->incoming);
+    rpc_metadata_clear(&stream->headers);
     grpc_metadata_array_destroy(&stream->initial);
     grpc_metadata_array_destroy(&stream->trailing);
     grpc_slice_unref(stream->details);

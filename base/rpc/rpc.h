@@ -59,6 +59,7 @@ enum owm_rpc_code {
 #define OWM_RPC_IP_BYTES_MAX   48   /* peer address without port, with its terminator */
 #define OWM_RPC_PEM_BYTES_MAX  8192 /* a peer's certificate */
 #define OWM_RPC_PATH_BYTES_MAX 128
+#define OWM_RPC_METADATA_MAX   4 /* request headers of ours on one call */
 
 /** owm_rpc_code_name: "UNAVAILABLE" and so on; "UNKNOWN" outside the list. Static string. */
 const char *owm_rpc_code_name(int code);
@@ -223,12 +224,26 @@ struct owm_rpc_stream;
 OWM_MUST_USE owm_status owm_rpc_cq_open(struct owm_rpc_cq **cq, unsigned threads);
 void owm_rpc_cq_close(struct owm_rpc_cq *cq);
 
+/** owm_rpc_metadata_add: one more request header of the call that begins; copied. The key is lower
+ *  case, the value printable ASCII. Values are secrets: nothing here logs or keeps them, and they
+ *  are sent once the server has proven to be the trusted one.
+ *  Returns: OWM_OK; OWM_E_LIMIT OWM_RPC_METADATA_MAX are there; OWM_E_ARG gRPC refuses key or
+ *  value. */
+struct owm_rpc_metadata;
+OWM_MUST_USE owm_status owm_rpc_metadata_add(struct owm_rpc_metadata *metadata, const char *key,
+                                             const char *value);
+
+/** owm_rpc_metadata_fill: called for each call and stream at its start, on the thread that starts
+ *  it; adds what that call is to carry. */
+typedef void (*owm_rpc_metadata_fill)(void *user, const char *path,
+                                      struct owm_rpc_metadata *metadata);
+
 /** owm_rpc_client_config: copied at open. 0 means the default in the comment. */
 struct owm_rpc_client_config {
     const char *target;                 /* "host:port", "[::1]:9000" */
-    const char *server_certificate_pem; /* trusted alone; nothing else of the system is */
+    const char *server_certificate_pem; /* trusted alone, Ed25519 or P-256; the system's are not */
     const char *server_name;            /* NULL: "owm-coordinator", as in the certificate */
-    const char *certificate_pem;        /* ours; NULL with key_pem: none is shown (tests) */
+    const char *certificate_pem;        /* ours; NULL with key_pem: none is shown */
     const char *key_pem;
     struct owm_rpc_cq *cq;         /* NULL: the client opens one of its own with one thread */
     size_t message_bytes_max;      /* 4 MiB, received */
@@ -237,6 +252,8 @@ struct owm_rpc_client_config {
     unsigned reconnect_min_ms;     /* 1000; grows by 1.6 with jitter to */
     unsigned reconnect_max_ms;     /* 30000 */
     bool wait_for_ready; /* calls wait for a connection until their deadline, not UNAVAILABLE */
+    owm_rpc_metadata_fill metadata; /* NULL: calls carry no headers of ours */
+    void *metadata_user;
 };
 
 /** owm_rpc_client_open: one HTTP/2 connection of its own, made at the first call and remade when
