@@ -24,6 +24,9 @@ void owm_engine_defaults(struct owm_engine_config *config)
     config->task_timeout_max_ms = 3600 * 1000;
     config->attempts_max = 3;
     config->signals_to_suspend = 3;
+    config->stake_fresh_ms = 10 * 1000;
+    config->stake_retry_ms = 5 * 1000;
+    config->degraded_ms = 24 * 3600 * INT64_C(1000);
     config->nodes_max = 20000;
     config->tasks_max = 65536;
     config->finished_max = 16384;
@@ -73,6 +76,9 @@ static owm_status check_config(const struct owm_engine_config *c, struct owm_err
         {"task_timeout_max_ms", c->task_timeout_max_ms, 1000, UINT32_MAX},
         {"attempts_max", c->attempts_max, 1, 1000},
         {"signals_to_suspend", c->signals_to_suspend, 1, 1000},
+        {"stake_fresh_ms", c->stake_fresh_ms, 1, TIME_MAX},
+        {"stake_retry_ms", c->stake_retry_ms, 1, TIME_MAX},
+        {"degraded_ms", c->degraded_ms, 0, TIME_MAX},
         {"nodes_max", c->nodes_max, 1, LIMIT_MAX},
         {"tasks_max", c->tasks_max, 1, LIMIT_MAX},
         {"finished_max", c->finished_max, 1, LIMIT_MAX},
@@ -249,6 +255,15 @@ static void dispatch_event(owm_engine *e, const struct owm_event *event)
         break;
     case OWM_EVENT_MODEL:
         first_model(e, &event->model);
+        break;
+    case OWM_EVENT_STAKE:
+        stake_read(e, &event->stake);
+        break;
+    case OWM_EVENT_SLASH:
+        slash_take(e, &event->slash);
+        break;
+    case OWM_EVENT_REINSTATE:
+        slash_undo(e, &event->slash);
         break;
     }
 }

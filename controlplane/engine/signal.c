@@ -47,14 +47,11 @@ void signal_raise(owm_engine *e, uint32_t at, enum owm_signal_type type,
     if (!signal_enforce(e, at)) emit_node(e, node);
 }
 
-bool signal_enforce(owm_engine *e, uint32_t at)
+static void suspend(owm_engine *e, uint32_t at, const char *reason)
 {
     struct node *node = &e->node[at];
-    if (node->row.status == OWM_NODE_SUSPENDED || node->row.capabilities.tier != OWM_TIER_T1
-        || node->row.signals < e->config.signals_to_suspend || in_grace(e, e->now_ms))
-        return false;
     node->row.status = OWM_NODE_SUSPENDED;
-    TEXT(node->row.status_reason, "suspended after repeated misbehaviour; evidence is on file");
+    TEXT(node->row.status_reason, reason);
     node->row.cooldown_until_ms = e->now_ms + e->config.cooldown_ms;
     node->row.reliability_ppm = 0;
     e->counters.nodes_suspended++;
@@ -67,5 +64,35 @@ bool signal_enforce(owm_engine *e, uint32_t at)
     }
     while (node->pinned.head != NONE)
         task_finish(e, node->pinned.head, OWM_TASK_STATE_FAILED, "the node was suspended");
+}
+
+bool signal_enforce(owm_engine *e, uint32_t at)
+{
+    const struct node *node = &e->node[at];
+    if (node->row.status == OWM_NODE_SUSPENDED || node->row.capabilities.tier != OWM_TIER_T1
+        || node->row.signals < e->config.signals_to_suspend || in_grace(e, e->now_ms))
+        return false;
+    suspend(e, at, "suspended after repeated misbehaviour; evidence is on file");
     return true;
+}
+
+void slash_take(owm_engine *e, const struct owm_slash_event *event)
+{
+    uint32_t at = node_find(e, event->node_id);
+    if (at == NONE || e->node[at].row.status == OWM_NODE_SUSPENDED) return;
+    suspend(e, at, event->reason);
+}
+
+void slash_undo(owm_engine *e, const struct owm_slash_event *event)
+{
+    uint32_t at = node_find(e, event->node_id);
+    if (at == NONE || e->node[at].row.status != OWM_NODE_SUSPENDED) return;
+    struct node *node = &e->node[at];
+    node->row.status = OWM_NODE_ACTIVE;
+    node->row.status_reason[0] = '\0';
+    node->row.cooldown_until_ms = 0;
+    node->row.signals = 0;
+    node->row.reliability_ppm = node_reliability_ppm(node, e->now_ms);
+    emit_node(e, node);
+    node_refresh(e, at);
 }

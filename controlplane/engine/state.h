@@ -143,7 +143,12 @@ uint32_t node_stake_bonus_ppm(const owm_engine *e, const struct node *node);
 uint32_t node_reliability_ppm(const struct node *node, int64_t now_ms);
 bool in_grace(const owm_engine *e, int64_t now_ms);
 
+/* stake.c */
+void stake_read(owm_engine *e, const struct owm_stake_event *event);
+
 /* signal.c */
+void slash_take(owm_engine *e, const struct owm_slash_event *event);
+void slash_undo(owm_engine *e, const struct owm_slash_event *event);
 void signal_raise(owm_engine *e, uint32_t node, enum owm_signal_type type,
                   const uint8_t evidence[static 32], uint32_t round,
                   const uint8_t task_id[static 16]);

@@ -204,6 +204,7 @@ void owm_services_perform(struct owm_services *services, const struct owm_output
     case OWM_OUTPUT_ROUND_CHANGED:
     case OWM_OUTPUT_VERIFY:
     case OWM_OUTPUT_AGGREGATE:
+    case OWM_OUTPUT_STAKE_WANTED:
         break; /* the driver's */
     }
 }

@@ -240,6 +240,7 @@ static void perform(struct sim *sim, const struct owm_output *output)
     case OWM_OUTPUT_DONE:
     case OWM_OUTPUT_TASK_CHANGED:
     case OWM_OUTPUT_ROUND_CHANGED:
+    case OWM_OUTPUT_STAKE_WANTED:
         return;
     }
     struct sim_message *message = sim_message(sim);
