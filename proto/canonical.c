@@ -62,6 +62,9 @@ owm_status owm_canonical_register(uint8_t out[static OWM_CANONICAL_BYTES_MAX], s
     owm_write_u32_le(&writer, request->protocol);
     put_text(&writer, request->onion_address);
     put_text(&writer, request->alias);
+    put_text(&writer, request->stake_statement);
+    put_text(&writer, request->stake_signature);
+    put_text(&writer, request->payout_to);
     return end(&writer, bytes);
 }
 
