@@ -2,7 +2,8 @@
  *
  * An upload belongs to a lease: the first chunk names it, the engine's thread says whether it still
  * counts, and only then does the next chunk leave the network. Downloads are of what was published:
- * checkpoints, certificates, evidence. Packages of others are nobody's business.
+ * checkpoints, certificates, evidence. Packages of others are nobody's business, but for those who
+ * judge evidence, on the internal listener.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,15 +294,14 @@ static void pump(struct owm_rpc_call *call, struct download *download)
 }
 
 static void start_download(struct owm_services *services, struct owm_rpc_call *call,
-                           const PB(BlobRequest) * request)
+                           const PB(BlobRequest) * request, bool any)
 {
-    if (!wire_peer(services, call, "DownloadBlob", NULL)) return;
     int fd = -1;
     uint64_t bytes = 0;
-    if (request->hash.len != 32 || !is_public(services, request->hash.data)
+    if (request->hash.len != 32 || !(any || is_public(services, request->hash.data))
         || owm_blob_open(services->config.store, request->hash.data, &fd, &bytes) != OWM_OK) {
         wire_fail(services, call, "DownloadBlob", OWM_RPC_NOT_FOUND, "UNKNOWN_BLOB",
-                  "there is no published file with this hash");
+                  "there is no file with this hash for you");
         return;
     }
     struct download *download = calloc(1, sizeof(*download));
@@ -327,7 +327,16 @@ void on_download(void *app, struct owm_rpc_call *call, const uint8_t *bytes, siz
     PB(BlobRequest) *request = wire_unpack(
         app, call, "DownloadBlob", &owm__coordinator__v1__blob_request__descriptor, bytes, length);
     if (!request) return;
-    start_download(app, call, request);
+    if (wire_peer(app, call, "DownloadBlob", NULL)) start_download(app, call, request, false);
+    owm__coordinator__v1__blob_request__free_unpacked(request, NULL);
+}
+
+void on_any_download(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
+{
+    PB(BlobRequest) *request = wire_unpack(
+        app, call, "DownloadBlob", &owm__coordinator__v1__blob_request__descriptor, bytes, length);
+    if (!request) return;
+    start_download(app, call, request, true);
     owm__coordinator__v1__blob_request__free_unpacked(request, NULL);
 }
 

@@ -57,6 +57,15 @@ static const struct owm_rpc_method internal_methods[] = {
     {.path = INTERNAL("NetworkStatus"), .on_start = on_internal_start, .on_message = on_network},
     {.path = INTERNAL("ListRounds"), .on_start = on_internal_start, .on_message = on_rounds},
     {.path = INTERNAL("AuditLedger"), .on_start = on_internal_start, .on_message = on_audit},
+    {.path = INTERNAL("ListCases"), .on_start = on_case_start, .on_message = on_cases},
+    {.path = INTERNAL("DecideCase"), .on_start = on_case_start, .on_message = on_decide},
+    {.path = NODE("DownloadBlob"), /* whoever judges evidence sees all that it was made from */
+     .kind = OWM_RPC_SERVER_STREAM,
+     .request_bytes_max = 1024,
+     .on_start = on_case_start,
+     .on_message = on_any_download,
+     .on_writable = on_download_writable,
+     .on_end = on_download_end},
 };
 
 owm_status owm_services_open(const struct owm_services_config *config, struct owm_services **out,

@@ -19,6 +19,7 @@
 #include "controlplane/rpc/inbox.h"
 #include "controlplane/rpc/peers.h"
 #include "controlplane/rpc/workers.h"
+#include "controlplane/slashing/case.h"
 #include "dataplane/store/blob_store.h"
 
 #define OWM_PROTOCOL_VERSION  1
@@ -61,6 +62,11 @@ struct owm_services_config {
     struct owm_workers *workers;
     struct owm_peers *peers;
     struct owm_metrics *metrics;
+    /* Slashing cases (controlplane/slashing); NULL: none are kept. case_said: somebody has signed
+       something. Thread: a worker's. */
+    const struct owm_case_policy *cases;
+    void (*case_said)(void *case_ctx);
+    void *case_ctx;
 };
 
 struct owm_services;

@@ -112,6 +112,10 @@ void on_watch_end(void *app, struct owm_rpc_call *call, bool cancelled);
 void on_network(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_rounds(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_audit(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_case_start(void *app, struct owm_rpc_call *call);
+void on_cases(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_decide(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_any_download(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 
 void dispatch_task(struct owm_services *services, const struct owm_dispatch_output *dispatch);
 void watch_progress(struct owm_services *services, const uint8_t task_id[16], uint32_t attempt,
