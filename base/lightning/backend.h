@@ -87,7 +87,8 @@ extern const struct owm_lightning_ops owm_lightning_cln_ops;
 /** owm_lightning_role_name: "stake", "invoice", "pay", "slash", "operator". Static string. */
 const char *owm_lightning_role_name(enum owm_lightning_role role);
 
-/** owm_lightning_channels_sort: by funding point, as owm_lightning_channels gives them. */
+/** owm_lightning_channels_sort: by funding point, as owm_lightning_channels gives them; of two rows
+ *  of one channel, the one with the later state first. */
 void owm_lightning_channels_sort(struct owm_lightning_channel *channels, size_t count);
 
 #endif

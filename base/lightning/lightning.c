@@ -12,7 +12,9 @@
 
 static const struct owm_lightning_ops *const backends[] = {
     [OWM_LIGHTNING_LND] = &owm_lightning_lnd_ops,
+#ifdef OWM_LIGHTNING_CLN_THERE
     [OWM_LIGHTNING_CLN] = &owm_lightning_cln_ops,
+#endif
 };
 
 const char *owm_lightning_role_name(enum owm_lightning_role role)
@@ -90,12 +92,14 @@ owm_status owm_lightning_sign(owm_lightning *lightning, const char *message,
 
 /* ----------------------------------------------------------------------------- channels */
 
+/* By funding point; of one channel, the later state first. */
 static int by_point(const void *left, const void *right)
 {
     const struct owm_lightning_channel *a = left, *b = right;
     int order = memcmp(a->point.txid, b->point.txid, sizeof a->point.txid);
     if (order != 0) return order;
-    return (a->point.index > b->point.index) - (a->point.index < b->point.index);
+    order = (a->point.index > b->point.index) - (a->point.index < b->point.index);
+    return order != 0 ? order : (int)b->state - (int)a->state;
 }
 
 void owm_lightning_channels_sort(struct owm_lightning_channel *channels, size_t count)

@@ -112,7 +112,7 @@ enum owm_lightning_channel_state {
 };
 
 enum owm_lightning_close_kind {
-    OWM_LIGHTNING_CLOSE_NONE,
+    OWM_LIGHTNING_CLOSE_NONE, /* or not known yet */
     OWM_LIGHTNING_CLOSE_COOPERATIVE,
     OWM_LIGHTNING_CLOSE_FORCED_BY_US,
     OWM_LIGHTNING_CLOSE_FORCED_BY_PEER,
@@ -216,6 +216,10 @@ struct owm_lightning_outcome {
     int64_t amount_msat, fee_msat;
     char reason[OWM_LIGHTNING_TEXT_BYTES]; /* FAILED: NO_ROUTE, TIMEOUT … */
 };
+
+/** The type of the custom record that carries record_id: "OWM" in ASCII. Odd: a receiver that does
+ *  not know it ignores it (BOLT 1). */
+#define OWM_LIGHTNING_RECORD_ID 0x4f574d
 
 /** owm_lightning_order: exactly one of `invoice` and `destination` is set. A keysend carries its
  *  own preimage, so that the same order twice is the same payment. */
