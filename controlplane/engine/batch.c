@@ -32,6 +32,7 @@ void emit_heartbeat(owm_engine *e, const struct node *node)
     struct owm_heartbeat_row *row = &effect(e, OWM_EFFECT_HEARTBEAT)->heartbeat;
     memcpy(row->node_id, node->row.node_id, 16);
     row->last_heartbeat_ms = node->row.last_heartbeat_ms;
+    row->stake_read_ms = node->row.stake_read_ms;
     row->reliability_ppm = node->row.reliability_ppm;
     row->reliability = node->row.reliability;
 }

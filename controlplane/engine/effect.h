@@ -52,23 +52,24 @@ struct owm_node_row {
     int64_t stake_sats; /* what it locked; 0 with stake policy "none" */
     uint8_t ln_key[33]; /* bound to this identity, one to one; zero: none */
     char payout_to[OWM_URI_BYTES];
-    int64_t stake_read_ms;     /* when the treasury was last asked */
+    int64_t stake_read_ms;     /* when the treasury was last asked; 0: never */
     int64_t degraded_since_ms; /* SRS-STAKE-03 counts from here; 0: not degraded */
     uint32_t signals;          /* independent misbehaviour signals since the last cooldown */
-    int64_t cooldown_until_ms;
+    int64_t cooldown_until_ms; /* 0: it is not suspended, or for its stake only */
     uint64_t tasks_completed;
     int64_t earned_msat;
     int64_t registered_ms;
     int64_t last_heartbeat_ms;
-    uint32_t reliability_ppm; /* score of SRS-SCHED-04, 0..1,000,000; 0 while suspended */
+    uint32_t reliability_ppm; /* score of SRS-SCHED-04, 0..1,000,000; 0: it misbehaved */
     struct owm_reliability reliability;
 };
 
-/** Key node_id: what heartbeats change, once per persist_ms for the nodes that sent one. Meant for
- *  one statement over arrays. */
+/** Key node_id: what heartbeats change, and readings of the stake that show nothing new, once per
+ *  persist_ms for the nodes that had one. Meant for one statement over arrays. */
 struct owm_heartbeat_row {
     uint8_t node_id[16];
     int64_t last_heartbeat_ms;
+    int64_t stake_read_ms;
     uint32_t reliability_ppm;
     struct owm_reliability reliability;
 };

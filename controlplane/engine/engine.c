@@ -76,8 +76,8 @@ static owm_status check_config(const struct owm_engine_config *c, struct owm_err
         {"task_timeout_max_ms", c->task_timeout_max_ms, 1000, UINT32_MAX},
         {"attempts_max", c->attempts_max, 1, 1000},
         {"signals_to_suspend", c->signals_to_suspend, 1, 1000},
-        {"stake_fresh_ms", c->stake_fresh_ms, 1, TIME_MAX},
         {"stake_retry_ms", c->stake_retry_ms, 1, TIME_MAX},
+        {"stake_fresh_ms", c->stake_fresh_ms, c->stake_retry_ms, TIME_MAX},
         {"degraded_ms", c->degraded_ms, 0, TIME_MAX},
         {"nodes_max", c->nodes_max, 1, LIMIT_MAX},
         {"tasks_max", c->tasks_max, 1, LIMIT_MAX},
@@ -106,18 +106,21 @@ static owm_status allocate(owm_engine *e)
     uint8_t secret[32];
     owm_sha256(c->seed, 32, secret);
     e->node = calloc(c->nodes_max, sizeof(e->node[0]));
-    e->heap = calloc(c->nodes_max, sizeof(e->heap[0]));
+    for (int i = PLACE_FREE; i < PLACES; i++)
+        e->place[i].node = calloc(c->nodes_max, sizeof(e->place[i].node[0]));
     e->pinned_ready = calloc(c->nodes_max, sizeof(e->pinned_ready[0]));
     e->task = calloc(c->tasks_max, sizeof(e->task[0]));
     e->running = calloc(c->tasks_max, sizeof(e->running[0]));
     e->finished = calloc(c->finished_max, sizeof(e->finished[0]));
     e->round.part = calloc(c->rounds.participants_max, sizeof(e->round.part[0]));
     e->round.aggregate = calloc(c->rounds.participants_max, sizeof(e->round.aggregate[0]));
-    if (!e->node || !e->heap || !e->pinned_ready || !e->task || !e->running || !e->finished
-        || !e->round.part || !e->round.aggregate)
+    if (!e->node || !e->place[PLACE_FREE].node || !e->place[PLACE_STALE].node
+        || !e->place[PLACE_ASKED].node || !e->pinned_ready || !e->task || !e->running
+        || !e->finished || !e->round.part || !e->round.aggregate)
         return OWM_E_NOMEM;
     if (index_init(&e->node_by_id, c->nodes_max, 16, secret) != OWM_OK
         || index_init(&e->node_by_key, c->nodes_max, 32, secret) != OWM_OK
+        || index_init(&e->node_by_ln, c->nodes_max, 32, secret) != OWM_OK
         || index_init(&e->task_by_id, c->tasks_max, 16, secret) != OWM_OK
         || index_init(&e->finished_by_id, c->finished_max, 16, secret) != OWM_OK)
         return OWM_E_NOMEM;
@@ -158,10 +161,11 @@ void owm_engine_destroy(owm_engine *e)
     }
     index_deinit(&e->node_by_id);
     index_deinit(&e->node_by_key);
+    index_deinit(&e->node_by_ln);
     index_deinit(&e->task_by_id);
     index_deinit(&e->finished_by_id);
     free(e->node);
-    free(e->heap);
+    for (int i = PLACE_FREE; i < PLACES; i++) free(e->place[i].node);
     free(e->pinned_ready);
     free(e->task);
     free(e->running);

@@ -46,7 +46,8 @@ struct owm_engine_config {
     uint32_t attempts_max;
     uint32_t signals_to_suspend; /* SRS-STAKE-04: 3, T1 only */
     int64_t stake_fresh_ms;      /* a reading is good for assignments this long (10 s) */
-    int64_t stake_retry_ms;      /* STAKE_WANTED is said again after this (5 s) */
+    int64_t stake_retry_ms;      /* STAKE_WANTED is said again after this (5 s), and not before;
+                                    at most stake_fresh_ms */
     int64_t degraded_ms;         /* SRS-STAKE-03: 24 h */
     uint32_t nodes_max;
     uint32_t tasks_max;    /* that wait or run */
@@ -158,7 +159,8 @@ struct owm_engine_counters {
     uint64_t tasks_submitted, tasks_dispatched, tasks_completed, tasks_failed, tasks_timed_out;
     uint64_t tasks_requeued, leases_expired, submits_refused;
     uint64_t results_accepted, results_repeated, results_refused[32]; /* by enum owm_code */
-    uint64_t packages_judged_bad, signals, nodes_suspended;
+    uint64_t packages_judged_bad, signals, nodes_suspended;           /* for misbehaviour */
+    uint64_t stake_wanted, stake_readings;
     uint64_t rounds_opened, rounds_complete, rounds_failed; /* the last two: of this network */
     uint64_t paid_msat;                                     /* payables made */
 };

@@ -45,7 +45,8 @@ struct owm_register_event {
     uint8_t ln_key[33]; /* proven by signature, or bound before; zero: none (stake policy "none").
                            Bound to another identity: LN_KEY_BOUND */
     int64_t stake_sats; /* the node's side of its channels as the treasury sees it; 0: no channel */
-    bool stake_pending; /* enough is locked once it is confirmed: register as "pending" */
+    int64_t stake_read_ms; /* when that was read; 0: now */
+    bool stake_pending;    /* enough is locked once it is confirmed: register as "pending" */
 };
 
 /** A stake that was read. The engine recomputes the bonus (SRS-STAKE-10), degrades (SRS-STAKE-02),

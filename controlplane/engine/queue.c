@@ -11,6 +11,7 @@
 void list_push_back(owm_engine *e, struct list *list, uint32_t slot)
 {
     struct task *task = &e->task[slot];
+    task->queued_ms = e->now_ms;
     task->next = NONE;
     task->prev = list->tail;
     if (list->tail == NONE)
@@ -25,6 +26,7 @@ void list_push_back(owm_engine *e, struct list *list, uint32_t slot)
 void list_push_front(owm_engine *e, struct list *list, uint32_t slot)
 {
     struct task *task = &e->task[slot];
+    task->queued_ms = 0;
     task->prev = NONE;
     task->next = list->head;
     if (list->head == NONE)
@@ -78,50 +80,60 @@ uint32_t queue_best_lane(const owm_engine *e, uint32_t blocked)
     return best;
 }
 
-/* Best score first; the lower index of two equals, so that every run is the same. */
-static bool before(const owm_engine *e, uint32_t a, uint32_t b)
+/* Best score first; the lower index of two equals, so that every run is the same. Whose reading was
+ * asked for in vain comes last, the one that was asked first before the others. */
+bool node_before(const owm_engine *e, uint32_t a, uint32_t b)
 {
-    if (e->node[a].score != e->node[b].score) return e->node[a].score > e->node[b].score;
+    const struct node *x = &e->node[a];
+    const struct node *y = &e->node[b];
+    if (x->place != PLACE_FREE && x->asked_ms != y->asked_ms) return x->asked_ms < y->asked_ms;
+    if (x->score != y->score) return x->score > y->score;
     return a < b;
 }
 
-static void heap_set(owm_engine *e, uint32_t at, uint32_t node)
+static void heap_set(owm_engine *e, struct heap *heap, uint32_t at, uint32_t node)
 {
-    e->heap[at] = node;
-    e->node[node].heap_at = at;
+    heap->node[at] = node;
+    e->node[node].place_at = at;
 }
 
-static void sift(owm_engine *e, uint32_t at)
+static void sift(owm_engine *e, struct heap *heap, uint32_t at)
 {
-    uint32_t node = e->heap[at];
-    while (at > 0 && before(e, node, e->heap[(at - 1) / 2])) {
-        heap_set(e, at, e->heap[(at - 1) / 2]);
+    uint32_t node = heap->node[at];
+    while (at > 0 && node_before(e, node, heap->node[(at - 1) / 2])) {
+        heap_set(e, heap, at, heap->node[(at - 1) / 2]);
         at = (at - 1) / 2;
     }
     for (;;) {
         uint32_t child = 2 * at + 1;
-        if (child >= e->heap_count) break;
-        if (child + 1 < e->heap_count && before(e, e->heap[child + 1], e->heap[child])) child++;
-        if (!before(e, e->heap[child], node)) break;
-        heap_set(e, at, e->heap[child]);
+        if (child >= heap->count) break;
+        if (child + 1 < heap->count && node_before(e, heap->node[child + 1], heap->node[child]))
+            child++;
+        if (!node_before(e, heap->node[child], node)) break;
+        heap_set(e, heap, at, heap->node[child]);
         at = child;
     }
-    heap_set(e, at, node);
+    heap_set(e, heap, at, node);
 }
 
-void heap_put(owm_engine *e, uint32_t node)
+static void leave(owm_engine *e, uint32_t node)
 {
-    if (e->node[node].heap_at == NONE) heap_set(e, e->heap_count++, node);
-    sift(e, e->node[node].heap_at);
-}
-
-void heap_drop(owm_engine *e, uint32_t node)
-{
-    uint32_t at = e->node[node].heap_at;
-    if (at == NONE) return;
-    e->node[node].heap_at = NONE;
-    uint32_t last = e->heap[--e->heap_count];
+    struct heap *heap = &e->place[e->node[node].place];
+    uint32_t at = e->node[node].place_at;
+    uint32_t last = heap->node[--heap->count];
     if (last == node) return;
-    heap_set(e, at, last);
-    sift(e, at);
+    heap_set(e, heap, at, last);
+    sift(e, heap, at);
+}
+
+void node_place(owm_engine *e, uint32_t at, enum place place)
+{
+    struct node *node = &e->node[at];
+    struct heap *heap = &e->place[place];
+    if (node->place != place) {
+        if (node->place != PLACE_NONE) leave(e, at);
+        node->place = place;
+        if (place != PLACE_NONE) heap_set(e, heap, heap->count++, at);
+    }
+    if (place != PLACE_NONE) sift(e, heap, node->place_at);
 }

@@ -1,9 +1,10 @@
 /* registry.c: who takes part: registration, manifests, heartbeats, streams (SRS-COORD-01).
  *
- *   (unknown) --register, stake ok--> active <--stake ok-- degraded
- *                                       |  `----stake too low---^
- *                                       `--misbehaviour--> suspended --cooldown over, register-->
- * active
+ *   (unknown) --register, stake ok----------> active
+ *   (unknown) --register, unconfirmed stake-> pending      readings of the stake move nodes between
+ *   whoever misbehaves: signal.c -----------> suspended    pending, active, degraded and suspended
+ *      (with a cooldown)  |                                without cooldown: stake.c
+ *                         `--cooldown over, register--> active
  *
  * Being there is another matter than the status: a node that is silent or has no stream keeps its
  * status and gets no tasks. Heartbeats touch memory only; node_tick writes them out in batches.
@@ -11,8 +12,6 @@
 #include "state.h"
 
 #include <string.h>
-
-#include "controlplane/engine/reward.h"
 
 bool in_grace(const owm_engine *e, int64_t now_ms)
 {
@@ -24,17 +23,26 @@ uint32_t node_find(const owm_engine *e, const uint8_t node_id[static 16])
     return index_find(&e->node_by_id, node_id);
 }
 
-uint32_t node_stake_bonus_ppm(const owm_engine *e, const struct node *node)
-{
-    if (e->config.stake == OWM_ENGINE_STAKE_NONE) return OWM_PPM;
-    return owm_stake_bonus_ppm(node->row.stake_sats,
-                               e->config.tier_stake_sats[node->row.capabilities.tier]);
-}
-
 uint32_t node_reliability_ppm(const struct node *node, int64_t now_ms)
 {
-    if (node->row.status == OWM_NODE_SUSPENDED) return 0; /* SRS-SEC-11 */
+    if (node_is_slashed(node)) return 0; /* SRS-SEC-11 */
     return owm_reliability_ppm(&node->row.reliability, now_ms);
+}
+
+/* Its sign is left out: who knows the secret of one of the two keys knows that of the other. */
+static uint32_t find_ln_key(const owm_engine *e, const uint8_t ln_key[static 33])
+{
+    return is_zero(ln_key, 33) ? NONE : index_find(&e->node_by_ln, ln_key + 1);
+}
+
+/* I17: it is free, or this node's. A node without a new key keeps the one it has. */
+static void bind_ln_key(owm_engine *e, uint32_t at, const uint8_t ln_key[static 33])
+{
+    struct owm_node_row *row = &e->node[at].row;
+    if (is_zero(ln_key, 33)) return;
+    if (!is_zero(row->ln_key, 33)) index_remove(&e->node_by_ln, row->ln_key + 1);
+    memcpy(row->ln_key, ln_key, 33);
+    index_put(&e->node_by_ln, ln_key + 1, at);
 }
 
 uint32_t node_add(owm_engine *e, const struct owm_node_row *row)
@@ -43,12 +51,12 @@ uint32_t node_add(owm_engine *e, const struct owm_node_row *row)
     uint32_t at = e->node_count++;
     struct node *node = &e->node[at];
     node->row = *row;
-    node->heap_at = NONE;
     node->pinned.head = node->pinned.tail = NONE;
     node->watched_ms = node->heard_ms = e->now_ms;
     node->silent = true;
     index_put(&e->node_by_id, row->node_id, at);
     index_put(&e->node_by_key, row->public_key, at);
+    if (!is_zero(row->ln_key, 33)) index_put(&e->node_by_ln, row->ln_key + 1, at);
     return at;
 }
 
@@ -66,15 +74,33 @@ static void set_status(struct node *node, enum owm_node_status status, const cha
     TEXT(node->row.status_reason, reason);
 }
 
+/* What counts as its stake: the reading of this registration, or a newer one of the same key that
+ * came meanwhile. */
+static struct owm_stake_event registered_stake(const owm_engine *e, uint32_t at,
+                                               const struct owm_register_event *event)
+{
+    struct owm_stake_event stake = {.stake_sats = event->stake_sats,
+                                    .read_ms = event->stake_read_ms};
+    if (stake.read_ms == 0 || stake.read_ms > e->now_ms) stake.read_ms = e->now_ms;
+    if (at == NONE || find_ln_key(e, event->ln_key) != at) return stake;
+    const struct owm_node_row *row = &e->node[at].row;
+    if (row->stake_read_ms <= stake.read_ms) return stake;
+    stake.stake_sats = row->stake_sats;
+    stake.read_ms = row->stake_read_ms;
+    return stake;
+}
+
 /* What the key is refused for, if anything. */
 static enum owm_code register_check(const owm_engine *e, uint32_t at,
-                                    const struct owm_register_event *event)
+                                    const struct owm_register_event *event, bool enough)
 {
     if (at != NONE && e->node[at].row.status == OWM_NODE_SUSPENDED
         && e->now_ms < e->node[at].row.cooldown_until_ms)
         return OWM_CODE_COOLDOWN; /* SRS-STAKE-07 */
-    if (e->config.stake == OWM_ENGINE_STAKE_LIGHTNING
-        && event->stake_sats < e->config.tier_stake_sats[event->capabilities.tier])
+    uint32_t holder = find_ln_key(e, event->ln_key);
+    if (holder != NONE && holder != at) return OWM_CODE_LN_KEY_BOUND;
+    bool keyless = is_zero(event->ln_key, 33) && e->config.stake == OWM_ENGINE_STAKE_LIGHTNING;
+    if (keyless || (!enough && !event->stake_pending))
         return OWM_CODE_INSUFFICIENT_STAKE; /* SRS-LN-11 */
     if (at == NONE && e->node_count == e->config.nodes_max) return OWM_CODE_NODES_FULL;
     return OWM_CODE_NONE;
@@ -88,15 +114,12 @@ static void register_refused(owm_engine *e, uint32_t at, const struct owm_regist
     if (at == NONE) return;
     struct node *node = &e->node[at];
     memcpy(out->node_id, node->row.node_id, 16);
-    if (out->code == OWM_CODE_INSUFFICIENT_STAKE && node->row.status == OWM_NODE_ACTIVE
-        && event->capabilities.tier <= node->row.capabilities.tier) {
-        set_status(node, OWM_NODE_DEGRADED, "its stake is below the minimum of its tier");
-        node->row.stake_sats = event->stake_sats;
-        emit_node(e, node);
-        node_refresh(e, at);
-    }
-    out->status = node->row.status;
     out->cooldown_until_ms = node->row.cooldown_until_ms;
+    out->status = node->row.status;
+    if (out->code != OWM_CODE_INSUFFICIENT_STAKE || find_ln_key(e, event->ln_key) != at) return;
+    const struct owm_stake_event stake = registered_stake(e, at, event);
+    stake_note(e, at, &stake); /* it is a reading like any other */
+    out->status = node->row.status;
 }
 
 static uint32_t register_new(owm_engine *e, const struct owm_register_event *event)
@@ -111,35 +134,49 @@ static uint32_t register_new(owm_engine *e, const struct owm_register_event *eve
     return node_add(e, &row);
 }
 
-void node_register(owm_engine *e, const struct owm_register_event *event, uint64_t cookie)
+/* Its registration is good: what it says replaces what was known. */
+static void register_accepted(owm_engine *e, uint32_t at, const struct owm_register_event *event,
+                              bool enough)
 {
-    uint32_t at = index_find(&e->node_by_key, event->public_key);
-    struct owm_registered_output *out = &output(e, OWM_OUTPUT_REGISTERED, cookie)->registered;
-    out->required_stake_sats = e->config.stake == OWM_ENGINE_STAKE_NONE
-                                   ? 0
-                                   : e->config.tier_stake_sats[event->capabilities.tier];
-    out->code = register_check(e, at, event);
-    if (out->code != OWM_CODE_NONE) {
-        register_refused(e, at, event, out);
-        return;
-    }
-    out->is_new = at == NONE;
-    if (at == NONE) at = register_new(e, event);
     struct node *node = &e->node[at];
-    if (node->row.status == OWM_NODE_SUSPENDED) node->row.signals = 0; /* the cooldown is over */
-    set_status(node, OWM_NODE_ACTIVE, "");
-    node->row.cooldown_until_ms = 0;
-    node->row.stake_sats = event->stake_sats;
+    const struct owm_stake_event stake = registered_stake(e, at, event);
+    if (node_is_slashed(node)) node->row.signals = 0; /* the cooldown is over */
+    node->row.cooldown_until_ms = node->row.degraded_since_ms = 0;
+    if (enough)
+        set_status(node, OWM_NODE_ACTIVE, "");
+    else
+        set_status(node, OWM_NODE_PENDING, "its stake waits for confirmations");
+    bind_ln_key(e, at, event->ln_key);
+    node->row.stake_sats = stake.stake_sats;
+    node->row.stake_read_ms = stake.read_ms;
     set_capabilities(node, &event->capabilities);
     TEXT(node->row.ln_node_uri, event->ln_node_uri);
     TEXT(node->row.onion_address, event->onion_address);
     TEXT(node->row.alias, event->alias);
+    TEXT(node->row.payout_to, event->payout_to);
     node->row.reliability_ppm = node_reliability_ppm(node, e->now_ms);
-    memcpy(out->node_id, node->row.node_id, 16);
-    out->status = node->row.status;
     e->counters.registrations++;
     emit_node(e, node);
     node_refresh(e, at);
+}
+
+void node_register(owm_engine *e, const struct owm_register_event *event, uint64_t cookie)
+{
+    uint32_t at = index_find(&e->node_by_key, event->public_key);
+    struct owm_registered_output out = {0};
+    out.required_stake_sats = stake_required_sats(e, event->capabilities.tier);
+    bool enough = registered_stake(e, at, event).stake_sats >= out.required_stake_sats;
+    out.code = register_check(e, at, event, enough);
+    if (out.code == OWM_CODE_NONE) {
+        out.is_new = at == NONE;
+        if (at == NONE) at = register_new(e, event);
+        register_accepted(e, at, event, enough);
+        memcpy(out.node_id, e->node[at].row.node_id, 16);
+        out.status = e->node[at].row.status;
+    } else {
+        register_refused(e, at, event, &out);
+    }
+    output(e, OWM_OUTPUT_REGISTERED, cookie)->registered = out;
 }
 
 void node_manifest(owm_engine *e, const struct owm_manifest_event *event, uint64_t cookie)
@@ -242,6 +279,9 @@ void node_heartbeat(owm_engine *e, const struct owm_heartbeat_event *event, uint
     answer.pending_tasks = (uint32_t)e->counters.tasks_pending;
     answer.why = node_why(e, node);
     answer.cooldown_until_ms = node->row.cooldown_until_ms;
+    answer.stake_sats = node->row.stake_sats;
+    answer.required_stake_sats = stake_required_sats(e, node->row.capabilities.tier);
+    answer.degraded_until_ms = stake_degraded_until_ms(e, node);
     memcpy(answer.model_hash, e->model.model_hash, 32);
     answer.round = e->model.round;
     output(e, OWM_OUTPUT_HEARTBEAT, cookie)->heartbeat = answer;
@@ -289,19 +329,29 @@ static void note_uptime(owm_engine *e, struct node *node)
     node->row.reliability_ppm = node_reliability_ppm(node, e->now_ms);
 }
 
+/* Readings get old and questions stay unanswered without an event. */
+static void place_tick(owm_engine *e, uint32_t at)
+{
+    const struct node *node = &e->node[at];
+    bool waits = node->place == PLACE_STALE && node->pinned.head != NONE;
+    if (waits || node_belongs(e, node) != node->place) node_refresh(e, at);
+}
+
 void node_tick(owm_engine *e)
 {
+    if (e->patient) e->schedule_wanted = true;
     bool persist = e->now_ms >= e->persist_ms;
     if (persist) e->persist_ms = e->now_ms + e->config.persist_ms;
     bool grace = in_grace(e, e->now_ms);
     for (uint32_t at = 0; at < e->node_count; at++) {
         struct node *node = &e->node[at];
-        if (!grace && node->row.signals >= e->config.signals_to_suspend) signal_enforce(e, at);
+        slash_tick(e, at);
         if (!node->silent && !grace
             && e->now_ms - node->heard_ms > SILENT_PERIODS * e->config.heartbeat_period_ms) {
             node->silent = true;
             node_refresh(e, at);
         }
+        place_tick(e, at);
         if (!persist) continue;
         note_uptime(e, node);
         if (!node->unsaved) continue;

@@ -9,10 +9,12 @@ owm_status owm_engine_restore_node(owm_engine *e, const struct owm_node_row *row
     const struct owm_capabilities *capabilities = &row->capabilities;
     if (capabilities->tier < OWM_TIER_T1 || capabilities->tier > OWM_TIER_T3
         || capabilities->slots < 1 || capabilities->slots > OWM_NODE_SLOTS_MAX
-        || row->status > OWM_NODE_SUSPENDED || row->reliability_ppm > OWM_PPM)
+        || row->status > OWM_NODE_SUSPENDED || row->reliability_ppm > OWM_PPM
+        || (row->status == OWM_NODE_DEGRADED) != (row->degraded_since_ms != 0))
         return OWM_E_ARG;
     if (index_find(&e->node_by_id, row->node_id) != INDEX_NONE
-        || index_find(&e->node_by_key, row->public_key) != INDEX_NONE)
+        || index_find(&e->node_by_key, row->public_key) != INDEX_NONE
+        || (!is_zero(row->ln_key, 33) && index_find(&e->node_by_ln, row->ln_key + 1) != INDEX_NONE))
         return OWM_E_EXISTS;
     return node_add(e, row) == NONE ? OWM_E_LIMIT : OWM_OK;
 }

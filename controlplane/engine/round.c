@@ -52,7 +52,8 @@ static void derive(const owm_engine *e, const char *label, uint32_t round, const
 
 static bool eligible(const owm_engine *e, const struct node *node)
 {
-    return node_takes_tasks(node) && node->row.capabilities.tier >= e->config.rounds.min_tier
+    return node_takes_tasks(node) && stake_enough(e, node)
+           && node->row.capabilities.tier >= e->config.rounds.min_tier
            && (node->row.capabilities.task_types >> OWM_TASK_FL_ROUND & 1);
 }
 

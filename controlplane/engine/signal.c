@@ -1,7 +1,9 @@
 /* signal.c: misbehaviour and its consequence (SRS-SEC-11, SRS-STAKE-04, SRS-STAKE-07).
  *
- * Three independent signals suspend a T1 node; T2 and T3 wait for maintainers. Independent means
- * other evidence: the same bundle twice is one signal. Nobody is suspended in the grace window.
+ * Three independent signals suspend a T1 node; T2 and T3 wait for maintainers, whose decision comes
+ * as SLASH. Independent means other evidence: the same bundle twice is one signal. Nobody is
+ * suspended in the grace window: what was decided meanwhile is remembered (in memory, so it has to
+ * be said again after a restart) and done at its end.
  */
 #include "state.h"
 
@@ -44,7 +46,19 @@ void signal_raise(owm_engine *e, uint32_t at, enum owm_signal_type type,
     node->row.signals++;
     e->counters.signals++;
     emit_signal(e, &row);
-    if (!signal_enforce(e, at)) emit_node(e, node);
+    emit_node(e, node);
+    slash_tick(e, at);
+}
+
+bool node_is_slashed(const struct node *node)
+{
+    return node->row.status == OWM_NODE_SUSPENDED && node->row.cooldown_until_ms != 0;
+}
+
+void pinned_drop(owm_engine *e, uint32_t at, const char *reason)
+{
+    while (e->node[at].pinned.head != NONE)
+        task_finish(e, e->node[at].pinned.head, OWM_TASK_STATE_FAILED, reason);
 }
 
 static void suspend(owm_engine *e, uint32_t at, const char *reason)
@@ -52,6 +66,8 @@ static void suspend(owm_engine *e, uint32_t at, const char *reason)
     struct node *node = &e->node[at];
     node->row.status = OWM_NODE_SUSPENDED;
     TEXT(node->row.status_reason, reason);
+    node->slash_reason[0] = '\0';
+    node->row.degraded_since_ms = 0;
     node->row.cooldown_until_ms = e->now_ms + e->config.cooldown_ms;
     node->row.reliability_ppm = 0;
     e->counters.nodes_suspended++;
@@ -62,34 +78,46 @@ static void suspend(owm_engine *e, uint32_t at, const char *reason)
             task_requeue(e, e->running[i], "the node was suspended", BLAME_NOBODY,
                          OWM_TASK_STATE_FAILED);
     }
-    while (node->pinned.head != NONE)
-        task_finish(e, node->pinned.head, OWM_TASK_STATE_FAILED, "the node was suspended");
+    pinned_drop(e, at, "the node was suspended");
 }
 
-bool signal_enforce(owm_engine *e, uint32_t at)
+static void signal_enforce(owm_engine *e, uint32_t at)
 {
     const struct node *node = &e->node[at];
-    if (node->row.status == OWM_NODE_SUSPENDED || node->row.capabilities.tier != OWM_TIER_T1
-        || node->row.signals < e->config.signals_to_suspend || in_grace(e, e->now_ms))
-        return false;
-    suspend(e, at, "suspended after repeated misbehaviour; evidence is on file");
-    return true;
+    if (node->row.capabilities.tier == OWM_TIER_T1
+        && node->row.signals >= e->config.signals_to_suspend)
+        suspend(e, at, "suspended after repeated misbehaviour; evidence is on file");
+}
+
+/* What was decided, or follows from the signals, is done when the grace window is over. */
+void slash_tick(owm_engine *e, uint32_t at)
+{
+    const struct node *node = &e->node[at];
+    if (node_is_slashed(node) || in_grace(e, e->now_ms)) return;
+    if (node->slash_reason[0])
+        suspend(e, at, node->slash_reason);
+    else
+        signal_enforce(e, at);
 }
 
 void slash_take(owm_engine *e, const struct owm_slash_event *event)
 {
     uint32_t at = node_find(e, event->node_id);
-    if (at == NONE || e->node[at].row.status == OWM_NODE_SUSPENDED) return;
-    suspend(e, at, event->reason);
+    if (at == NONE || node_is_slashed(&e->node[at])) return;
+    TEXT(e->node[at].slash_reason, event->reason[0] ? event->reason : "suspended by decision");
+    slash_tick(e, at);
 }
 
 void slash_undo(owm_engine *e, const struct owm_slash_event *event)
 {
     uint32_t at = node_find(e, event->node_id);
-    if (at == NONE || e->node[at].row.status != OWM_NODE_SUSPENDED) return;
+    if (at == NONE) return;
     struct node *node = &e->node[at];
-    node->row.status = OWM_NODE_ACTIVE;
-    node->row.status_reason[0] = '\0';
+    node->slash_reason[0] = '\0';
+    if (!node_is_slashed(node)) return;
+    bool enough = stake_enough(e, node);
+    node->row.status = enough ? OWM_NODE_ACTIVE : OWM_NODE_PENDING;
+    TEXT(node->row.status_reason, enough ? "" : "reinstated: its stake is not locked any more");
     node->row.cooldown_until_ms = 0;
     node->row.signals = 0;
     node->row.reliability_ppm = node_reliability_ppm(node, e->now_ms);

@@ -5,10 +5,20 @@
  *  I4  only the newest token, in state running, from the holder, changes a task (lease_holder).
  *  I5  no signal without evidence (signal_raise).
  *  I6  a task's token strictly grows (task_dispatch is the only place that changes it).
- *  I7  a node that is draining, silent, unconnected or not active is not in the heap of free nodes,
- *      and only nodes of that heap, or their pinned tasks, are dispatched to (node_refresh).
+ *  I7  a node that is draining, silent, unconnected or not active is in no place of nodes that may
+ *      get tasks, and only nodes of PLACE_FREE, or their pinned tasks, are dispatched to
+ *      (node_refresh).
  *  I8  a dispatch never exceeds tier, types or slots of a node.
  *  I11 a payable is made only for a completed task that needs no verdict, or an included delta.
+ *  I13 with stake policy "lightning" a dispatch needs a reading of the node's stake that is not
+ *      older than stake_fresh_ms and shows its tier's minimum (task_dispatch).
+ *  I14 a node is suspended for its stake only by a reading that still shows too little degraded_ms
+ *      after the one that degraded it, and not in the grace window (stake.c). No cooldown.
+ *  I15 only a reading degrades, and not in the grace window: a treasury that does not answer leaves
+ *      everybody as they are.
+ *  I16 who is suspended with a cooldown misbehaved: enough signals (T1), or a decided case; only the
+ *      cooldown's end and a registration, or REINSTATE, lift it (signal.c).
+ *  I17 an LN key is bound to one node at most (bind_ln_key).
  *
  * A task:  pending --dispatch--> running --result--> completed
  *             ^--lease ended, failed, node restarted--|   `--attempts used up, round closed,
@@ -27,9 +37,26 @@
 #define ARRIVALS_NEEDED 8 /* below, the hard deadline stands alone */
 #define LANES           (OWM_TASK_TYPES * OWM_TIERS)
 
+#define STAKE_ASKED_MAX   256 /* readings that are waited for at a time */
+#define STAKE_PATIENCE_MS 250 /* a task waits this long for the reading of a better node */
+
 /* Doubly linked list of task slots through task.next and task.prev. A task is in one at most. */
 struct list {
     uint32_t head, tail, count;
+};
+
+/* Nodes that could get a task now, and what they need for it. */
+enum place {
+    PLACE_NONE,
+    PLACE_FREE,  /* nothing: by score */
+    PLACE_STALE, /* a new reading of their stake: those not asked in vain first, then by score */
+    PLACE_ASKED, /* the reading that was asked for */
+    PLACES,
+};
+
+struct heap {
+    uint32_t *node; /* [nodes_max], the best one first */
+    uint32_t count;
 };
 
 struct node {
@@ -47,8 +74,11 @@ struct node {
     struct list pinned; /* waiting fl_round tasks */
     uint8_t signal_id[SIGNALS_KEPT][16];
     uint32_t signal_next;
-    uint32_t heap_at; /* NONE: not free */
+    enum place place;
+    uint32_t place_at; /* in its heap */
     uint64_t score;
+    int64_t asked_ms;                    /* a reading was asked for and has not come; 0: none */
+    char slash_reason[OWM_REASON_BYTES]; /* a case that waits for the end of the grace window */
 };
 
 struct task {
@@ -59,8 +89,9 @@ struct task {
     uint32_t avoid;    /* the node that failed it last; NONE */
     uint32_t running_at;
     uint32_t next, prev;
-    uint64_t boot_id; /* of the holder when it was given */
-    uint64_t order;   /* of submission */
+    uint64_t boot_id;  /* of the holder when it was given */
+    uint64_t order;    /* of submission */
+    int64_t queued_ms; /* when it began to wait, at the back; 0: before our start, or a retry */
     int64_t lease_ends_ms, deadline_ms;
 };
 
@@ -77,14 +108,15 @@ struct owm_engine {
     struct owm_engine_config config;
     int64_t now_ms, started_ms, grace_ends_ms, persist_ms, next_round_ms;
     bool started, schedule_wanted, round_wanted;
+    bool patient; /* a task waits for the reading of a better node */
     uint64_t log_sequence, order;
 
     struct node *node;
     uint32_t node_count;
     struct index node_by_id, node_by_key;
-    uint32_t *heap; /* free nodes, best score first */
-    uint32_t heap_count;
-    uint32_t *pinned_ready; /* free nodes with pinned tasks */
+    struct index node_by_ln; /* by the x coordinate of the bound LN key: its sign is no identity */
+    struct heap place[PLACES];
+    uint32_t *pinned_ready; /* nodes of some place with pinned tasks */
     uint32_t pinned_ready_count;
 
     struct task *task;
@@ -139,33 +171,42 @@ void node_stream_opened(owm_engine *e, const struct owm_heartbeat_event *event, 
 void node_stream_closed(owm_engine *e, const struct owm_stream_closed_event *event);
 void node_tick(owm_engine *e);
 bool node_takes_tasks(const struct node *node); /* active, connected, heard, not draining */
-uint32_t node_stake_bonus_ppm(const owm_engine *e, const struct node *node);
 uint32_t node_reliability_ppm(const struct node *node, int64_t now_ms);
 bool in_grace(const owm_engine *e, int64_t now_ms);
 
 /* stake.c */
+int64_t stake_required_sats(const owm_engine *e, enum owm_tier tier);
+uint32_t node_stake_bonus_ppm(const owm_engine *e, const struct node *node);
+bool stake_enough(const owm_engine *e, const struct node *node); /* as it was last read */
+bool stake_fresh(const owm_engine *e, const struct node *node);
+int64_t stake_degraded_until_ms(const owm_engine *e, const struct node *node); /* 0: it is not */
+void stake_note(owm_engine *e, uint32_t node, const struct owm_stake_event *event);
 void stake_read(owm_engine *e, const struct owm_stake_event *event);
+bool stake_ask(owm_engine *e, uint32_t node); /* false: not now */
 
 /* signal.c */
+bool node_is_slashed(const struct node *node);
+void pinned_drop(owm_engine *e, uint32_t node, const char *reason);
 void slash_take(owm_engine *e, const struct owm_slash_event *event);
 void slash_undo(owm_engine *e, const struct owm_slash_event *event);
+void slash_tick(owm_engine *e, uint32_t node);
 void signal_raise(owm_engine *e, uint32_t node, enum owm_signal_type type,
                   const uint8_t evidence[static 32], uint32_t round,
                   const uint8_t task_id[static 16]);
 void signal_remember(struct node *node, const uint8_t id[static 16]);
-bool signal_enforce(owm_engine *e, uint32_t node); /* true: the node was suspended now */
 
-/* queue.c: lists, lanes of waiting tasks, the heap of free nodes */
+/* queue.c: lists, lanes of waiting tasks, the heaps of nodes */
 void list_push_back(owm_engine *e, struct list *list, uint32_t slot);
 void list_push_front(owm_engine *e, struct list *list, uint32_t slot);
 void list_remove(owm_engine *e, struct list *list, uint32_t slot);
 struct list *queue_of(owm_engine *e, const struct task *task);
 uint32_t queue_best_lane(const owm_engine *e, uint32_t blocked);
-void heap_put(owm_engine *e, uint32_t node); /* or move, when the score changed */
-void heap_drop(owm_engine *e, uint32_t node);
+bool node_before(const owm_engine *e, uint32_t a, uint32_t b);   /* of one place */
+void node_place(owm_engine *e, uint32_t node, enum place place); /* also when its rank changed */
 
 /* scheduler.c */
-void node_refresh(owm_engine *e, uint32_t node); /* free or not, and with which score */
+enum place node_belongs(const owm_engine *e, const struct node *node);
+void node_refresh(owm_engine *e, uint32_t node); /* its place, and with which score */
 uint32_t node_slots_free(const struct node *node);
 void schedule(owm_engine *e);
 enum owm_why node_why(const owm_engine *e, const struct node *node);

@@ -138,6 +138,7 @@ void task_dispatch(owm_engine *e, uint32_t slot, uint32_t at)
     struct task *task = &e->task[slot];
     struct node *node = &e->node[at];
     OWM_ASSERT(task->row.state == OWM_TASK_STATE_PENDING && node_takes_tasks(node));
+    OWM_ASSERT(stake_fresh(e, node) && stake_enough(e, node)); /* I13 */
     list_remove(e, queue_of(e, task), slot);
     task->row.state = OWM_TASK_STATE_RUNNING;
     memcpy(task->row.assigned_node, node->row.node_id, 16);

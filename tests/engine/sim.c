@@ -165,6 +165,7 @@ static void tick(struct sim *sim)
     sim->now_ms += SIM_TICK_MS;
     if (!sim->healed) faults(sim);
     for (uint32_t i = 0; i < sim->config.nodes; i++) sim_node_step(sim, i);
+    sim_stake_step(sim);
     client(sim);
     deliver(sim);
     sim_coordinator_step(sim);
@@ -210,6 +211,7 @@ static void heal(struct sim *sim)
     sim->healed = true;
     sim->healed_ms = sim->now_ms;
     sim->store_back_ms = sim->restart_ms = 0;
+    sim_stake_heal(sim);
     uint32_t rounds = rounds_complete(sim);
     /* Leases and messages of the bad time first run out; only then is everything promised. */
     int64_t settled_ms = sim->now_ms + 30000;
@@ -242,9 +244,12 @@ static void configure(struct sim *sim)
     c->grace_ms = 15000;
     c->lease_ms = 20000;
     c->ageing_ms = 10000;
+    c->stake_fresh_ms = 3000;
+    c->stake_retry_ms = 1000;
+    c->degraded_ms = 40000;
     c->nodes_max = sim->config.nodes;
     c->tasks_max = 2048;
-    c->finished_max = 1024;
+    c->finished_max = 4096; /* a treasury that comes back ends a jam of tasks */
     c->rounds.participants_max = 64;
     c->rounds.min_participants = 8;
     c->rounds.quorum_percent = 50;

@@ -1,9 +1,14 @@
 /* sim.h: a thousand nodes, a network that loses, delays, doubles and reorders, a coordinator that
  * dies at any moment and a database that goes away, all from one seed and on a clock of its own.
  *
+ * Nodes spend from their stake channels, close and open them; the treasury's Lightning node answers
+ * late, never, or is away for a while; maintainers decide cases and overturn some. A day of grace
+ * for the stake is 40 s here.
+ *
  * The engine is the real one; store.h stands for the database. Checks: rows as they are committed
- * (store.c), every dispatch (I7, I8), idle nodes beside waiting tasks (I9), what was acknowledged
- * (I12), and after `heal` that everything gets finished (I9).
+ * (store.c), every dispatch (I7, I8, I13), what happens to nodes (I14 to I16), idle nodes beside
+ * waiting tasks (I9), what was acknowledged (I12), and after `heal` that everything gets finished
+ * (I9).
  */
 #ifndef OWM_TEST_SIM_H
 #define OWM_TEST_SIM_H
@@ -17,7 +22,7 @@
 
 /** A fault put between engine and store, or engine and network, that a checker must find: its
  *  number is that of the invariant. 0: none. */
-enum sim_plant { PLANT_NONE = 0, PLANT_FIRST = 1, PLANT_LAST = 12 };
+enum sim_plant { PLANT_NONE = 0, PLANT_FIRST = 1, PLANT_LAST = 17 };
 
 struct sim_config {
     uint64_t seed;
@@ -35,6 +40,28 @@ struct sim_work {
     uint32_t serial;
 };
 
+/* A node's channels, and the newest reading that the engine was told of. */
+struct sim_stake {
+    int64_t sats;
+    int64_t confirms_ms; /* what it opened counts from then on */
+    bool closed;
+    uint32_t key_variant; /* of its LN key */
+    int64_t read_ms, read_sats;
+    int64_t low_since_ms; /* first of the readings in a row that showed too little; 0: none */
+};
+
+/* The slashing case of a node; this outlives the coordinator. */
+struct sim_court {
+    enum {
+        SIM_CASE_NONE,
+        SIM_CASE_DECIDED,
+        SIM_CASE_EXECUTED,
+        SIM_CASE_OVERTURNED,
+        SIM_CASE_CLOSED
+    } state;
+    int64_t next_ms;
+};
+
 struct sim_node {
     uint8_t id[16], key[32];
     enum sim_character character;
@@ -46,6 +73,9 @@ struct sim_node {
     struct sim_work work[SIM_SLOTS_MAX];
     struct owm_lease done[SIM_DONE_KEPT];
     uint32_t done_next;
+    struct sim_stake stake;
+    struct sim_court court;
+    struct owm_node_row seen; /* as the engine wrote it last */
 };
 
 /* A message on its way: an event for the coordinator or an output for a node. */
@@ -72,8 +102,9 @@ struct sim {
 
     owm_engine *engine; /* NULL: the coordinator is down */
     uint64_t generation;
-    int64_t restart_ms, store_back_ms;
-    bool unsaved; /* stepped, not committed */
+    int64_t restart_ms, store_back_ms, treasury_back_ms;
+    bool waits[OWM_TASK_TYPES][OWM_TIERS + 1]; /* beside a free node, when last looked at */
+    bool unsaved;                              /* stepped, not committed */
     struct sim_message **inbox;
     size_t inbox_count, inbox_room, batch_count;
 
@@ -86,6 +117,7 @@ struct sim {
 
     bool planted;
     uint64_t steps, crashes, restarts, messages, step_ns, outages;
+    uint64_t degraded, left, unstaked, slashed, reinstated; /* how often that happened to a node */
 };
 
 /** sim_run: the whole story. The first violation is in sim->store.violation; empty: none. */
@@ -101,6 +133,22 @@ void sim_node_crash(struct sim *sim, uint32_t at);
 /* sim_coordinator.c */
 void sim_coordinator_step(struct sim *sim);
 void sim_coordinator_crash(struct sim *sim);
+
+/* sim_stake.c */
+void sim_ln_key(const struct sim_node *node, uint8_t key[static 33]);
+void sim_stake_init(struct sim *sim, uint32_t at);
+void sim_stake_step(struct sim *sim);
+void sim_stake_heal(struct sim *sim);
+void sim_stake_wanted(struct sim *sim, uint32_t at);
+bool sim_treasury_away(const struct sim *sim);
+
+/* sim_check.c */
+void sim_check_event(struct sim *sim, const struct owm_event *event,
+                     const struct owm_output *outputs, size_t from, size_t to);
+void sim_check_outputs(struct sim *sim, const struct owm_output *outputs, size_t from, size_t to);
+void sim_check_effects(struct sim *sim, const struct owm_event *event,
+                       const struct owm_effect *effects, size_t from, size_t to);
+void sim_check_restart(struct sim *sim);
 void sim_check_idle(struct sim *sim);
 
 /* sim.c */

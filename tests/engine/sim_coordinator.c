@@ -1,5 +1,5 @@
 /* sim_coordinator.c: the driver's loop with faults at every joint: batch, step, commit, outputs;
- * the worker threads that verify and aggregate; and the checks of what the engine says. */
+ * and the worker threads that verify and aggregate. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -83,83 +83,10 @@ static void plant_effect(struct sim *sim, struct owm_effect *effect, struct owm_
         effect->kind = OWM_EFFECT_HEARTBEAT; /* the registration is lost */
         memcpy(effect->heartbeat.node_id, sim->node[0].id, 16);
         sim->planted = true;
-    }
-}
-
-/* A dispatch goes to another node than it should: 7, to one that takes none; 8, to a lower tier. */
-static void plant_dispatch(struct sim *sim, struct owm_dispatch_output *dispatch)
-{
-    for (uint32_t at = 0; at < owm_engine_node_count(sim->engine); at++) {
-        struct owm_node_view view;
-        owm_engine_node(sim->engine, at, sim->now_ms, &view);
-        bool idle = !view.connected || view.draining || view.row.status != OWM_NODE_ACTIVE;
-        bool small = !idle && view.row.capabilities.tier == OWM_TIER_T1
-                     && dispatch->type == OWM_TASK_DATA_INGEST;
-        if (!(sim->config.plant == 7 ? idle : small)) continue;
-        memcpy(dispatch->node_id, view.row.node_id, 16);
+    } else if (effect->kind == OWM_EFFECT_NODE && plant == 17 && sim->store.node_count > 0
+               && memcmp(effect->node.node_id, sim->store.node[0].node_id, 16) != 0) {
+        memcpy(effect->node.ln_key, sim->store.node[0].ln_key, 33);
         sim->planted = true;
-        return;
-    }
-}
-
-/* --- checks ---------------------------------------------------------------------------------- */
-
-/* Is this lease sent once more? It was stored, or given earlier in this batch. */
-static bool sent_before(const struct sim *sim, const struct owm_output *outputs, size_t at)
-{
-    const struct owm_dispatch_output *dispatch = &outputs[at].dispatch;
-    const struct owm_task_row *stored = store_task(&sim->store, dispatch->task_id);
-    if (stored && stored->lease_token == dispatch->lease_token) return true;
-    while (at-- > 0)
-        if (outputs[at].kind == OWM_OUTPUT_DISPATCH
-            && outputs[at].dispatch.lease_token == dispatch->lease_token
-            && memcmp(outputs[at].dispatch.task_id, dispatch->task_id, 16) == 0)
-            return true;
-    return false;
-}
-
-static void check_dispatch(struct sim *sim, const struct owm_dispatch_output *dispatch)
-{
-    const struct owm_task_row *task = owm_engine_find_task(sim->engine, dispatch->task_id);
-    struct owm_dispatch_output copy = *dispatch;
-    if ((sim->config.plant == 7 || sim->config.plant == 8) && !sim->planted)
-        plant_dispatch(sim, &copy);
-    dispatch = &copy;
-    int64_t at = owm_engine_find_node(sim->engine, dispatch->node_id);
-    struct owm_node_view view;
-    if (at >= 0) owm_engine_node(sim->engine, (uint32_t)at, sim->now_ms, &view);
-    if (at < 0 || view.row.status != OWM_NODE_ACTIVE || view.draining || !view.connected
-        || view.silent) {
-        store_violation(&sim->store, "I7: a task went to a node that takes none");
-        return;
-    }
-    const struct owm_capabilities *can = &view.row.capabilities;
-    if (!task || can->tier < task->min_tier || !(can->task_types >> dispatch->type & 1)
-        || view.running > can->slots)
-        store_violation(&sim->store, "I8: a task went beyond tier, types or slots of a node");
-}
-
-/* I9, at any time: no task waits while a node that may run it is free. */
-void sim_check_idle(struct sim *sim)
-{
-    if (!sim->engine || sim->unsaved) return;
-    uint32_t count = owm_engine_node_count(sim->engine);
-    uint32_t can[OWM_TIERS + 1] = {0}; /* types that some free node of the tier supports */
-    for (uint32_t at = 0; at < count; at++) {
-        struct owm_node_view view;
-        owm_engine_node(sim->engine, at, sim->now_ms, &view);
-        if (view.row.status != OWM_NODE_ACTIVE || view.draining || !view.connected || view.silent
-            || view.slots_free == 0)
-            continue;
-        for (int tier = OWM_TIER_T1; tier <= (int)view.row.capabilities.tier; tier++)
-            can[tier] |= view.row.capabilities.task_types;
-    }
-    for (uint32_t slot = 0; slot < owm_engine_task_slots(sim->engine); slot++) {
-        const struct owm_task_row *task = owm_engine_task(sim->engine, slot);
-        if (!task || task->state != OWM_TASK_STATE_PENDING || task->type == OWM_TASK_FL_ROUND)
-            continue;
-        if (can[task->min_tier] >> task->type & 1)
-            store_violation(&sim->store, "I9: a task waits beside a free node that may run it");
     }
 }
 
@@ -240,7 +167,10 @@ static void perform(struct sim *sim, const struct owm_output *output)
     case OWM_OUTPUT_DONE:
     case OWM_OUTPUT_TASK_CHANGED:
     case OWM_OUTPUT_ROUND_CHANGED:
+        return;
     case OWM_OUTPUT_STAKE_WANTED:
+        memcpy(&node, output->stake_wanted.node_id, 4);
+        sim_stake_wanted(sim, node - 1);
         return;
     }
     struct sim_message *message = sim_message(sim);
@@ -272,9 +202,11 @@ static void commit(struct sim *sim)
 
 static void step(struct sim *sim, const struct owm_event *event)
 {
-    size_t before;
+    size_t outputs_before;
+    size_t effects_before;
     size_t after;
-    owm_engine_outputs(sim->engine, &before);
+    owm_engine_outputs(sim->engine, &outputs_before);
+    owm_engine_effects(sim->engine, &effects_before);
     struct timespec a;
     struct timespec b;
     clock_gettime(CLOCK_MONOTONIC, &a);
@@ -284,9 +216,10 @@ static void step(struct sim *sim, const struct owm_event *event)
         (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000u + (uint64_t)(b.tv_nsec - a.tv_nsec);
     sim->steps++;
     const struct owm_output *outputs = owm_engine_outputs(sim->engine, &after);
-    for (size_t i = before; i < after; i++)
-        if (outputs[i].kind == OWM_OUTPUT_DISPATCH && !sent_before(sim, outputs, i))
-            check_dispatch(sim, &outputs[i].dispatch);
+    sim_check_event(sim, event, outputs, outputs_before, after);
+    sim_check_outputs(sim, outputs, outputs_before, after);
+    const struct owm_effect *effects = owm_engine_effects(sim->engine, &after);
+    sim_check_effects(sim, event, effects, effects_before, after);
 }
 
 static void restart(struct sim *sim)
@@ -296,6 +229,7 @@ static void restart(struct sim *sim)
     store_restore(&sim->store, sim->engine);
     owm_engine_start(sim->engine, sim->now_ms);
     store_compare(&sim->store, sim->engine);
+    sim_check_restart(sim);
     sim->generation++;
     sim->restarts++;
     struct owm_event model = {.kind = OWM_EVENT_MODEL};

@@ -26,6 +26,7 @@ void sim_node_init(struct sim *sim, uint32_t at)
                       : dice < 94 ? SIM_FLAKY
                                   : SIM_MALFORMED;
     node->up_ms = sim->now_ms + sim_between(sim, 0, 20000);
+    sim_stake_init(sim, at);
 }
 
 static struct sim_message *to_coordinator(struct sim *sim, uint32_t at, enum owm_event_kind kind)
@@ -58,6 +59,8 @@ static void fill_heartbeat(struct sim_node *node, struct sim_message *message)
 static void send_registration(struct sim *sim, uint32_t at)
 {
     struct sim_node *node = &sim->node[at];
+    node->register_ms = sim->now_ms + RETRY_MS;
+    if (sim_treasury_away(sim)) return; /* the service cannot look, and says: try again */
     struct sim_message *message = to_coordinator(sim, at, OWM_EVENT_REGISTER);
     struct owm_register_event *event = &message->event.reg;
     memcpy(event->node_id, node->id, 16);
@@ -65,8 +68,11 @@ static void send_registration(struct sim *sim, uint32_t at)
     event->capabilities.tier = node->tier;
     event->capabilities.task_types = node->types;
     event->capabilities.slots = node->slots;
-    event->stake_sats = 2000000;
-    node->register_ms = sim->now_ms + RETRY_MS;
+    bool thief = at % 50 == 13 && node->stake.key_variant == 0; /* tries its neighbour's key */
+    sim_ln_key(thief ? &sim->node[at - 1] : node, event->ln_key);
+    event->stake_read_ms = sim->now_ms;
+    event->stake_pending = sim->now_ms < node->stake.confirms_ms;
+    event->stake_sats = event->stake_pending ? 0 : node->stake.sats;
     sim_send(sim, message);
 }
 
@@ -248,6 +254,7 @@ void sim_node_receive(struct sim *sim, uint32_t at, const struct owm_output *out
     case OWM_OUTPUT_REGISTERED:
         node->registered = output->registered.code == OWM_CODE_NONE;
         node->refused = output->registered.code == OWM_CODE_COOLDOWN;
+        if (output->registered.code == OWM_CODE_LN_KEY_BOUND) node->stake.key_variant++;
         if (node->registered && !store_node(&sim->store, node->id))
             store_violation(&sim->store, "I12: an acknowledged registration is not stored");
         break;

@@ -24,10 +24,11 @@ void store_init(struct store *store)
 {
     memset(store, 0, sizeof(*store));
     store->digest = 0xcbf29ce484222325u;
-    struct index *all[] = {&store->node_by_id, &store->task_by_id, &store->payable_by_id,
-                           &store->part_by_id, &store->signal_by_id};
-    for (size_t i = 0; i < 5; i++)
-        if (index_init(all[i], i == 0 ? 1u << 14 : 1u << 18, i == 3 ? 32 : 16, secret) != OWM_OK)
+    struct index *all[] = {&store->node_by_id, &store->task_by_id,   &store->payable_by_id,
+                           &store->part_by_id, &store->signal_by_id, &store->decided};
+    for (size_t i = 0; i < 6; i++)
+        if (index_init(all[i], i == 0 || i == 5 ? 1u << 14 : 1u << 18, i == 3 ? 32 : 16, secret)
+            != OWM_OK)
             abort();
 }
 
@@ -46,6 +47,7 @@ void store_deinit(struct store *store)
     index_deinit(&store->payable_by_id);
     index_deinit(&store->part_by_id);
     index_deinit(&store->signal_by_id);
+    index_deinit(&store->decided);
 }
 
 static void *append(void *rows, size_t *count, size_t *room, size_t bytes)
@@ -99,9 +101,24 @@ struct owm_participant_row *store_part(const struct store *store, uint32_t round
     return at == INDEX_NONE ? NULL : &store->part[at];
 }
 
+void store_decided(struct store *store, const uint8_t node_id[static 16])
+{
+    if (index_find(&store->decided, node_id) == INDEX_NONE) index_put(&store->decided, node_id, 0);
+}
+
+static void check_ln_key(struct store *store, const struct owm_node_row *row)
+{
+    if (memcmp(row->ln_key, zero, 32) == 0) return;
+    for (size_t i = 0; i < store->node_count; i++)
+        if (memcmp(store->node[i].ln_key + 1, row->ln_key + 1, 32) == 0
+            && memcmp(store->node[i].node_id, row->node_id, 16) != 0)
+            store_violation(store, "I17: two nodes with one LN key");
+}
+
 static void apply_node(struct store *store, const struct owm_node_row *row)
 {
     struct owm_node_row *old = store_node(store, row->node_id);
+    if (!old || memcmp(old->ln_key, row->ln_key, 33) != 0) check_ln_key(store, row);
     if (!old) {
         index_put(&store->node_by_id, row->node_id, (uint32_t)store->node_count);
         old = APPEND(store, node, node);
@@ -113,7 +130,8 @@ static void apply_node(struct store *store, const struct owm_node_row *row)
     } else if (row->earned_msat < old->earned_msat) {
         store_violation(store, "I2: earnings of a node fell");
     }
-    if (row->status == OWM_NODE_SUSPENDED && old->status != OWM_NODE_SUSPENDED) {
+    if (row->cooldown_until_ms != 0 && old->cooldown_until_ms == 0
+        && index_find(&store->decided, row->node_id) == INDEX_NONE) {
         uint32_t signals = 0;
         for (size_t i = 0; i < store->signal_count; i++)
             signals += memcmp(store->signal[i].node_id, row->node_id, 16) == 0;
@@ -249,6 +267,7 @@ static void apply_heartbeat(struct store *store, const struct owm_heartbeat_row 
         return;
     }
     node->last_heartbeat_ms = row->last_heartbeat_ms;
+    node->stake_read_ms = row->stake_read_ms;
     node->reliability_ppm = row->reliability_ppm;
     node->reliability = row->reliability;
 }
@@ -395,7 +414,8 @@ static bool node_differs(const struct owm_node_row *a, const struct owm_node_row
 {
     return a->status != b->status || a->signals != b->signals || a->earned_msat != b->earned_msat
            || a->cooldown_until_ms != b->cooldown_until_ms
-           || a->tasks_completed != b->tasks_completed
+           || a->tasks_completed != b->tasks_completed || a->stake_sats != b->stake_sats
+           || a->degraded_since_ms != b->degraded_since_ms || memcmp(a->ln_key, b->ln_key, 33) != 0
            || memcmp(a->public_key, b->public_key, 32) != 0
            || memcmp(&a->capabilities, &b->capabilities, sizeof(a->capabilities)) != 0;
 }

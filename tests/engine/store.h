@@ -1,7 +1,7 @@
 /* store.h: TEST DOUBLE of the database: keeps what effects say, and checks it as it comes.
  *
  * A transaction is applied whole or not at all. Each rule that a row breaks is a violation, whose
- * text begins with the invariant it breaks (I1..I12, state.h of the engine). The first one is kept.
+ * text begins with the invariant it breaks (I1..I17, state.h of the engine). The first one is kept.
  */
 #ifndef OWM_TEST_STORE_H
 #define OWM_TEST_STORE_H
@@ -20,6 +20,7 @@ struct store {
     size_t node_count, task_count, payable_count, signal_count, part_count, round_count;
     size_t node_room, task_room, payable_room, signal_room, part_room, round_room;
     struct index node_by_id, task_by_id, payable_by_id, part_by_id, signal_by_id;
+    struct index decided; /* nodes with a decided slashing case */
     bool has_model;
     uint64_t log_sequence;
     int64_t *paid_msat; /* per node, from payables */
@@ -29,6 +30,9 @@ struct store {
 
 void store_init(struct store *store);
 void store_deinit(struct store *store);
+
+/** store_decided: maintainers decided a case against this node. */
+void store_decided(struct store *store, const uint8_t node_id[static 16]);
 
 /** store_commit: one transaction. */
 void store_commit(struct store *store, const struct owm_effect *effects, size_t count);

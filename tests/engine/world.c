@@ -91,6 +91,8 @@ struct owm_event world_registration(uint32_t number, enum owm_tier tier, int64_t
     event.reg.capabilities.tier = tier;
     event.reg.capabilities.task_types = (1u << OWM_TASK_TYPES) - 1;
     event.reg.capabilities.slots = 2;
+    event.reg.ln_key[0] = 2;
+    world_key(number, event.reg.ln_key + 1);
     event.reg.stake_sats = stake_sats;
     return event;
 }
