@@ -279,7 +279,7 @@ static owm_status read_closed(struct list *list, const Lnrpc__ChannelCloseSummar
     channel->state = OWM_LIGHTNING_CLOSED;
     channel->opened_by_peer = from->open_initiator == LNRPC__INITIATOR__INITIATOR_REMOTE;
     channel->capacity_msat = msat_of(from->capacity);
-    channel->local_msat = msat_of(from->settled_balance) + msat_of(from->time_locked_balance);
+    channel->local_msat = msat_of(from->settled_balance); /* what is time-locked is part of it */
     channel->close_kind = kind_of(from);
     channel->closed_by_peer = from->close_initiator == LNRPC__INITIATOR__INITIATOR_REMOTE
                               || channel->close_kind == OWM_LIGHTNING_CLOSE_FORCED_BY_PEER

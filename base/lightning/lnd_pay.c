@@ -101,19 +101,24 @@ static owm_status follow(struct lnd_stream *stream, const uint8_t hash[32], unsi
     return in_flight && status != OWM_E_PROTO ? OWM_OK : status;
 }
 
-owm_status lnd_track(owm_lightning *lightning, const uint8_t payment_hash[32],
-                     struct owm_lightning_outcome *outcome, struct owm_error *error)
+static owm_status track(struct lnd *lnd, const uint8_t hash[32], unsigned wait_ms,
+                        struct owm_lightning_outcome *outcome, struct owm_error *error)
 {
     Lnrpc__TrackPaymentRequest request = LNRPC__TRACK_PAYMENT_REQUEST__INIT;
     struct lnd_stream stream;
     bool heard;
-    request.payment_hash = (ProtobufCBinaryData){.len = 32, .data = (uint8_t *)payment_hash};
-    owm_status status =
-        lnd_stream_open((struct lnd *)lightning, LND_TrackPaymentV2, &request.base, &stream, error);
+    request.payment_hash = (ProtobufCBinaryData){.len = 32, .data = (uint8_t *)hash};
+    owm_status status = lnd_stream_open(lnd, LND_TrackPaymentV2, &request.base, &stream, error);
     if (status != OWM_OK) return status;
-    status = follow(&stream, payment_hash, 0, outcome, &heard, error);
+    status = follow(&stream, hash, wait_ms, outcome, &heard, error);
     lnd_stream_close(&stream);
     return status;
+}
+
+owm_status lnd_track(owm_lightning *lightning, const uint8_t payment_hash[32],
+                     struct owm_lightning_outcome *outcome, struct owm_error *error)
+{
+    return track((struct lnd *)lightning, payment_hash, 0, outcome, error);
 }
 
 /* ---------------------------------------------------------------------------------- pay */
@@ -175,13 +180,13 @@ static owm_status send_stream(struct lnd *lnd, const struct owm_lightning_order 
 
 /* Refused: what does LND know of this hash? Nothing, or an attempt that failed before: then the
  * refusal stands, unless it was about that attempt. */
-static owm_status after_refusal(owm_lightning *lightning, const uint8_t hash[32],
-                                owm_status refused, struct owm_lightning_outcome *outcome,
-                                struct owm_error *error)
+static owm_status after_refusal(struct lnd *lnd, const struct owm_lightning_order *order,
+                                unsigned wait_ms, owm_status refused,
+                                struct owm_lightning_outcome *outcome, struct owm_error *error)
 {
     struct owm_lightning_outcome known;
     struct owm_error second = {0};
-    owm_status status = lnd_track(lightning, hash, &known, &second);
+    owm_status status = track(lnd, order->payment_hash, wait_ms, &known, &second);
     if (status == OWM_E_NOTFOUND) return OWM_E_STATE;
     if (status == OWM_OK && known.state == OWM_LIGHTNING_FAILED && refused != OWM_E_EXISTS)
         return OWM_E_STATE;
@@ -208,7 +213,7 @@ owm_status lnd_pay(owm_lightning *lightning, const struct owm_lightning_order *o
     lnd_stream_close(&stream);
     bool refused = status == OWM_E_EXISTS || status == OWM_E_STATE || status == OWM_E_NOTFOUND;
     if (!refused || heard) return status;
-    return after_refusal(lightning, order->payment_hash, status, outcome, error);
+    return after_refusal(lnd, order, wait_ms, status, outcome, error);
 }
 
 /* ------------------------------------------------------------------------------- decode */
