@@ -1,70 +1,40 @@
 /* places.c: folders, ports, keys and configuration files of a development network. */
 #include "places.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/fs.h"
 #include "base/identity.h"
+#include "ports.h"
 
 #define CONFIG_BYTES_MAX 4096
 
-/* Bound once and let go: free now. Somebody may take it before its program does; then that program
- * says so and we start it again. */
-static unsigned port_if_free(unsigned wanted)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons((uint16_t)wanted)};
-    socklen_t bytes = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    unsigned port = 0;
-    int on = 1;
-    if (fd < 0) return 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&address, bytes) == 0
-        && getsockname(fd, (struct sockaddr *)&address, &bytes) == 0)
-        port = ntohs(address.sin_port);
-    close(fd);
-    return port;
-}
-
-static unsigned choose_port(unsigned wanted)
-{
-    unsigned port = port_if_free(wanted);
-    if (port) return port;
-    port = port_if_free(0);
-    printf("port %-7u is taken; %u instead\n", wanted, port);
-    return port;
-}
-
 void places_ports(struct network *network)
 {
-    network->ports.nodes = choose_port(9000);
-    network->ports.internal = choose_port(9001);
-    network->ports.page = choose_port(9100);
+    network->ports.nodes = port_choose(9000);
+    network->ports.internal = port_choose(9001);
+    network->ports.page = port_choose(9100);
     for (unsigned i = 0; i < network->options.nodes; i++)
-        network->ports.node_page[i] = choose_port(8080 + i);
+        network->ports.node_page[i] = port_choose(8080 + i);
 }
 
 void places_mining_ports(struct network *network)
 {
     struct mining *mining = &network->mining;
-    mining->source.port = choose_port(18443);
+    mining->source.port = port_choose(18443);
     if (mining->source.kind != SOURCE_BTCD)
         snprintf(mining->source.zmq, sizeof mining->source.zmq, "tcp://127.0.0.1:%u",
-                 choose_port(28332));
-    mining->pool_port = choose_port(3333);
-    mining->page_port = choose_port(8334);
+                 port_choose(28332));
+    mining->pool_port = port_choose(3333);
+    mining->page_port = port_choose(8334);
 }
 
 static owm_status set_aside(const char *folder, struct owm_error *error)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,19 +44,11 @@ failed:;
     _exit(written == (ssize_t)sizeof code ? 127 : 126);
 }
 
-owm_status process_start(struct process *process, const char *name, const char *const *argv,
-                         const struct process_options *options, struct owm_error *error)
+/* Takes log_fd; -1: our own output is the child's. */
+static owm_status start(struct process *process, const char *const *argv,
+                        const struct process_options *options, int log_fd, struct owm_error *error)
 {
     int report[2];
-    *process = (struct process){0};
-    snprintf(process->name, sizeof process->name, "%s", name);
-
-    int log_fd = -1;
-    if (options->log_path) {
-        log_fd = open(options->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (log_fd < 0)
-            return owm_fail(error, OWM_E_IO, "%s: %s", options->log_path, strerror(errno));
-    }
     if (pipe2(report, O_CLOEXEC)) {
         if (log_fd >= 0) close(log_fd);
         return owm_fail(error, OWM_E_IO, "pipe: %s", strerror(errno));
@@ -73,6 +66,21 @@ owm_status process_start(struct process *process, const char *name, const char *
     }
     process->pid = pid;
     return OWM_OK;
+}
+
+owm_status process_start(struct process *process, const char *name, const char *const *argv,
+                         const struct process_options *options, struct owm_error *error)
+{
+    *process = (struct process){0};
+    snprintf(process->name, sizeof process->name, "%s", name);
+
+    int log_fd = -1;
+    if (options->log_path) {
+        log_fd = open(options->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (log_fd < 0)
+            return owm_fail(error, OWM_E_IO, "%s: %s", options->log_path, strerror(errno));
+    }
+    return start(process, argv, options, log_fd, error);
 }
 
 bool process_alive(struct process *process)
@@ -119,4 +127,51 @@ owm_status process_run(const char *name, const char *const *argv,
     if (process.exit_status == 0) return OWM_OK;
     return owm_fail(error, OWM_E_IO, "%s ended with %s; its log is %s", name,
                     process_end_text(&process), options->log_path ? options->log_path : "above");
+}
+
+static owm_status read_all(int fd, char **text, struct owm_error *error)
+{
+    off_t bytes = lseek(fd, 0, SEEK_END);
+    if (bytes > (off_t)PROCESS_TEXT_MAX) bytes = (off_t)PROCESS_TEXT_MAX;
+    *text = bytes < 0 ? NULL : calloc(1, (size_t)bytes + 1);
+    if (!*text) return owm_fail(error, OWM_E_NOMEM, "no memory for the output of a program");
+    for (off_t at = 0; at < bytes;) {
+        ssize_t taken = pread(fd, *text + at, (size_t)(bytes - at), at);
+        if (taken <= 0)
+            return owm_fail(error, OWM_E_IO, "output of a program: %s", strerror(errno));
+        at += taken;
+    }
+    return OWM_OK;
+}
+
+static const char *last_line(char *text)
+{
+    size_t bytes = strlen(text);
+    while (bytes && text[bytes - 1] == '\n') text[--bytes] = 0;
+    const char *newline = strrchr(text, '\n');
+    return newline ? newline + 1 : text;
+}
+
+owm_status process_ask(const char *name, const char *const *argv, char **text,
+                       struct owm_error *error)
+{
+    struct process process = {0};
+    *text = NULL;
+    int fd = memfd_create(name, MFD_CLOEXEC), out = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (out < 0) {
+        if (fd >= 0) close(fd);
+        return owm_fail(error, OWM_E_IO, "memfd: %s", strerror(errno));
+    }
+    owm_status status = start(&process, argv, &(struct process_options){NULL}, out, error);
+    while (status == OWM_OK && process_alive(&process)) owm_clock_sleep_ms(2);
+    if (status == OWM_OK) status = read_all(fd, text, error);
+    if (status == OWM_OK && process.exit_status)
+        status = owm_fail(error, OWM_E_STATE, "%s: %s", name,
+                          **text ? last_line(*text) : process_end_text(&process));
+    if (status) {
+        free(*text);
+        *text = NULL;
+    }
+    close(fd);
+    return status;
 }

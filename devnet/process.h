@@ -37,6 +37,15 @@ owm_status process_start(struct process *process, const char *name, const char *
 owm_status process_run(const char *name, const char *const *argv,
                        const struct process_options *options, struct owm_error *error) OWM_MUST_USE;
 
+/** process_ask: start, wait, and give what it printed on both outputs.
+ *
+ *  text  malloc'ed, terminated, at most PROCESS_TEXT_MAX bytes of it; the caller frees it.
+ *  Returns: OWM_E_IO it cannot be run; OWM_E_STATE it did not exit 0: the error is the last line
+ *  that it printed. */
+#define PROCESS_TEXT_MAX ((size_t)4 << 20)
+owm_status process_ask(const char *name, const char *const *argv, char **text,
+                       struct owm_error *error) OWM_MUST_USE;
+
 /** process_alive: false once it has ended; takes its exit status. */
 bool process_alive(struct process *process);
 
