@@ -60,8 +60,19 @@ static const char select_nodes[] =
         "cooldown_until") ","
                           " total_tasks, earned_msat, " OWM_PG_MS("registered_at") ", " OWM_PG_MS(
                               "last_heartbeat") ","
-                                                " reliability_ppm, reliability_window FROM nodes "
-                                                "ORDER BY registered_at, node_id";
+                                                " reliability_ppm, reliability_window, ln_pubkey, "
+                                                "payout_to, " OWM_PG_MS(
+                                                    "stake_read_at") ", " OWM_PG_MS("degraded_"
+                                                                                    "since") " FROM"
+                                                                                             " node"
+                                                                                             "s "
+                                                                                             "ORDER"
+                                                                                             " BY "
+                                                                                             "regis"
+                                                                                             "tered"
+                                                                                             "_at, "
+                                                                                             "node_"
+                                                                                             "id";
 
 static owm_status restore_node(owm_engine *engine, const struct owm_pg_rows *rows, size_t row)
 {
@@ -97,6 +108,10 @@ static owm_status restore_node(owm_engine *engine, const struct owm_pg_rows *row
     node.registered_ms = owm_pg_get_i64(rows, row, 23);
     node.last_heartbeat_ms = owm_pg_get_i64(rows, row, 24);
     node.reliability_ppm = get_u32(rows, row, 25);
+    owm_pg_get_hash(rows, row, 27, node.ln_key, sizeof(node.ln_key));
+    copy_text(rows, row, 28, node.payout_to, sizeof(node.payout_to));
+    node.stake_read_ms = owm_pg_get_i64(rows, row, 29);
+    node.degraded_since_ms = owm_pg_get_i64(rows, row, 30);
     if (status == OWM_OK) status = owm_pg_get_bytes(rows, row, 26, &window, &bytes);
     if (status == OWM_OK && bytes)
         status = owm_reliability_decode(window, bytes, &node.reliability);

@@ -25,38 +25,56 @@ static const struct owm_pg_statement statements[] = {
          " tier_overridden, vram_gb, ram_gb, bandwidth_mbps, task_types, slots, device,"
          " backend, manifest_sequence, manifest_at, status, status_reason, stake_sats,"
          " signals, cooldown_until, total_tasks, earned_msat, total_sats, registered_at,"
-         " last_heartbeat, reliability_ppm, reliability, reliability_window) VALUES ($1, $2,"
+         " last_heartbeat, reliability_ppm, reliability, reliability_window, ln_pubkey, payout_to,"
+         " stake_read_at, degraded_since) VALUES ($1, $2,"
          " $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, " AT(
              16) ", $17, $18,"
                  " $19, $20, " AT(21) ", $22, $23::bigint, " SATS(23) ", " AT(24) ", " AT(
                      25) ","
-                         " $26::int, trunc($26::int / 1000000.0, 4), $27)"
-                         " ON CONFLICT (node_id) DO UPDATE SET ln_node_uri = excluded.ln_node_uri,"
-                         " onion_address = excluded.onion_address, alias = excluded.alias,"
-                         " tier = excluded.tier, tier_overridden = excluded.tier_overridden,"
-                         " vram_gb = excluded.vram_gb, ram_gb = excluded.ram_gb,"
-                         " bandwidth_mbps = excluded.bandwidth_mbps, task_types = "
-                         "excluded.task_types,"
-                         " slots = excluded.slots, device = excluded.device, backend = "
-                         "excluded.backend,"
-                         " manifest_sequence = excluded.manifest_sequence,"
-                         " manifest_at = excluded.manifest_at, status = excluded.status,"
-                         " status_reason = excluded.status_reason, stake_sats = "
-                         "excluded.stake_sats,"
-                         " signals = excluded.signals, cooldown_until = excluded.cooldown_until,"
-                         " total_tasks = excluded.total_tasks, earned_msat = excluded.earned_msat,"
-                         " total_sats = excluded.total_sats, last_heartbeat = "
-                         "excluded.last_heartbeat,"
-                         " reliability_ppm = excluded.reliability_ppm, reliability = "
-                         "excluded.reliability,"
-                         " reliability_window = excluded.reliability_window"},
+                         " $26::int, trunc($26::int / 1000000.0, 4), $27, $28, $29, " AT(
+                             30) ", " AT(31) ")"
+                                             " ON CONFLICT (node_id) DO UPDATE SET ln_node_uri = "
+                                             "excluded.ln_node_uri,"
+                                             " onion_address = excluded.onion_address, alias = "
+                                             "excluded.alias,"
+                                             " tier = excluded.tier, tier_overridden = "
+                                             "excluded.tier_overridden,"
+                                             " vram_gb = excluded.vram_gb, ram_gb = "
+                                             "excluded.ram_gb,"
+                                             " bandwidth_mbps = excluded.bandwidth_mbps, "
+                                             "task_types = "
+                                             "excluded.task_types,"
+                                             " slots = excluded.slots, device = excluded.device, "
+                                             "backend = "
+                                             "excluded.backend,"
+                                             " manifest_sequence = excluded.manifest_sequence,"
+                                             " manifest_at = excluded.manifest_at, status = "
+                                             "excluded.status,"
+                                             " status_reason = excluded.status_reason, stake_sats "
+                                             "= "
+                                             "excluded.stake_sats,"
+                                             " signals = excluded.signals, cooldown_until = "
+                                             "excluded.cooldown_until,"
+                                             " total_tasks = excluded.total_tasks, earned_msat = "
+                                             "excluded.earned_msat,"
+                                             " total_sats = excluded.total_sats, last_heartbeat = "
+                                             "excluded.last_heartbeat,"
+                                             " reliability_ppm = excluded.reliability_ppm, "
+                                             "reliability = "
+                                             "excluded.reliability,"
+                                             " reliability_window = excluded.reliability_window,"
+                                             " ln_pubkey = excluded.ln_pubkey, payout_to = "
+                                             "excluded.payout_to,"
+                                             " stake_read_at = excluded.stake_read_at,"
+                                             " degraded_since = excluded.degraded_since"},
     [HEARTBEAT] = {"heartbeat",
-                   "UPDATE nodes n SET last_heartbeat = to_timestamp(h.at / 1000.0),"
+                   "UPDATE nodes n SET last_heartbeat = to_timestamp(nullif(h.at, 0) / 1000.0),"
+                   " stake_read_at = to_timestamp(nullif(h.read, 0) / 1000.0),"
                    " reliability_ppm = h.ppm, reliability = trunc(h.ppm / 1000000.0, 4),"
-                   " reliability_window = substring($4::bytea FROM (h.i::int - 1) * $5::int + 1"
-                   " FOR $5::int)"
-                   " FROM unnest($1::uuid[], $2::bigint[], $3::int[]) WITH ORDINALITY"
-                   " AS h (id, at, ppm, i) WHERE n.node_id = h.id"},
+                   " reliability_window = substring($5::bytea FROM (h.i::int - 1) * $6::int + 1"
+                   " FOR $6::int)"
+                   " FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[])"
+                   " WITH ORDINALITY AS h (id, at, ppm, read, i) WHERE n.node_id = h.id"},
     [TASK] =
         {"task",
          "INSERT INTO tasks (task_id, task_type, min_tier, assigned_node, status,"
@@ -141,7 +159,7 @@ static const struct owm_pg_statement statements[] = {
 struct scratch {
     struct owm_pg_args args;
     char text[CLEAN_TEXTS_MAX][CLEAN_BYTES];
-    char hex[4][65];
+    char hex[4][67];
     int texts, hexes;
 };
 
@@ -231,6 +249,13 @@ static void put_node(struct scratch *s, const struct owm_node_row *row, uint8_t 
     owm_pg_i64(&s->args, row->reliability_ppm);
     owm_reliability_encode(&row->reliability, window);
     owm_pg_bytes(&s->args, window, OWM_RELIABILITY_BYTES);
+    if (row->ln_key[0])
+        owm_pg_hex(&s->args, s->hex[s->hexes++], row->ln_key, sizeof(row->ln_key));
+    else
+        owm_pg_text(&s->args, NULL);
+    put_text(s, row->payout_to);
+    owm_pg_i64(&s->args, row->stake_read_ms);
+    owm_pg_i64(&s->args, row->degraded_since_ms);
 }
 
 static void put_task(struct scratch *s, const struct owm_task_row *row)
@@ -369,38 +394,35 @@ static void put_signal(struct scratch *s, const struct owm_signal_row *row)
 static owm_status queue_heartbeats(struct owm_pg *pg, const struct owm_effect *effects,
                                    size_t count, struct owm_error *error)
 {
-    size_t text_bytes = count * 40 + 3;
-    char *ids = malloc(text_bytes), *times = malloc(text_bytes), *scores = malloc(text_bytes);
+    enum { IDS, TIMES, SCORES, READINGS, COLUMNS };
+    size_t text_bytes = count * 40 + 3, at[COLUMNS] = {0};
+    char *text = malloc(COLUMNS * text_bytes);
     uint8_t *windows = malloc(count * OWM_RELIABILITY_BYTES);
     struct owm_pg_args args;
     owm_status status = OWM_E_NOMEM;
-    if (!ids || !times || !scores || !windows) goto out;
-    size_t id_at = 0, time_at = 0, score_at = 0;
+    if (!text || !windows) goto out;
     for (size_t i = 0; i < count; i++) {
         const struct owm_heartbeat_row *row = &effects[i].heartbeat;
-        char uuid[OWM_UUID_TEXT_BYTES], separator = i ? ',' : '{';
-        owm_uuid_format(row->node_id, uuid);
-        id_at += (size_t)snprintf(ids + id_at, text_bytes - id_at, "%c%s", separator, uuid);
-        time_at += (size_t)snprintf(times + time_at, text_bytes - time_at, "%c%lld", separator,
-                                    (long long)row->last_heartbeat_ms);
-        score_at += (size_t)snprintf(scores + score_at, text_bytes - score_at, "%c%u", separator,
-                                     row->reliability_ppm);
+        char value[COLUMNS][OWM_UUID_TEXT_BYTES];
+        owm_uuid_format(row->node_id, value[IDS]);
+        snprintf(value[TIMES], sizeof(value[0]), "%lld", (long long)row->last_heartbeat_ms);
+        snprintf(value[SCORES], sizeof(value[0]), "%u", row->reliability_ppm);
+        snprintf(value[READINGS], sizeof(value[0]), "%lld", (long long)row->stake_read_ms);
+        for (size_t c = 0; c < COLUMNS; c++)
+            at[c] += (size_t)snprintf(text + c * text_bytes + at[c], text_bytes - at[c], "%c%s",
+                                      i ? ',' : '{', value[c]);
         owm_reliability_encode(&row->reliability, windows + i * OWM_RELIABILITY_BYTES);
     }
-    memcpy(ids + id_at, "}", 2);
-    memcpy(times + time_at, "}", 2);
-    memcpy(scores + score_at, "}", 2);
     owm_pg_begin_args(&args);
-    owm_pg_text(&args, ids);
-    owm_pg_text(&args, times);
-    owm_pg_text(&args, scores);
+    for (size_t c = 0; c < COLUMNS; c++) {
+        memcpy(text + c * text_bytes + at[c], "}", 2);
+        owm_pg_text(&args, text + c * text_bytes);
+    }
     owm_pg_bytes(&args, windows, count * OWM_RELIABILITY_BYTES);
     owm_pg_i64(&args, OWM_RELIABILITY_BYTES);
     status = owm_pg_queue(pg, &statements[HEARTBEAT], &args, error);
 out:
-    free(ids);
-    free(times);
-    free(scores);
+    free(text);
     free(windows);
     return status;
 }

@@ -6,9 +6,10 @@
  * only if no other can take it.
  *
  * Where stake counts, free means that the node's stake was read a moment ago. Better nodes whose
- * reading is older are asked for, as many as the lane has tasks for, and a task's first attempt waits
- * for them for a quarter of a second, so no lane is held up for longer. Without that a node would be
- * preferred for moving its balance all the time, which makes readings of it come by themselves.
+ * reading is older are asked for, as many as the lane has tasks for, and a task's first attempt
+ * waits for them for a quarter of a second, so no lane is held up for longer. Without that a node
+ * would be preferred for moving its balance all the time, which makes readings of it come by
+ * themselves.
  */
 #include "state.h"
 

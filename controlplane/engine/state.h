@@ -16,8 +16,8 @@
  *      after the one that degraded it, and not in the grace window (stake.c). No cooldown.
  *  I15 only a reading degrades, and not in the grace window: a treasury that does not answer leaves
  *      everybody as they are.
- *  I16 who is suspended with a cooldown misbehaved: enough signals (T1), or a decided case; only the
- *      cooldown's end and a registration, or REINSTATE, lift it (signal.c).
+ *  I16 who is suspended with a cooldown misbehaved: enough signals (T1), or a decided case; only a
+ *      registration after the cooldown, or REINSTATE, lifts it (signal.c).
  *  I17 an LN key is bound to one node at most (bind_ln_key).
  *
  * A task:  pending --dispatch--> running --result--> completed

@@ -234,8 +234,8 @@ static bool is_free(const struct sim *sim, const struct owm_node_view *view)
            && view->row.stake_sats >= minimum(sim, view->row.capabilities.tier);
 }
 
-/* I9, at any time: no task waits while a node that may run it is free; but for a moment, in which the
- * reading of a better one is awaited: seen twice with no dispatch of its kind in between. */
+/* I9, at any time: no task waits while a node that may run it is free; but for a moment, in which
+ * the reading of a better one is awaited: seen twice with no dispatch of its kind in between. */
 void sim_check_idle(struct sim *sim)
 {
     if (!sim->engine || sim->unsaved) return;

@@ -1,5 +1,5 @@
-/* sim_stake.c: what simulated nodes have in their channels, the treasury that is asked about it, and
- * the cases that maintainers decide. */
+/* sim_stake.c: what simulated nodes have in their channels, the treasury that is asked about it,
+ * and the cases that maintainers decide. */
 #include "sim.h"
 
 #include <stdio.h>
