@@ -84,6 +84,7 @@ owm_status owm_lightning_get_info(owm_lightning *lightning, struct owm_lightning
 owm_status owm_lightning_sign(owm_lightning *lightning, const char *message,
                               char signature[OWM_LIGHTNING_SIGNATURE_TEXT], struct owm_error *error)
 {
+    signature[0] = 0;
     const struct owm_lightning_ops *ops = lightning->ops;
     owm_status status =
         allowed(lightning, ROLE(OPERATOR), ops->sign, "sign messages with the node's key", error);
