@@ -278,6 +278,7 @@ static owm_status read_closed(struct list *list, const Lnrpc__ChannelCloseSummar
     if (status != OWM_OK || !channel) return status;
     channel->state = OWM_LIGHTNING_CLOSED;
     channel->opened_by_peer = from->open_initiator == LNRPC__INITIATOR__INITIATOR_REMOTE;
+    channel->short_id = from->chan_id;
     channel->capacity_msat = msat_of(from->capacity);
     channel->local_msat = msat_of(from->settled_balance); /* what is time-locked is part of it */
     channel->close_kind = kind_of(from);
