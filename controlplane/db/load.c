@@ -60,7 +60,7 @@ static const char select_nodes[] =
         "cooldown_until") ","
                           " total_tasks, earned_msat, " OWM_PG_MS("registered_at") ", " OWM_PG_MS(
                               "last_heartbeat") ","
-                                                " reliability_ppm, reliability_window, ln_pubkey, "
+                                                " reliability_ppm, reliability_window, ln_key, "
                                                 "payout_to, " OWM_PG_MS(
                                                     "stake_read_at") ", " OWM_PG_MS("degraded_"
                                                                                     "since") " FROM"

@@ -25,7 +25,7 @@ static const struct owm_pg_statement statements[] = {
          " tier_overridden, vram_gb, ram_gb, bandwidth_mbps, task_types, slots, device,"
          " backend, manifest_sequence, manifest_at, status, status_reason, stake_sats,"
          " signals, cooldown_until, total_tasks, earned_msat, total_sats, registered_at,"
-         " last_heartbeat, reliability_ppm, reliability, reliability_window, ln_pubkey, payout_to,"
+         " last_heartbeat, reliability_ppm, reliability, reliability_window, ln_key, payout_to,"
          " stake_read_at, degraded_since) VALUES ($1, $2,"
          " $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, " AT(
              16) ", $17, $18,"
@@ -63,7 +63,7 @@ static const struct owm_pg_statement statements[] = {
                                              "reliability = "
                                              "excluded.reliability,"
                                              " reliability_window = excluded.reliability_window,"
-                                             " ln_pubkey = excluded.ln_pubkey, payout_to = "
+                                             " ln_key = excluded.ln_key, payout_to = "
                                              "excluded.payout_to,"
                                              " stake_read_at = excluded.stake_read_at,"
                                              " degraded_since = excluded.degraded_since"},
@@ -159,7 +159,7 @@ static const struct owm_pg_statement statements[] = {
 struct scratch {
     struct owm_pg_args args;
     char text[CLEAN_TEXTS_MAX][CLEAN_BYTES];
-    char hex[4][67];
+    char hex[4][65];
     int texts, hexes;
 };
 
@@ -249,10 +249,8 @@ static void put_node(struct scratch *s, const struct owm_node_row *row, uint8_t 
     owm_pg_i64(&s->args, row->reliability_ppm);
     owm_reliability_encode(&row->reliability, window);
     owm_pg_bytes(&s->args, window, OWM_RELIABILITY_BYTES);
-    if (row->ln_key[0])
-        owm_pg_hex(&s->args, s->hex[s->hexes++], row->ln_key, sizeof(row->ln_key));
-    else
-        owm_pg_text(&s->args, NULL);
+    bool bound = row->ln_key[0] != 0;
+    owm_pg_bytes(&s->args, bound ? row->ln_key : NULL, bound ? sizeof(row->ln_key) : 0);
     put_text(s, row->payout_to);
     owm_pg_i64(&s->args, row->stake_read_ms);
     owm_pg_i64(&s->args, row->degraded_since_ms);

@@ -1,8 +1,8 @@
--- Stake: which Lightning key stands for a node, what was last read of its channels, and each channel.
+-- Stake: which Lightning key stands for a node, what was last read of it, and its channels.
 ALTER TABLE nodes
     -- One key, one node. Checked at COMMIT, because keys may change hands within a transaction.
-    ADD COLUMN ln_pubkey      text UNIQUE DEFERRABLE INITIALLY DEFERRED
-                              CHECK (ln_pubkey ~ '^0[23][0-9a-f]{64}$'),
+    ADD COLUMN ln_key         bytea CHECK (length(ln_key) = 33) -- NULL: none.
+                              UNIQUE DEFERRABLE INITIALLY DEFERRED,
     ADD COLUMN payout_to      text NOT NULL DEFAULT '',       -- '' or 'keysend': to ln_node_uri.
     ADD COLUMN stake_read_at  timestamptz,                    -- When the treasury was last asked.
     ADD COLUMN degraded_since timestamptz;                    -- SRS-STAKE-03 counts from here.
