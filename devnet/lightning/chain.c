@@ -84,7 +84,7 @@ owm_status chain_start(struct chain *chain, struct owm_error *error)
     snprintf(key, sizeof key, "--rpckey=%s/rpc.key", chain->folder);
     snprintf(address, sizeof address, "--miningaddr=%s", chain->address);
     const char *const argv[] = {chain->program,
-                                "--regtest",
+                                "--simnet",
                                 "--txindex",
                                 "--nolisten",
                                 "--configfile=/dev/null",

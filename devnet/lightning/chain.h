@@ -1,8 +1,7 @@
-/* chain.h: the Bitcoin node of a Lightning network on this machine: a btcd on regtest that mines when
- * it is told to.
+/* chain.h: the Bitcoin node of a Lightning network on this machine: a btcd on simnet that mines
+ * when it is told to.
  *
- * Regtest, since Lightning invoices, the pool and OWM's own configurations have the same name for
- * it. Thread: one.
+ * Simnet, since btcd begins its regtest anew at each start. Thread: one.
  */
 #ifndef OWM_DEVNET_CHAIN_H
 #define OWM_DEVNET_CHAIN_H

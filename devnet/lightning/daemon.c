@@ -22,7 +22,7 @@ static owm_status write_script(struct daemon *daemon, struct owm_error *error)
     snprintf(daemon->script, sizeof daemon->script, "%s/lncli", daemon->folder);
     int bytes = snprintf(text, sizeof text,
                          "#!/bin/sh\n# lncli of this node; written by owm-devnet at each start.\n"
-                         "exec '%s/lncli' --lnddir='%s' --network=regtest "
+                         "exec '%s/lncli' --lnddir='%s' --network=simnet "
                          "--rpcserver=127.0.0.1:%u \"$@\"\n",
                          daemon->programs, daemon->folder, daemon->rpc_port);
     owm_status status = owm_fs_mkdirs(daemon->folder, 0700, error);
@@ -52,7 +52,7 @@ owm_status daemon_start(struct daemon *daemon, struct owm_error *error)
                                 peers,
                                 "--norest",
                                 "--nobootstrap",
-                                "--bitcoin.regtest",
+                                "--bitcoin.simnet",
                                 "--bitcoin.node=btcd",
                                 host,
                                 user,

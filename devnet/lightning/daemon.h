@@ -1,4 +1,4 @@
-/* daemon.h: one lnd on regtest as a child process, and what its operator does with lncli.
+/* daemon.h: one lnd on simnet as a child process, and what its operator does with lncli.
  *
  * Its folder has tls.cert, the macaroons of the roles (owm-stake.macaroon …) and a script `lncli`,
  * which is lncli for this node. The wallet opens by itself, which is for networks without money.

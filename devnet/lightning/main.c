@@ -1,4 +1,4 @@
-/* main.c: owm-devnet-lightning: a Lightning network by itself, for whoever tries a part against it. */
+/* main.c: owm-devnet-lightning: a Lightning network by itself, to try parts of OWM against. */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static void catch_signals(void)
 
 static void help(void)
 {
-    puts("owm-devnet-lightning: a btcd on regtest, the treasury's lnd, and one lnd for each "
+    puts("owm-devnet-lightning: a btcd on simnet, the treasury's lnd, and one lnd for each "
          "operator.\n"
          "\n"
          "  owm-devnet-lightning --folder DIR --programs DIR [options]\n"
@@ -142,7 +142,7 @@ static void run(struct rig *rig)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct rig rig = {0};
+    struct rig rig = {.lock_fd = -1};
     struct owm_error error = {""};
     char *folder = NULL, *programs = NULL;
     catch_signals();

@@ -1,17 +1,21 @@
 /* rig.c: the steps from three programs to a network with channels. */
 #include "rig.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "ports.h"
 
-#define FIRST_BLOCKS    450 /* Segwit is active on regtest at 432, and a coinbase matures in 100. */
+#define FIRST_BLOCKS    400 /* Segwit is active on simnet at 300, and a coinbase matures in 100. */
 #define OPERATOR_SATS   20000000
 #define FUNDS_MIN_SATS  5000000
 #define CHANNEL_WAIT_MS 60000
@@ -29,13 +33,24 @@ static void place_daemon(struct rig *rig, struct daemon *daemon, const char *pro
     snprintf(daemon->log, sizeof daemon->log, "%s/logs/lnd-%s.log", rig->folder, name);
 }
 
+static owm_status lock(struct rig *rig, struct owm_error *error)
+{
+    char path[CHAIN_PATH_MAX];
+    snprintf(path, sizeof path, "%s/lock", rig->folder);
+    rig->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (rig->lock_fd < 0) return owm_fail(error, OWM_E_IO, "%s: %s", path, strerror(errno));
+    if (flock(rig->lock_fd, LOCK_EX | LOCK_NB))
+        return owm_fail(error, OWM_E_STATE, "a Lightning network already runs in %s", rig->folder);
+    return OWM_OK;
+}
+
 static owm_status place(struct rig *rig, const char *folder, const char *programs,
                         unsigned operator_count, struct owm_error *error)
 {
     struct chain *chain = &rig->chain;
     char logs[CHAIN_PATH_MAX], name[16];
     uint8_t secret[16];
-    *rig = (struct rig){.operator_count = operator_count};
+    *rig = (struct rig){.operator_count = operator_count, .lock_fd = -1};
     if (strlen(folder) >= sizeof rig->folder || !operator_count
         || operator_count > RIG_OPERATORS_MAX)
         return owm_fail(error, OWM_E_ARG, "%s: too long, or not 1 to %d operators", folder,
@@ -56,7 +71,8 @@ static owm_status place(struct rig *rig, const char *folder, const char *program
     }
     snprintf(logs, sizeof logs, "%s/logs", folder);
     owm_status status = owm_fs_mkdirs(chain->folder, 0700, error);
-    return status ? status : owm_fs_mkdirs(logs, 0755, error);
+    if (status == OWM_OK) status = owm_fs_mkdirs(logs, 0755, error);
+    return status ? status : lock(rig, error);
 }
 
 /* btcd takes the address that it mines to at its start alone, and the address comes from a wallet
@@ -197,6 +213,8 @@ void rig_down(struct rig *rig)
     daemon_stop(&rig->treasury);
     for (unsigned i = 0; i < rig->operator_count; i++) daemon_stop(&rig->operators[i]);
     process_stop(&rig->chain.process, SIGTERM, STOP_TIMEOUT_MS);
+    if (rig->lock_fd >= 0) close(rig->lock_fd);
+    rig->lock_fd = -1;
 }
 
 static bool tend(struct daemon *daemon)

@@ -6,7 +6,7 @@
  *   folder/operator-N/…  the operators'
  *   folder/logs/…        one log per program
  *
- * All of it is real, its money is not: regtest coins that the network mines for itself. Started
+ * All of it is real, its money is not: simnet coins that the network mines for itself. Started
  * again in the same folder, it goes on where it was. Thread: one.
  */
 #ifndef OWM_DEVNET_RIG_H
@@ -24,6 +24,7 @@ struct rig {
     struct daemon treasury;
     struct daemon operators[RIG_OPERATORS_MAX];
     unsigned operator_count;
+    int lock_fd;
 };
 
 /** rig_up: start everything, mine, give each operator coins, connect them to the treasury, and bake
@@ -32,7 +33,8 @@ struct rig {
  *  folder          made if missing; an absolute path.
  *  programs        where lnd, lncli and btcd are (tests/peers/lightning.sh).
  *  operator_count  1 to RIG_OPERATORS_MAX.
- *  Returns: OWM_E_IO, OWM_E_TIMEOUT with the log to read; call rig_down all the same. */
+ *  Returns: OWM_E_STATE one runs in this folder; OWM_E_IO, OWM_E_TIMEOUT with the log to read; call
+ *  rig_down all the same. */
 owm_status rig_up(struct rig *rig, const char *folder, const char *programs,
                   unsigned operator_count, struct owm_error *error) OWM_MUST_USE;
 
