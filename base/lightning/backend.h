@@ -1,4 +1,5 @@
-/* backend.h: what a Lightning backend is made of: one table of functions. Private to base/lightning.
+/* backend.h: what a Lightning backend is made of: one table of functions. Private to
+ * base/lightning.
  *
  * lightning.c checks arguments and roles, and calls the table; a NULL entry is OWM_E_UNSUPPORTED.
  * A backend's handle and watches begin with the structs below. Contracts are those of lightning.h.

@@ -1,4 +1,4 @@
-/* lnd.h: the LND backend's own shapes: methods, handle, calls, streams. Private to base/lightning/lnd*.
+/* lnd.h: the LND backend's own shapes: methods, handle, calls, streams. Private to lnd*.c.
  *
  * One gRPC connection per handle, to a node whose self-signed certificate is the only one trusted.
  * Each call carries the macaroon with one more condition, an end of life in a minute (macaroon.h),

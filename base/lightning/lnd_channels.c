@@ -6,10 +6,10 @@
  *    + 660 where both anchors are there and no HTLC is dust, and right where they are not.
  * 2. A channel that nobody has seen in a block has no confirmations, also where LND already lets it
  *    be used (zero-conf); its chan_id is then an alias, whose block is beyond the chain.
- * 3. ListChannels has the open ones, PendingChannels those that open or close, ClosedChannels those
- *    whose outputs are all resolved. They are read in this order, so a channel that closes meanwhile
- *    is in two of them, and its later state counts. One that gets its last confirmation meanwhile is
- *    in none; the watch speaks up then.
+ * 3. ListChannels has the open ones, PendingChannels those that open or close, ClosedChannels
+ *    those whose outputs are all resolved. They are read in this order, so a channel that closes
+ *    meanwhile is in two of them, and its later state counts. One that gets its last confirmation
+ *    meanwhile is in none; the watch speaks up then.
  * 4. Who force-closed is not in PendingChannels once the transaction is confirmed, only afterwards
  *    in ClosedChannels.
  */

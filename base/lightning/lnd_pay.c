@@ -1,8 +1,8 @@
 /* lnd_pay.c: payments through LND's router, each at most once.
  *
- * LND keeps one row for each payment hash, durably, and refuses a hash that is in flight or paid. So
- * a payment that may have been started is looked up by its hash, never guessed about; only when LND
- * has never heard of the hash, or says that it failed, is a refusal a refusal.
+ * LND keeps one row for each payment hash, durably, and refuses a hash that is in flight or paid.
+ * So a payment that may have been started is looked up by its hash, never guessed about; only when
+ * LND has never heard of the hash, or says that it failed, is a refusal a refusal.
  * The payment is not cancelable: leaving the stream early does not stop it.
  */
 #include <inttypes.h>

@@ -4,8 +4,8 @@
  *     ( [01 len location]  02 len condition  [04 len verification]  00 )*
  *     00  06 20 signature
  *
- * Lengths are varints, as in protobuf. The identifier is 03 and a protobuf message: nonce 1, storage
- * id 2, ops 3 { entity 1, actions 2 }.
+ * Lengths are varints, as in protobuf. The identifier is 03 and a protobuf message: nonce 1,
+ * storage id 2, ops 3 { entity 1, actions 2 }.
  */
 #include "macaroon.h"
 
