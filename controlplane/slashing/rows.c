@@ -227,7 +227,10 @@ owm_status owm_case_channel(struct owm_pg *pg, const uint8_t node_id[16],
     owm_pg_begin_args(&args);
     owm_pg_uuid(&args, node_id);
     channel[0] = 0;
-    owm_status status = owm_pg_query(pg, "SELECT channel_id FROM node_stakes WHERE node_id = $1",
+    owm_status status = owm_pg_query(pg,
+                                     "SELECT channel_id FROM node_stakes WHERE node_id = $1"
+                                     " ORDER BY stake_status IN ('active', 'degraded') DESC,"
+                                     " local_balance DESC, channel_id LIMIT 1",
                                      &args, &rows, error);
     if (status != OWM_OK) return status;
     if (owm_pg_rows_count(rows))
