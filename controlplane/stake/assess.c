@@ -125,6 +125,15 @@ static void judge_open(struct judging *judging, const struct owm_lightning_chann
     }
 }
 
+/* What closes now was there longer than what is closed; else the chain's order of openings. */
+static bool is_newer(const struct owm_lightning_channel *channel,
+                     const struct owm_lightning_channel *than)
+{
+    if (!than) return true;
+    if (channel->state != than->state) return channel->state == OWM_LIGHTNING_CLOSING;
+    return channel->short_id >= than->short_id;
+}
+
 /* The next channel of this peer from *at on; each funding output once. */
 static const struct owm_lightning_channel *next(struct judging *judging,
                                                 const struct owm_lightning_channel *channels,
@@ -174,8 +183,7 @@ void owm_stake_assess(const struct owm_lightning_channel *channels, size_t count
     for (size_t at = 0; (channel = next(&judging, channels, count, &at));) {
         if (is_open(channel))
             judge_open(&judging, channel, reading);
-        else if (channel->opened_by_peer
-                 && (!judging.newest || channel->short_id >= judging.newest->short_id))
+        else if (channel->opened_by_peer && is_newer(channel, judging.newest))
             judging.newest = channel;
     }
     reading->stake_sats = judging.counted_msat / 1000;

@@ -20,7 +20,6 @@ struct reading_job {
     uint32_t *gone; /* [nodes_max] nodes whose channels are not there any more */
     uint32_t gone_count;
     int64_t housekeeping_ms, look_ms, slashings_ms; /* when due, monotonic */
-    bool rows_away;
 };
 
 /* ---------------------------------------------------------------------------- one node */
@@ -75,9 +74,8 @@ static void write_rows(struct reading_job *job, uint32_t number, const struct st
     uint64_t digest = stake_rows_digest(&of);
     if (digest == node->rows_digest && job->read_ms - node->rows_ms < ROWS_VERIFIED_MS) return;
     owm_status status = stake_rows_write(&stake->rows, &of, &error);
-    if (status != OWM_OK && !job->rows_away)
+    if (status != OWM_OK && status != OWM_E_AGAIN)
         owm_log(OWM_LOG_WARN, "stake_rows_not_written reason=\"%s\"", error.text);
-    job->rows_away = status != OWM_OK;
     if (status != OWM_OK) return;
     pthread_mutex_lock(&stake->lock);
     stake->nodes.node[number].rows_digest = digest;

@@ -10,7 +10,7 @@
 #include "controlplane/engine/reward.h"
 #include "stake_internal.h"
 
-#define RETRY_MS 5000
+#define RETRY_MS 30000
 
 enum { UPSERT, CLOSE_OTHERS };
 
@@ -72,7 +72,7 @@ uint64_t stake_rows_digest(const struct stake_rows_of *of)
 static owm_status connect(struct stake_rows *rows, struct owm_error *error)
 {
     if (rows->pg && owm_pg_alive(rows->pg)) return OWM_OK;
-    if (stake_mono_ms() < rows->retry_ms) return owm_fail(error, OWM_E_NET, "not tried again yet");
+    if (stake_mono_ms() < rows->retry_ms) return OWM_E_AGAIN;
     stake_rows_close(rows);
     owm_status status = owm_pg_open(rows->url, &rows->pg, error);
     if (status == OWM_OK)

@@ -29,7 +29,8 @@ struct stake_rows_of {
 uint64_t stake_rows_digest(const struct stake_rows_of *of);
 
 /** stake_rows_write: a channel that is not among them any more becomes "closed".
- *  Returns: OWM_OK; as owm_pg_pipeline_commit. */
+ *  Returns: OWM_OK; as owm_pg_open and owm_pg_pipeline_commit; OWM_E_AGAIN: the database was away a
+ *  moment ago and was not tried. */
 OWM_MUST_USE owm_status stake_rows_write(struct stake_rows *rows, const struct stake_rows_of *of,
                                          struct owm_error *error);
 

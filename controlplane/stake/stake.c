@@ -68,6 +68,7 @@ static void open_conditions(struct owm_stake *stake)
     pthread_mutex_init(&stake->lock, NULL);
     pthread_cond_init(&stake->reader_wakes, &monotonic);
     pthread_cond_init(&stake->asker_wakes, &monotonic);
+    pthread_cond_init(&stake->expirer_wakes, &monotonic);
     pthread_cond_init(&stake->watcher_wakes, &monotonic);
     pthread_condattr_destroy(&monotonic);
 }
@@ -124,37 +125,37 @@ owm_status owm_stake_open(const struct owm_stake_config *config, struct owm_stak
     return OWM_OK;
 }
 
-owm_status owm_stake_start(struct owm_stake *stake)
+/* Wake all, and wait for the first `count` threads. */
+static void end_threads(struct owm_stake *stake, int count)
 {
-    stake->running = true;
-    if (pthread_create(&stake->reader, NULL, reader_main, stake) != 0) goto no_reader;
-    if (pthread_create(&stake->asker, NULL, asker_main, stake) != 0) goto no_asker;
-    if (pthread_create(&stake->watcher, NULL, watcher_main, stake) != 0) goto no_watcher;
-    return OWM_OK;
-no_watcher:
-    stake->stopping = true;
-    pthread_join(stake->asker, NULL);
-no_asker:
-    stake->stopping = true;
-    pthread_join(stake->reader, NULL);
-no_reader:
-    stake->running = false;
-    return OWM_E_NOMEM;
-}
-
-void owm_stake_stop(struct owm_stake *stake)
-{
-    if (!stake || !stake->running) return;
     pthread_mutex_lock(&stake->lock);
     stake->stopping = true;
     pthread_cond_broadcast(&stake->reader_wakes);
     pthread_cond_broadcast(&stake->asker_wakes);
+    pthread_cond_broadcast(&stake->expirer_wakes);
     pthread_cond_broadcast(&stake->watcher_wakes);
     pthread_mutex_unlock(&stake->lock);
-    pthread_join(stake->reader, NULL);
-    pthread_join(stake->asker, NULL);
-    pthread_join(stake->watcher, NULL);
-    stake->running = false;
+    while (count-- > 0) pthread_join(stake->thread[count], NULL);
+}
+
+owm_status owm_stake_start(struct owm_stake *stake)
+{
+    static void *(*const mains[STAKE_THREADS])(void *) = {reader_main, asker_main, expirer_main,
+                                                          watcher_main};
+    stake->running = true;
+    for (int i = 0; i < STAKE_THREADS; i++)
+        if (pthread_create(&stake->thread[i], NULL, mains[i], stake) != 0) {
+            end_threads(stake, i);
+            stake->running = false;
+            return OWM_E_NOMEM;
+        }
+    return OWM_OK;
+}
+
+void owm_stake_stop(struct owm_stake *stake)
+{
+    if (!stake || !stake->running || stake->stopping) return;
+    end_threads(stake, STAKE_THREADS);
     asker_cancel(stake);
 }
 
@@ -166,6 +167,7 @@ void owm_stake_close(struct owm_stake *stake)
     stake_nodes_deinit(&stake->nodes);
     pthread_cond_destroy(&stake->reader_wakes);
     pthread_cond_destroy(&stake->asker_wakes);
+    pthread_cond_destroy(&stake->expirer_wakes);
     pthread_cond_destroy(&stake->watcher_wakes);
     pthread_mutex_destroy(&stake->lock);
     free(stake);

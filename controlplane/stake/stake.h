@@ -1,12 +1,12 @@
 /* stake.h: the stake manager: asks the treasury's Lightning node what each node has locked, and
  * tells the engine (SRS 4.12).
  *
- *   registration ------------> asker   -> answer within OWM_STAKE_ANSWER_MS, or "unreadable"
+ *   registration ------------> asker   -> answer within OWM_STAKE_ANSWER_MS, maybe "unreadable"
  *   STAKE_WANTED, sweep, new nodes,
  *   watch (channels changed) -> reader  -> OWM_EVENT_STAKE, rows of node_stakes
  *
- * Three threads, each with a handle of role STAKE of its own: asker (short deadlines), reader (long
- * lists), watcher. A treasury that does not answer is asked again until it does; meanwhile nothing
+ * Threads, each with a handle of role STAKE of its own: asker (short deadlines), reader (long lists),
+ * watcher; and one that answers asks whose time is over. A treasury that does not answer is asked again until it does; meanwhile nothing
  * is said about any node, for silence is no stake of nobody (promise 6).
  *
  * The rows are written by the reader with a connection of its own, not as effects of the engine:

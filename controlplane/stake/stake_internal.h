@@ -9,14 +9,17 @@
 #include "controlplane/stake/rows.h"
 #include "controlplane/stake/stake.h"
 
-#define STAKE_ASK_TIMEOUT_MS  2000  /* twice that is less than OWM_STAKE_ANSWER_MS */
+#define STAKE_ASK_TIMEOUT_MS  2000
 #define STAKE_LIST_TIMEOUT_MS 30000 /* 10,000 channels are some megabytes */
 #define STAKE_FOLLOW_MS       15000
 #define STAKE_LIST_PAUSE_MS   250
 #define STAKE_AWAY_MS         1000 /* between two tries to reach a treasury that is away */
 
+#define STAKE_THREADS 4
+
 struct stake_ask {
     struct stake_ask *next;
+    uint64_t number;
     uint8_t ln_key[OWM_LIGHTNING_KEY_BYTES];
     int64_t asked_ms; /* monotonic */
     owm_stake_answer_fn *answer;
@@ -40,16 +43,17 @@ struct stake_metrics {
 struct owm_stake {
     struct owm_stake_config config;
     pthread_mutex_t lock;
-    pthread_cond_t reader_wakes, asker_wakes, watcher_wakes;
+    pthread_cond_t reader_wakes, asker_wakes, expirer_wakes, watcher_wakes;
     bool running, stopping;
-    struct stake_nodes nodes;    /* lock; number is that of the plan */
-    struct owm_stake_plan *plan; /* lock */
-    struct stake_ask *first_ask, **last_ask;
+    struct stake_nodes nodes;                /* lock; number is that of the plan */
+    struct owm_stake_plan *plan;             /* lock */
+    struct stake_ask *first_ask, **last_ask; /* lock; the first is the oldest */
     uint32_t ask_count;
+    uint64_t asks;
     struct stake_treasury treasury; /* lock */
     struct stake_metrics metrics;
     struct stake_rows rows; /* reader's thread */
-    pthread_t reader, asker, watcher;
+    pthread_t thread[STAKE_THREADS];
 };
 
 int64_t stake_mono_ms(void);
@@ -74,6 +78,7 @@ bool treasury_is_away(owm_status status);
 
 void *reader_main(void *stake);
 void *asker_main(void *stake);
+void *expirer_main(void *stake);
 void *watcher_main(void *stake);
 
 /** asker_cancel: answer all that wait with OWM_E_CANCELLED. */
