@@ -94,6 +94,7 @@ struct payment {
     int64_t due_ms; /* of the plan, wall clock */
     bool delivered; /* its receiver, a double of this process, has it */
     unsigned accepted, refused, settled;
+    int64_t arrived_us; /* when it was first asked for, wall clock */
 };
 
 struct invoice {

@@ -55,8 +55,9 @@
  *                                    heard (the connection broke before LND had read them)
  *   end HASH succeed|fail [reason=NAME] [preimage=PREIMAGE]      a payment in flight
  *   payment HASH, payments           -> HASH STATE KEY amount=MSAT fee=MSAT accepted=N refused=N
- *                                       settled=N record=HEX: how often it was taken, refused as a
- *                                       duplicate, and paid; its first custom record
+ *                                       settled=N at=US record=HEX: how often it was taken, refused
+ *                                       as a duplicate, and paid; when it first came (wall clock,
+ *                                       microseconds); its first custom record
  *   paid-twice                       -> those paid twice, by hash or by record; empty: none
  *   invoice value=MSAT [memo=WORD] [expiry=S] [hash=HASH]   -> payment request; a hash: hold
  *   arrive HASH [msat=MSAT]          a payment for our invoice comes in

@@ -98,10 +98,11 @@ static void payment_print(const struct payment *payment, FILE *out)
     owm_hex_encode(payment->hash, 32, hash);
     owm_hex_encode(payment->destination, KEY_BYTES, key);
     owm_hex_encode(payment->record, payment->record_bytes, record);
-    fprintf(out, "%s %s %s amount=%lld fee=%lld accepted=%u refused=%u settled=%u record=%s", hash,
-            states[payment->status], key, (long long)payment->amount_msat,
+    fprintf(out,
+            "%s %s %s amount=%lld fee=%lld accepted=%u refused=%u settled=%u at=%lld record=%s",
+            hash, states[payment->status], key, (long long)payment->amount_msat,
             (long long)payment->fee_msat, payment->accepted, payment->refused, payment->settled,
-            record);
+            (long long)payment->arrived_us, record);
 }
 
 static owm_status run_payment(struct lnd_double *node, struct words *words)

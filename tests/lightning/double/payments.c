@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -285,6 +286,13 @@ static void plan_make(struct payment *payment, const struct rule *rule)
     payment->plan_reason = LNRPC__PAYMENT_FAILURE_REASON__FAILURE_REASON_NO_ROUTE;
 }
 
+static int64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000ll + now.tv_nsec / 1000;
+}
+
 void handle_send_payment(struct lnd_double *node, struct owm_rpc_call *call, const void *message)
 {
     const Lnrpc__SendPaymentRequest *request = message;
@@ -314,6 +322,7 @@ void handle_send_payment(struct lnd_double *node, struct owm_rpc_call *call, con
     stream->quiet = request->no_inflight_updates;
     memcpy(stream->hash, payment.hash, 32);
     payment.accepted = (old ? old->accepted : 0) + 1;
+    payment.arrived_us = old ? old->arrived_us : wall_us();
     payment.refused = old ? old->refused : 0;
     payment.settled = old ? old->settled : 0;
     plan_make(&payment, rule);
