@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "clock.h"
+#include "http_public.h"
 
 #define HOST_BYTES_MAX    256
 #define KEEPALIVE_IDLE_S  30 /* A peer that vanished is noticed within a minute. */
@@ -112,13 +114,24 @@ static struct curl_slist *headers_of(const struct owm_http_call *call, bool *goo
     return list;
 }
 
+/* After the name was resolved, so that no name can lead into our own network. */
+static curl_socket_t open_public_socket(void *ctx, curlsocktype purpose,
+                                        struct curl_sockaddr *address)
+{
+    (void)ctx;
+    (void)purpose;
+    if (!owm_http_address_public(&address->addr)) return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void set_options(CURL *curl, const struct owm_http_call *call, struct curl_slist *headers,
                         struct sink *sink)
 {
     const char *method = call->method ? call->method : call->body ? "POST" : "GET";
     long deadline_ms = (long)(call->deadline_ms ? call->deadline_ms : OWM_HTTP_DEADLINE_MS_DEFAULT);
     curl_easy_setopt(curl, CURLOPT_URL, call->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, call->public_only ? "https" : "http,https");
+    if (call->public_only) curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_public_socket);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);

@@ -3,6 +3,7 @@
 #ifndef OWM_BASE_HTTP_CLIENT_H
 #define OWM_BASE_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ struct owm_http_call {
     const char *const *headers; /**< "Name: value", …, NULL */
     const char *proxy;    /**< "socks5h://127.0.0.1:9050"; default none, environment ignored */
     const char *ca_file;  /**< PEM of the authorities to trust instead of the system's */
+    bool public_only;     /**< the URL comes from a stranger: only addresses of the public Internet,
+                               whatever its name resolves to; and HTTPS only */
     uint32_t deadline_ms; /**< for the whole exchange */
     uint32_t finish_ms;   /**< from the first byte of the body to its last; default deadline_ms */
     size_t reply_bytes_max;
