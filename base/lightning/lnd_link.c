@@ -177,6 +177,7 @@ static owm_status status_of_words(const char *text)
         {"server is shutting down", OWM_E_NET},
         {"verification failed", OWM_E_PERM},
         {"permission denied", OWM_E_PERM},
+        {"cannot retrieve macaroon", OWM_E_PERM}, /* its root key is deleted */
         {"cannot get macaroon", OWM_E_PERM},
         {"expected 1 macaroon", OWM_E_PERM},
     };

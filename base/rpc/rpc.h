@@ -3,6 +3,8 @@
  * The protobuf packing is the caller's. Both ends show a self-signed Ed25519 certificate: the
  * client trusts exactly the server certificate it was given, the server trusts nobody and reads the
  * peer's key, which the caller compares with the node's registered one (SRS-NODE-02, SRS-COORD-01).
+ * A client may also show none and bring a secret in its request headers, which is how Lightning
+ * nodes know their callers.
  * Only base/rpc/grpc_* includes gRPC: its C core is not stable between releases.
  *
  * Server call, as the callbacks see it:

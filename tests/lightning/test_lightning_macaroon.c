@@ -122,6 +122,53 @@ static void test_each_role_takes_its_own(void **state)
     }
 }
 
+/* LND's bytes for these methods and no others, with a nonce and a signature of nothing. */
+static void bake(const char *const *methods, size_t count, struct macaroon *macaroon)
+{
+    uint8_t ops[512] = {10, 3, 'u', 'r', 'i'}, bytes[1024];
+    size_t at = 5, length = 0;
+    for (size_t i = 0; i < count; i++) {
+        ops[at++] = 18;
+        ops[at++] = (uint8_t)strlen(methods[i]);
+        memcpy(ops + at, methods[i], strlen(methods[i]));
+        at += strlen(methods[i]);
+    }
+    assert_true(at < 124); /* lengths of one byte */
+    const uint8_t head[] = {2, 2, (uint8_t)(at + 3), 3, 26, (uint8_t)at};
+    const uint8_t tail[] = {0, 0, 6, 32};
+    memcpy(bytes, head, sizeof head);
+    memcpy(bytes + sizeof head, ops, at);
+    length = sizeof head + at;
+    memcpy(bytes + length, tail, sizeof tail);
+    memset(bytes + length + sizeof tail, 7, 32);
+    assert_ok(macaroon_parse(bytes, length + sizeof tail + 32, macaroon));
+}
+
+/* A narrower one will do, if it has what its role cannot do without. */
+static void test_less_than_the_role_may(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"/lnrpc.Lightning/GetInfo",
+                                          "/lnrpc.Lightning/SignMessage"};
+    struct macaroon macaroon;
+    uint32_t granted;
+    struct owm_error error;
+    bake(methods, 2, &macaroon);
+    assert_ok(lnd_role_judge(OWM_LIGHTNING_OPERATOR, &macaroon, &granted, &error));
+    assert_true(granted & 1u << LND_SignMessage);
+    assert_false(granted & 1u << LND_SendPaymentV2);
+    bake(methods, 1, &macaroon);
+    assert_int_equal(lnd_role_judge(OWM_LIGHTNING_OPERATOR, &macaroon, &granted, &error),
+                     OWM_E_CONFIG);
+    assert_non_null(strstr(error.text, "lacks what the role operator needs"));
+    static const char *const other[] = {"/lnrpc.Lightning/GetInfo",
+                                        "/lnrpc.Lightning/GetInfoAndMore"};
+    bake(other, 2, &macaroon); /* a name that only begins as one of ours */
+    assert_int_equal(lnd_role_judge(OWM_LIGHTNING_OPERATOR, &macaroon, &granted, &error),
+                     OWM_E_CONFIG);
+    assert_non_null(strstr(error.text, "may do more"));
+}
+
 /* Only the slasher may close, only the payer and an operator may pay. */
 static void test_roles_do_not_overlap(void **state)
 {
@@ -163,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_operations_are_read),
         cmocka_unit_test(test_a_condition_is_added_as_lnd_does),
         cmocka_unit_test(test_each_role_takes_its_own),
+        cmocka_unit_test(test_less_than_the_role_may),
         cmocka_unit_test(test_roles_do_not_overlap),
         cmocka_unit_test(test_what_is_no_macaroon),
     };

@@ -1,5 +1,4 @@
-/* test_lightning_text.c: funding points, node addresses and signatures as text.
- * SRS-LN-02 (pubkey@host:port). */
+/* test_lightning_text.c: funding points, node addresses and signatures as text. */
 #include "base/bytes.h"
 #include "base/lightning/lightning.h"
 #include "test.h"

@@ -248,6 +248,8 @@ static void test_codes_and_words(void **state)
         {"2 1 verification failed: signature mismatch after caveat verification", OWM_E_PERM,
          "signature mismatch"},
         {"2 1 permission denied: macaroon has expired", OWM_E_PERM, "clocks"},
+        {"2 1 cannot retrieve macaroon: cannot get macaroon: root key with id 7000 doesn't exist",
+         OWM_E_PERM, "root key"},
         {"2 1 the moon is full", OWM_E_STATE, "the moon is full"},
         {"3 1 invalid reference", OWM_E_STATE, "invalid reference"},
         {"4 1 too late", OWM_E_TIMEOUT, "too late"},

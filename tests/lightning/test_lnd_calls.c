@@ -1,5 +1,5 @@
 /* test_lnd_calls.c: what the LND backend makes of channels, payments and invoices.
- * SRS-LN-01 (LND over gRPC), SRS-LN-07 (BOLT11 invoices). */
+ * SRS-LN-01 (LND over gRPC). */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/sha256.h"
