@@ -10,6 +10,7 @@
 
 #define AT(field)   offsetof(struct owm_coordinator_config, field)
 #define DAY_MS      86400000
+#define MAX_SATS    2100000000000000.0
 #define NONE        0, 0, NULL, NULL
 #define RANGE(a, b) a, b, NULL, NULL
 
@@ -43,7 +44,7 @@ static const struct owm_conf_row rows[] = {
     {"policy.stake", OWM_CONF_CHOICE, AT(stake), "lightning", 0, 0, "lightning|none", NULL,
      "What a node must have locked; none only on devnet and regtest, and shown everywhere."},
     {"policy.treasury_uri", OWM_CONF_STRING, AT(treasury_uri), "", 0, 200, NULL, NULL,
-     "pubkey@host:port that nodes open their stake channel to."},
+     "pubkey@host:port that nodes open their stake channel to; empty: what its node announces."},
     {"policy.registrations_per_ip_hour", OWM_CONF_INT, AT(registrations_per_ip_hour), "10",
      RANGE(0, 64), "New nodes per address and hour (SRS-SEC-04); 0 only on devnet: no limit."},
     {"policy.clock_skew_s", OWM_CONF_INT, AT(clock_skew_s), "300", RANGE(5, 3600),
@@ -52,6 +53,37 @@ static const struct owm_conf_row rows[] = {
      "base_rate_sats of the reward formula (SRS 4.4.2)."},
     {"policy.tier_override_allowed", OWM_CONF_BOOL, AT(tier_override_allowed), "true", NONE,
      "Take a tier that the operator set by hand instead of the one that follows from hardware."},
+
+    {"lightning.backend", OWM_CONF_CHOICE, AT(lightning_backend), "none", 0, 0, "none|lnd|cln",
+     NULL,
+     "The treasury's Lightning node; none: nothing is staked, and what is earned stays owed."},
+    {"lightning.address", OWM_CONF_STRING, AT(lightning_address), "127.0.0.1:10009", 1, 200, NULL,
+     NULL, "LND: host:port of its gRPC; Core Lightning: the path of its socket lightning-rpc."},
+    {"lightning.certificate", OWM_CONF_PATH, AT(lightning_certificate), "~/.lnd/tls.cert", NONE,
+     "LND: its tls.cert, the only one that is accepted."},
+    {"lightning.network", OWM_CONF_STRING, AT(lightning_network), "mainnet", 1, 32, NULL, NULL,
+     "Chain that the node must be on: mainnet, testnet, testnet4, signet, regtest, simnet."},
+    {"lightning.stake_credential", OWM_CONF_PATH, AT(stake_credential), "", NONE,
+     "Macaroon (LND) or rune (Core Lightning) that reads channels and does nothing else."},
+    {"lightning.invoice_credential", OWM_CONF_PATH, AT(invoice_credential), "", NONE,
+     "One that makes and watches invoices."},
+    {"lightning.pay_credential", OWM_CONF_PATH, AT(pay_credential), "", NONE,
+     "One that pays nodes; empty: what is earned stays owed."},
+
+    {"stake.confirmations", OWM_CONF_INT, AT(stake_confirmations), "3", RANGE(1, 100),
+     "Blocks on a channel's funding before it counts."},
+    {"stake.fresh_ms", OWM_CONF_INT, AT(stake_fresh_ms), "10000", RANGE(5000, DAY_MS),
+     "A node gets a task only if its stake was read within this time."},
+    {"stake.recheck_hours", OWM_CONF_REAL, AT(stake_recheck_hours), "6", RANGE(0.001, 168),
+     "How often all stakes are read again (SRS-STAKE-02)."},
+    {"stake.sweep_s", OWM_CONF_INT, AT(stake_sweep_s), "600", RANGE(1, 600),
+     "Time over which those readings are spread (SRS-PERF-14)."},
+    {"stake.degraded_hours", OWM_CONF_REAL, AT(stake_degraded_hours), "24", RANGE(0, 720),
+     "Time to restore a stake before suspension (SRS-STAKE-03); below 24 only on devnet, regtest."},
+    {"stake.t1_sats", OWM_CONF_INT, AT(t1_sats), "100000", RANGE(1, MAX_SATS),
+     "What tier 1 must have locked."},
+    {"stake.t2_sats", OWM_CONF_INT, AT(t2_sats), "500000", RANGE(1, MAX_SATS), "Tier 2."},
+    {"stake.t3_sats", OWM_CONF_INT, AT(t3_sats), "2000000", RANGE(1, MAX_SATS), "Tier 3."},
 
     {"rounds.enabled", OWM_CONF_BOOL, AT(rounds_enabled), "true", NONE,
      "Run federated-learning rounds."},
@@ -136,6 +168,14 @@ static const struct owm_conf_row rows[] = {
     {"limits.queue_events_max", OWM_CONF_INT, AT(queue_events_max), "65536", RANGE(64, 1048576),
      "Events that wait for the engine; beyond it calls are refused, to be tried again."},
 
+    {"slashing.maintainers", OWM_CONF_STRING, AT(maintainers), "", 0, 4096, NULL, NULL,
+     "Comma-separated Ed25519 keys (hex) of those who decide T2 and T3 cases; one person, one "
+     "key."},
+    {"slashing.acks_needed", OWM_CONF_INT, AT(acks_needed), "2", RANGE(2, 16),
+     "How many of them it takes to slash, to dismiss and to overturn (SRS-SEC-14)."},
+    {"slashing.appeal_hours", OWM_CONF_INT, AT(appeal_hours), "24", RANGE(0, 720),
+     "Time for an appeal between a decision and eviction."},
+
     {"internal.allowed_keys", OWM_CONF_STRING, AT(allowed_keys), "", 0, 2000, NULL, NULL,
      "Comma-separated hex keys of the services that may call; empty: nobody."},
 
@@ -176,6 +216,36 @@ static owm_status check_policy(const struct owm_coordinator_config *config, stru
     return OWM_OK;
 }
 
+static owm_status check_stake(const struct owm_coordinator_config *config, struct owm_error *error)
+{
+    if (config->stake == OWM_STAKE_NONE) return OWM_OK;
+    if (config->lightning_backend == OWM_LIGHTNING_CHOICE_NONE)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "policy.stake = \"lightning\" needs the treasury's Lightning node: set "
+                        "lightning.backend to \"lnd\" or \"cln\" and its address and credential "
+                        "(docs/lightning-integration.md), or policy.stake = \"none\" on a "
+                        "development network");
+    if (config->lightning_backend == OWM_LIGHTNING_CHOICE_LND && !config->stake_credential[0])
+        return owm_fail(error, OWM_E_CONFIG,
+                        "lightning.stake_credential is empty; make the macaroon that reads "
+                        "channels with: %s",
+                        owm_lightning_role_recipe(OWM_LIGHTNING_LND, OWM_LIGHTNING_STAKE));
+    if (config->stake_degraded_hours < 24 && !is_development(config))
+        return owm_fail(error, OWM_E_CONFIG,
+                        "stake.degraded_hours is %g; below 24 needs policy.network = \"devnet\" or "
+                        "\"regtest\": an operator must have a day to restore a stake",
+                        config->stake_degraded_hours);
+    if (config->t1_sats > config->t2_sats || config->t2_sats > config->t3_sats)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "stake.t1_sats, stake.t2_sats and stake.t3_sats must not fall from tier to "
+                        "tier");
+    if ((double)config->stake_sweep_s > config->stake_recheck_hours * 3600)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "stake.sweep_s is %lld, longer than stake.recheck_hours",
+                        (long long)config->stake_sweep_s);
+    return OWM_OK;
+}
+
 static owm_status check_rounds(const struct owm_coordinator_config *config, struct owm_error *error)
 {
     if (config->min_participants > config->participants_max)
@@ -197,6 +267,7 @@ owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
                                         struct owm_error *error)
 {
     owm_status status = check_policy(config, error);
+    if (status == OWM_OK) status = check_stake(config, error);
     if (status == OWM_OK) status = check_rounds(config, error);
     if (status != OWM_OK) return status;
     uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32];
@@ -208,6 +279,33 @@ owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
     free(config->identity_key);
     config->identity_key = path;
     return OWM_OK;
+}
+
+bool owm_coordinator_lightning(const struct owm_coordinator_config *config,
+                               enum owm_lightning_role role, struct owm_lightning_config *lightning)
+{
+    const char *credential = role == OWM_LIGHTNING_STAKE     ? config->stake_credential
+                             : role == OWM_LIGHTNING_INVOICE ? config->invoice_credential
+                                                             : config->pay_credential;
+    *lightning = (struct owm_lightning_config){
+        .backend = config->lightning_backend == OWM_LIGHTNING_CHOICE_CLN ? OWM_LIGHTNING_CLN
+                                                                         : OWM_LIGHTNING_LND,
+        .role = role,
+        .address = config->lightning_address,
+        .certificate = config->lightning_certificate,
+        .credential = credential[0] ? credential : NULL,
+        .network = config->lightning_network,
+    };
+    return config->lightning_backend != OWM_LIGHTNING_CHOICE_NONE;
+}
+
+void owm_coordinator_tier_sats(const struct owm_coordinator_config *config,
+                               int64_t sats[OWM_TIERS + 1])
+{
+    sats[0] = 0;
+    sats[OWM_TIER_T1] = config->t1_sats;
+    sats[OWM_TIER_T2] = config->t2_sats;
+    sats[OWM_TIER_T3] = config->t3_sats;
 }
 
 owm_status owm_coordinator_allowed_keys(const char *text,

@@ -6,10 +6,17 @@
 #include <stdint.h>
 
 #include "base/conf.h"
+#include "base/lightning/lightning.h"
+#include "controlplane/engine/types.h"
 
 #define OWM_COORDINATOR_KEYS_MAX 16 /* internal.allowed_keys */
 
 enum owm_stake_policy { OWM_STAKE_LIGHTNING, OWM_STAKE_NONE };
+enum owm_lightning_choice {
+    OWM_LIGHTNING_CHOICE_NONE,
+    OWM_LIGHTNING_CHOICE_LND,
+    OWM_LIGHTNING_CHOICE_CLN
+};
 
 struct owm_coordinator_config {
     /* server */
@@ -24,6 +31,13 @@ struct owm_coordinator_config {
     int stake;
     int64_t registrations_per_ip_hour, clock_skew_s, base_rate_sats;
     bool tier_override_allowed;
+    /* lightning: the treasury's node */
+    int lightning_backend;
+    char *lightning_address, *lightning_certificate, *lightning_network;
+    char *stake_credential, *invoice_credential, *pay_credential;
+    /* stake */
+    int64_t stake_confirmations, stake_fresh_ms, stake_sweep_s, t1_sats, t2_sats, t3_sats;
+    double stake_recheck_hours, stake_degraded_hours;
     /* rounds */
     bool rounds_enabled;
     int64_t stop_after, steps, batch, seq, warmup_steps, topk_permille, participants_max,
@@ -41,6 +55,9 @@ struct owm_coordinator_config {
     /* limits */
     int64_t nodes_max, tasks_max, calls_max, attempts_max, lease_s, package_mb_max,
         queue_events_max;
+    /* slashing */
+    char *maintainers;
+    int64_t acks_needed, appeal_hours;
     /* internal, http */
     char *allowed_keys, *http_bind;
     int64_t http_port;
@@ -52,6 +69,16 @@ extern const struct owm_conf_table owm_coordinator_table;
  *  Returns: OWM_OK; OWM_E_CONFIG with the keys and the fix; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
                                                      struct owm_error *error);
+
+/** owm_coordinator_lightning: the treasury's node with one of the credentials, for a handle of this
+ *  role; borrowed from config. false: lightning.backend is none. */
+bool owm_coordinator_lightning(const struct owm_coordinator_config *config,
+                               enum owm_lightning_role role,
+                               struct owm_lightning_config *lightning);
+
+/** owm_coordinator_tier_sats: what each tier must have locked, by enum owm_tier; [0] unused. */
+void owm_coordinator_tier_sats(const struct owm_coordinator_config *config,
+                               int64_t sats[OWM_TIERS + 1]);
 
 /** owm_coordinator_allowed_keys: internal.allowed_keys as raw keys; *count of them.
  *  Returns: OWM_OK; OWM_E_CONFIG naming the entry that is no 64-digit hex key. */

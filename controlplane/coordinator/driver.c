@@ -18,7 +18,10 @@
 #define PUBLISHED_SQL                                                                              \
     "SELECT h FROM (SELECT model_hash AS h, created_at AS at FROM model_versions UNION ALL"        \
     " SELECT decode(certificate_hash, 'hex'), completed_at FROM fl_rounds"                         \
-    " WHERE certificate_hash IS NOT NULL) p ORDER BY at DESC NULLS LAST LIMIT 500"
+    " WHERE certificate_hash IS NOT NULL UNION ALL"                                                \
+    " SELECT decode(evidence_hash, 'hex'), detected_at FROM misbehavior_signals UNION ALL"         \
+    " SELECT bundle_hash, decided_at FROM slash_cases WHERE bundle_hash IS NOT NULL) p"            \
+    " ORDER BY at DESC NULLS LAST LIMIT 900"
 
 /* ---------------------------------------------------------------------------- restore */
 
@@ -28,6 +31,9 @@ static void engine_config(const struct owm_coordinator_config *c, struct owm_eng
     while (getrandom(e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed)) {
     }
     e->stake = c->stake == OWM_STAKE_NONE ? OWM_ENGINE_STAKE_NONE : OWM_ENGINE_STAKE_LIGHTNING;
+    owm_coordinator_tier_sats(c, e->tier_stake_sats);
+    e->stake_fresh_ms = c->stake_fresh_ms;
+    e->degraded_ms = (int64_t)(c->stake_degraded_hours * 3600000);
     e->base_rate_msat = c->base_rate_sats * 1000;
     e->heartbeat_period_ms = c->heartbeat_ms;
     e->persist_ms = c->persist_ms;
@@ -98,6 +104,7 @@ owm_status owm_driver_restore(struct owm_driver *driver, struct owm_error *error
         owm_engine_node(driver->engine, i, now_ms, &view);
         status =
             owm_peers_update(driver->peers, view.row.public_key, view.row.node_id, view.row.status);
+        owm_driver_tell_stake(driver, &view.row);
     }
     if (status != OWM_OK) return owm_fail(error, status, "the table of nodes cannot be made");
     set_view(driver);
@@ -190,6 +197,7 @@ static void apply_effects(struct owm_driver *driver, const struct owm_effect *ef
             if (owm_peers_update(driver->peers, node->public_key, node->node_id, node->status)
                 != OWM_OK)
                 owm_log(OWM_LOG_ERROR, "peer_table_full");
+            owm_driver_tell_stake(driver, node);
         } else if (effect->kind == OWM_EFFECT_MODEL) {
             owm_services_publish(driver->services, effect->model.model_hash);
             set_view(driver);
@@ -213,6 +221,9 @@ static void perform(struct owm_driver *driver, const struct owm_output *output)
         break;
     case OWM_OUTPUT_AGGREGATE:
         owm_round_aggregate(driver, &output->aggregate);
+        break;
+    case OWM_OUTPUT_STAKE_WANTED:
+        owm_stake_want(driver->stake, output->stake_wanted.node_id);
         break;
     case OWM_OUTPUT_ROUND_CHANGED:
         log_round(&output->round);

@@ -17,6 +17,7 @@
 #include "config.h"
 #include "controlplane/db/persist.h"
 #include "controlplane/rpc/services.h"
+#include "controlplane/slashing/slashing.h"
 #include "lab.h"
 #include "page.h"
 
@@ -36,6 +37,8 @@ struct owm_driver {
     struct owm_services *services;
     struct owm_metrics *metrics;
     struct owm_page *page;
+    struct owm_stake *stake; /* NULL: stake policy "none" */
+    struct owm_slashing *slashing;
     struct owm_pg *pg;
     owm_engine *engine;
     int64_t epoch;
@@ -54,6 +57,11 @@ OWM_MUST_USE owm_status owm_driver_restore(struct owm_driver *driver, struct owm
 /** owm_driver_main: the thread; ctx is the driver. Returns when stop is set and the inbox is empty,
  *  or, with failed, when the database holds another coordinator or refuses a batch for good. */
 void *owm_driver_main(void *ctx);
+
+/** stake_part.c: owm_driver_open_stake: as owm_stake_open, if the policy asks for stakes.
+ *  owm_driver_tell_stake: a node's row, restored or durable. */
+OWM_MUST_USE owm_status owm_driver_open_stake(struct owm_driver *driver, struct owm_error *error);
+void owm_driver_tell_stake(struct owm_driver *driver, const struct owm_node_row *node);
 
 /** round_jobs.c: outputs VERIFY and AGGREGATE as jobs, whose results come back as events; and the
  *  first checkpoint. Engine's thread. */

@@ -25,6 +25,8 @@ struct coordinator {
     struct owm_cert cert;
     uint8_t internal_keys[OWM_COORDINATOR_KEYS_MAX][32];
     size_t internal_key_count;
+    uint8_t maintainers[OWM_MAINTAINERS_MAX][32];
+    struct owm_case_policy cases;
     pthread_t thread;
     bool running;
 };
@@ -177,6 +179,69 @@ static owm_status become_active(struct coordinator *c, struct owm_error *error)
     return asked_to_stop ? OWM_E_CANCELLED : status;
 }
 
+/* ---------------------------------------------------------------------------- slashing */
+
+static owm_status set_case_policy(struct coordinator *c, struct owm_error *error)
+{
+    struct owm_engine_config engine;
+    owm_engine_defaults(&engine);
+    c->cases = (struct owm_case_policy){
+        .maintainers = (const uint8_t(*)[32])c->maintainers,
+        .acks_needed = (uint32_t)c->config.acks_needed,
+        .signals_needed = engine.signals_to_suspend,
+        .appeal_ms = c->config.appeal_hours * 3600 * 1000,
+        .cooldown_ms = engine.cooldown_ms,
+    };
+    memcpy(c->cases.coordinator_key, owm_identity_public_key(c->driver.identity), 32);
+    owm_status status = owm_maintainers_parse(c->config.maintainers, c->maintainers,
+                                              &c->cases.maintainer_count, error);
+    if (status == OWM_OK && c->cases.maintainer_count == 0)
+        owm_log(OWM_LOG_WARN, "no_maintainers effect=\"cases of T2 and T3 nodes stay open\"");
+    return status == OWM_OK ? owm_case_policy_check(&c->cases, error) : status;
+}
+
+static void tell_engine(void *ctx, enum owm_event_kind kind, const struct owm_slash_event *event)
+{
+    struct coordinator *c = ctx;
+    struct owm_post *post = owm_post_new(kind);
+    if (!post) return; /* it is said again */
+    post->event.slash = *event;
+    owm_inbox_put_own(c->driver.inbox, post);
+}
+
+static void publish_bundle(void *ctx, const uint8_t hash[32])
+{
+    struct coordinator *c = ctx;
+    owm_services_publish(c->driver.services, hash);
+}
+
+static void case_said(void *ctx)
+{
+    struct coordinator *c = ctx;
+    owm_slashing_wake(c->driver.slashing);
+}
+
+static owm_status open_slashing(struct coordinator *c, struct owm_error *error)
+{
+    int64_t periods = 3 * c->config.heartbeat_ms;
+    const struct owm_slashing_config config = {
+        .database_url = c->config.database_url,
+        .identity = c->driver.identity,
+        .policy = c->cases,
+        .grace_ms = periods > c->config.grace_ms ? periods : c->config.grace_ms,
+        .store = c->driver.store,
+        .metrics = c->driver.metrics,
+        .ctx = c,
+        .say = tell_engine,
+        .publish = publish_bundle,
+    };
+    owm_status status = owm_slashing_open(&config, &c->driver.slashing, error);
+    if (status != OWM_OK) return status;
+    const struct owm_http_route route = owm_slashing_route(c->driver.slashing);
+    owm_page_route(c->driver.page, &route);
+    return OWM_OK;
+}
+
 /* ---------------------------------------------------------------------------- parts */
 
 static struct owm_services_config services_config(struct coordinator *c)
@@ -191,8 +256,8 @@ static struct owm_services_config services_config(struct coordinator *c)
         .identity = driver->identity,
         .network = config->network,
         .stake_name = config->stake == OWM_STAKE_NONE ? "none" : "lightning",
-        .stake_needed = config->stake != OWM_STAKE_NONE,
         .treasury_uri = config->treasury_uri,
+        .stake = driver->stake,
         .database_url = config->database_url,
         .registrations_per_hour = (unsigned)config->registrations_per_ip_hour,
         .clock_skew_ms = config->clock_skew_s * 1000,
@@ -219,6 +284,9 @@ static struct owm_services_config services_config(struct coordinator *c)
         .workers = driver->workers,
         .peers = driver->peers,
         .metrics = driver->metrics,
+        .cases = &c->cases,
+        .case_said = case_said,
+        .case_ctx = c,
     };
 }
 
@@ -235,7 +303,11 @@ static owm_status open_parts(struct coordinator *c, struct owm_error *error)
         status = owm_workers_open((unsigned)config->workers, JOBS_MAX, &driver->workers);
     if (status == OWM_OK) status = owm_workers_open(1, 16, &driver->lab_worker);
     if (status != OWM_OK) return status;
-    const struct owm_services_config services = services_config(c);
+    status = owm_driver_open_stake(driver, error);
+    if (status != OWM_OK) return status;
+    owm_page_stake(driver->page, driver->stake);
+    struct owm_services_config services = services_config(c);
+    owm_coordinator_tier_sats(config, services.tier_sats);
     return owm_services_open(&services, &driver->services, error);
 }
 
@@ -245,12 +317,15 @@ static owm_status start(struct coordinator *c, struct owm_error *error)
     if (status == OWM_OK)
         status = owm_coordinator_allowed_keys(c->config.allowed_keys, c->internal_keys,
                                               &c->internal_key_count, error);
+    if (status == OWM_OK) status = set_case_policy(c, error);
     if (status == OWM_OK) status = open_lab(c, error);
     if (status == OWM_OK) status = connect_database(c, error);
     if (status == OWM_OK) status = become_active(c, error);
     if (status == OWM_OK) status = open_parts(c, error);
     if (status == OWM_OK) status = owm_driver_restore(&c->driver, error);
+    if (status == OWM_OK) status = open_slashing(c, error);
     if (status == OWM_OK) status = owm_page_serve(c->driver.page, error);
+    if (status == OWM_OK && c->driver.stake) status = owm_stake_start(c->driver.stake);
     if (status == OWM_OK) status = owm_services_listen(c->driver.services, error);
     if (status != OWM_OK) return status;
     if (pthread_create(&c->thread, NULL, owm_driver_main, &c->driver) != 0)
@@ -269,6 +344,7 @@ static owm_status start(struct coordinator *c, struct owm_error *error)
 static void stop(struct coordinator *c)
 {
     struct owm_driver *driver = &c->driver;
+    owm_stake_stop(driver->stake);
     if (driver->services) owm_services_shut(driver->services, c->running ? DRAIN_MS : 0);
     if (c->running) {
         atomic_store(&driver->stop, true);
@@ -277,9 +353,11 @@ static void stop(struct coordinator *c)
     }
     owm_workers_close(driver->workers);
     owm_workers_close(driver->lab_worker);
+    owm_page_close(driver->page);
+    owm_slashing_close(driver->slashing);
     owm_inbox_close(driver->inbox);
     owm_services_close(driver->services);
-    owm_page_close(driver->page);
+    owm_stake_close(driver->stake);
     owm_peers_close(driver->peers);
     owm_engine_destroy(driver->engine);
     owm_pg_close(driver->pg);

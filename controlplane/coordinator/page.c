@@ -50,6 +50,7 @@ struct owm_page {
     const struct owm_coordinator_config *config;
     struct owm_metrics *metrics;
     owm_http_server *server;
+    struct owm_stake *stake; /* NULL: stake policy "none" */
     struct owm_http_route routes[OWM_PAGE_ROUTES_MAX];
     size_t route_count;
     pthread_mutex_t lock; /* html, html_ms, wanted */
@@ -129,12 +130,26 @@ static void put_head(const struct owm_page *page, FILE *out)
               "without locking anything.</p>",
               out);
     fputs("<p class=warn><b>Provenance</b> " OWM_OTS_POLICY ".</p>", out);
-    fputs("<p class=warn><b>Payments</b> No Lightning node is configured: what is earned stays "
-          "<i>owed</i>.</p>",
-          out);
+    if (page->config->lightning_backend == OWM_LIGHTNING_CHOICE_NONE)
+        fputs("<p class=warn><b>Payments</b> No Lightning node is configured: what is earned stays "
+              "<i>owed</i>.</p>",
+              out);
 }
 
-static void put_summary(FILE *out, const owm_engine *engine, int64_t now_ms)
+static void put_treasury(const struct owm_page *page, FILE *out)
+{
+    char text[OWM_ERROR_BYTES_MAX];
+    if (!page->stake) return;
+    bool answers = owm_stake_state_text(page->stake, text, sizeof(text));
+    fputs(answers ? "<tr><th>Lightning<td>" : "<tr><th>Lightning<td class=warn>", out);
+    owm_html_text(out, text);
+    if (!answers)
+        fputs("<br>Nobody registers and no task starts until it answers; nobody loses anything.",
+              out);
+}
+
+static void put_summary(const struct owm_page *page, FILE *out, const owm_engine *engine,
+                        int64_t now_ms)
 {
     const struct owm_model_row *model = owm_engine_model(engine);
     const struct owm_round_row *round = owm_engine_round(engine);
@@ -154,6 +169,7 @@ static void put_summary(FILE *out, const owm_engine *engine, int64_t now_ms)
     } else {
         fputs("<tr><th>Checkpoint<td>being made", out);
     }
+    put_treasury(page, out);
     fprintf(out,
             "<tr><th>Tasks<td>%llu waiting, %llu running<tr><th>Nodes<td>%u registered, %llu "
             "connected%s</table>",
@@ -191,7 +207,18 @@ static void put_rounds(const struct owm_page *page, FILE *out)
           out);
 }
 
-static void put_node(FILE *out, const struct owm_node_view *view)
+static void put_stake(FILE *out, const struct owm_node_view *view, int64_t now_ms)
+{
+    put_cell(out, "Stake, sats", "%lld &times;%.2f", (long long)view->row.stake_sats,
+             view->stake_bonus_ppm / 1e6);
+    if (view->row.stake_read_ms)
+        put_cell(out, "Read, s ago", "%lld", (long long)(now_ms - view->row.stake_read_ms) / 1000);
+    else
+        put_cell(out, "Read, s ago", "never");
+}
+
+static void put_node(const struct owm_page *page, FILE *out, const struct owm_node_view *view,
+                     int64_t now_ms)
 {
     fputs("<tr>", out);
     put_text_cell(out, "Name", view->row.alias);
@@ -200,6 +227,7 @@ static void put_node(FILE *out, const struct owm_node_view *view)
     put_cell(out, "Connected", "%s", view->connected ? "yes" : "no");
     put_cell(out, "Running, tasks", "%u", view->running);
     put_cell(out, "Reliability, %", "%.1f", view->row.reliability_ppm / 1e4);
+    if (page->stake) put_stake(out, view, now_ms);
     put_cell(out, "Owed, sats", "%.3f", (double)view->row.earned_msat / 1e3);
     put_cell(out, "Signals", "%u", view->row.signals);
     put_text_cell(out, "Note",
@@ -211,12 +239,14 @@ static void put_nodes(const struct owm_page *page, FILE *out, const owm_engine *
 {
     uint32_t count = owm_engine_node_count(engine);
     fputs("<h2>Nodes and ledger</h2><table class=list><tr><th>Name<th>Tier<th>Status<th>Connected"
-          "<th>Running, tasks<th>Reliability, %<th>Owed, sats<th>Signals<th>Note",
+          "<th>Running, tasks<th>Reliability, %",
           out);
+    if (page->stake) fputs("<th>Stake, sats<th>Read, s ago", out);
+    fputs("<th>Owed, sats<th>Signals<th>Note", out);
     for (uint32_t i = 0; i < count && i < OWM_PAGE_NODES_MAX; i++) {
         struct owm_node_view view;
         owm_engine_node(engine, i, now_ms, &view);
-        put_node(out, &view);
+        put_node(page, out, &view, now_ms);
     }
     fputs("</table>", out);
     if (count > OWM_PAGE_NODES_MAX)
@@ -228,8 +258,11 @@ static void put_nodes(const struct owm_page *page, FILE *out, const owm_engine *
         "was heard; 100 until something was counted. Owed: the sum of %.3f sats &times; tier "
         "&times; task weight &times; quality &times; uptime bonus &times; stake bonus over "
         "every accepted task, rounded down to 0.001 sat each; a delta counts once it is "
-        "included. <a href=/metrics>Metrics</a></p>",
-        owm_gauge_value(page->owed) / 1e3, (double)page->config->base_rate_sats);
+        "included. %s<a href=/metrics>Metrics</a></p>",
+        owm_gauge_value(page->owed) / 1e3, (double)page->config->base_rate_sats,
+        page->stake ? "Stake: what the node has on its side of confirmed channels that it opened "
+                      "to the treasury, and the stake bonus that follows. "
+                    : "");
 }
 
 static void render(struct owm_page *page, const owm_engine *engine, int64_t now_ms)
@@ -239,7 +272,7 @@ static void render(struct owm_page *page, const owm_engine *engine, int64_t now_
     FILE *out = open_memstream(&html, &bytes);
     if (!out) return;
     put_head(page, out);
-    put_summary(out, engine, now_ms);
+    put_summary(page, out, engine, now_ms);
     put_rounds(page, out);
     put_nodes(page, out, engine, now_ms);
     if (fclose(out) != 0) {
@@ -399,6 +432,11 @@ owm_status owm_page_open(const struct owm_coordinator_config *config, struct owm
     page->owed = gauge(page, "owm_earned_msat", "Earned by all nodes, in millisatoshis.");
     *out = page;
     return OWM_OK;
+}
+
+void owm_page_stake(struct owm_page *page, struct owm_stake *stake)
+{
+    page->stake = stake;
 }
 
 void owm_page_route(struct owm_page *page, const struct owm_http_route *route)

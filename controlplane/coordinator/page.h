@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "config.h"
 #include "controlplane/engine/engine.h"
+#include "controlplane/stake/stake.h"
 
 #define OWM_PAGE_NODES_MAX  200
 #define OWM_PAGE_ROUNDS_MAX 50
@@ -24,6 +25,9 @@ void owm_page_close(struct owm_page *page);
 
 /** owm_page_route: another part's path; before owm_page_serve. */
 void owm_page_route(struct owm_page *page, const struct owm_http_route *route);
+
+/** owm_page_stake: whom to ask how the treasury's node is; NULL: nobody. Before owm_page_serve. */
+void owm_page_stake(struct owm_page *page, struct owm_stake *stake);
 
 /** owm_page_serve: start the HTTP server of "/", "/health", "/metrics" and those paths. */
 OWM_MUST_USE owm_status owm_page_serve(struct owm_page *page, struct owm_error *error);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,14 +17,58 @@
 
 /* ---------------------------------------------------------------------------- answers */
 
-static const char *notice_of(const struct owm_heartbeat_output *out)
+#define NOTICE_BYTES 320
+
+static void put_utc(int64_t at_ms, char text[32])
 {
-    if (out->status == OWM_NODE_SUSPENDED)
-        return "suspended for misbehaviour: look at the evidence with the operator of the network; "
-               "no tasks until the cooldown ends";
+    time_t second = (time_t)(at_ms / 1000);
+    struct tm utc;
+    gmtime_r(&second, &utc);
+    strftime(text, 32, "%Y-%m-%d %H:%M UTC", &utc);
+}
+
+/* SRS-STAKE-02: how much is missing, where to, until when, and what happens then. */
+static void notice_of_stake(const struct owm_services *services,
+                            const struct owm_heartbeat_output *out, char notice[NOTICE_BYTES])
+{
+    long long missing_sats = out->required_stake_sats - out->stake_sats;
+    char until[32];
+    put_utc(out->degraded_until_ms, until);
     if (out->status == OWM_NODE_DEGRADED)
-        return "the stake fell below the minimum of its tier: add to the channel";
-    return out->why == OWM_WHY_BUSY ? "" : owm_why_text(out->why);
+        snprintf(notice, NOTICE_BYTES,
+                 "the stake is %lld sats, %lld below the minimum of %lld: no tasks until the "
+                 "channel to the treasury has them again; if not by %s, this node is suspended "
+                 "(nothing is taken from it)",
+                 (long long)out->stake_sats, missing_sats, (long long)out->required_stake_sats,
+                 until);
+    else if (out->status == OWM_NODE_SUSPENDED)
+        snprintf(notice, NOTICE_BYTES,
+                 "suspended: the stake stayed below the minimum, %lld of %lld sats; nothing was "
+                 "taken, and with %lld more in a channel to the treasury it is active again",
+                 (long long)out->stake_sats, (long long)out->required_stake_sats, missing_sats);
+    else if (services->config.stake)
+        snprintf(notice, NOTICE_BYTES,
+                 "waiting for its stake: the treasury sees %lld of %lld sats in confirmed channels "
+                 "of this node",
+                 (long long)out->stake_sats, (long long)out->required_stake_sats);
+}
+
+static void notice_of(const struct owm_services *services, const struct owm_heartbeat_output *out,
+                      char notice[NOTICE_BYTES])
+{
+    notice[0] = 0;
+    if (out->status == OWM_NODE_SUSPENDED && out->cooldown_until_ms) {
+        char until[32];
+        put_utc(out->cooldown_until_ms, until);
+        snprintf(notice, NOTICE_BYTES,
+                 "suspended for misbehaviour: look at the evidence with the operator of the "
+                 "network; no tasks until the cooldown ends, %s",
+                 until);
+    } else if (out->status != OWM_NODE_ACTIVE) {
+        notice_of_stake(services, out, notice);
+    } else if (out->why != OWM_WHY_BUSY) {
+        snprintf(notice, NOTICE_BYTES, "%s", owm_why_text(out->why));
+    }
 }
 
 static void answer_heartbeat(struct owm_ask *ask, const struct owm_output *output)
@@ -37,7 +82,7 @@ static void answer_heartbeat(struct owm_ask *ask, const struct owm_output *outpu
                   owm_code_text(out->code));
     } else {
         PB(HeartbeatResponse) response = OWM__COORDINATOR__V1__HEARTBEAT_RESPONSE__INIT;
-        char lost[OWM_LOST_LEASES_MAX][37], *lost_list[OWM_LOST_LEASES_MAX];
+        char notice[NOTICE_BYTES], lost[OWM_LOST_LEASES_MAX][37], *lost_list[OWM_LOST_LEASES_MAX];
         for (uint32_t i = 0; i < out->lost_count; i++) {
             owm_uuid_format(out->lost[i], lost[i]);
             lost_list[i] = lost[i];
@@ -48,15 +93,20 @@ static void answer_heartbeat(struct owm_ask *ask, const struct owm_output *outpu
         response.n_lost_leases = out->lost_count;
         response.server_time_ms = owm_clock_wall_ms();
         response.next_heartbeat_ms = services->config.heartbeat_ms;
-        response.notice = (char *)notice_of(out);
+        notice_of(services, out, notice);
+        response.notice = notice;
         response.model_hash = (ProtobufCBinaryData){32, (uint8_t *)out->model_hash};
         response.round = out->round;
+        response.stake_sats = out->stake_sats;
+        response.required_stake_sats = out->required_stake_sats;
+        response.degraded_until_ms = out->degraded_until_ms;
         wire_reply(ask->call, &response.base);
     }
     owm_ask_free(ask);
 }
 
-static void answer_at_once(struct owm_services *services, struct owm_rpc_call *call)
+static void answer_at_once(struct owm_services *services, struct owm_rpc_call *call,
+                           const struct owm_peer *peer)
 {
     PB(HeartbeatResponse) response = OWM__COORDINATOR__V1__HEARTBEAT_RESPONSE__INIT;
     struct owm_network_view view;
@@ -67,6 +117,8 @@ static void answer_at_once(struct owm_services *services, struct owm_rpc_call *c
     response.next_heartbeat_ms = services->config.heartbeat_ms;
     response.model_hash = (ProtobufCBinaryData){32, view.model_hash};
     response.round = view.round;
+    response.stake_sats = atomic_load(&peer->stake_sats);
+    response.required_stake_sats = atomic_load(&peer->required_stake_sats);
     wire_reply(call, &response.base);
 }
 
@@ -169,7 +221,7 @@ void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *bytes, si
     struct owm_peer *peer = wire_peer(services, call, "Heartbeat", request->node_id);
     if (peer && !is_news(peer, request)) {
         atomic_store_explicit(&peer->seen, true, memory_order_relaxed);
-        answer_at_once(services, call);
+        answer_at_once(services, call, peer);
         owm_counter_add(services->heartbeats_fast, 1);
     } else if (peer) {
         if (request->manifest) take_manifest(services, call, peer, request->manifest);

@@ -1,6 +1,7 @@
 /* node_register.c: Hello and RegisterNode: version, challenge, signature, limits (SRS-SEC-03, -04).
  *
- * Cheap checks come first; the challenge is spent only once the signature over it is good.
+ * Cheap checks come first; the challenge is spent only once the signature over it is good. What has
+ * to do with stakes is in register_stake.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t
     if (!request) return;
     PB(HelloResponse) response = OWM__COORDINATOR__V1__HELLO_RESPONSE__INIT;
     uint8_t key[32], challenge[OWM_CHALLENGE_BYTES];
+    struct stake_hello stake;
     char message[160] = "";
     int64_t now_ms = owm_clock_wall_ms();
     if (request->protocol_min <= OWM_PROTOCOL_VERSION
@@ -46,14 +48,15 @@ void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t
     response.server_time_ms = now_ms;
     response.network = (char *)services->config.network;
     response.stake_policy = (char *)services->config.stake_name;
+    stake_hello(services, key, &response, &stake);
     wire_reply(call, &response.base);
     owm__coordinator__v1__hello_request__free_unpacked(request, NULL);
 }
 
 /* ---------------------------------------------------------------------------- RegisterNode */
 
-static void answer_refused(struct owm_services *services, struct owm_rpc_call *call,
-                           const char *code, const char *sentence)
+void wire_refuse_registration(struct owm_services *services, struct owm_rpc_call *call,
+                              const char *code, const char *sentence)
 {
     PB(RegisterNodeResponse) response = OWM__COORDINATOR__V1__REGISTER_NODE_RESPONSE__INIT;
     wire_refuse(services, "RegisterNode", code, call);
@@ -61,23 +64,6 @@ static void answer_refused(struct owm_services *services, struct owm_rpc_call *c
     response.error = (char *)code;
     response.message = (char *)sentence;
     wire_reply(call, &response.base);
-}
-
-static void describe(const struct owm_services *services, const struct owm_registered_output *out,
-                     char *text, size_t bytes)
-{
-    bool refused = out->code != OWM_CODE_NONE;
-    if (out->code == OWM_CODE_INSUFFICIENT_STAKE)
-        snprintf(text, bytes,
-                 "open a Lightning channel of at least %" PRId64 " sats to %s and register again",
-                 out->required_stake_sats,
-                 services->config.treasury_uri[0] ? services->config.treasury_uri
-                                                  : "the treasury (its address is not published)");
-    else if (refused)
-        snprintf(text, bytes, "%s", owm_code_text(out->code));
-    else if (!services->config.stake_needed)
-        snprintf(text, bytes, "this is a development network (%s): no stake is asked for",
-                 services->config.network);
 }
 
 static void answer_registered(struct owm_ask *ask, const struct owm_output *output)
@@ -91,15 +77,14 @@ static void answer_registered(struct owm_ask *ask, const struct owm_output *outp
     const struct owm_registered_output *out = &output->registered;
     static const uint8_t none[16];
     PB(RegisterNodeResponse) response = OWM__COORDINATOR__V1__REGISTER_NODE_RESPONSE__INIT;
-    char node_id[37] = "", message[300] = "";
+    struct stake_answer stake;
+    char node_id[37] = "";
     if (memcmp(out->node_id, none, 16) != 0) owm_uuid_format(out->node_id, node_id);
-    describe(services, out, message, sizeof(message));
     response.node_id = node_id;
     response.status = (char *)(node_id[0] ? owm_node_status_name(out->status) : "refused");
     response.error = (char *)owm_code_name(out->code);
-    response.message = message;
     response.required_stake_sats = out->required_stake_sats;
-    response.treasury_uri = (char *)services->config.treasury_uri;
+    stake_answer(services, ask, out, &response, &stake);
     response.heartbeat_period_ms = services->config.heartbeat_ms;
     response.manifest_period_ms = services->config.manifest_ms;
     if (out->code != OWM_CODE_NONE)
@@ -108,15 +93,6 @@ static void answer_registered(struct owm_ask *ask, const struct owm_output *outp
         owm_counter_add(services->registrations, 1);
     wire_reply(ask->call, &response.base);
     owm_ask_free(ask);
-}
-
-/* SRS-LN-02: pubkey@host:port. */
-static bool is_node_uri(const char *uri)
-{
-    size_t hex = strspn(uri, "0123456789abcdefABCDEF");
-    const char *colon = strrchr(uri, ':');
-    return hex == 66 && uri[66] == '@' && colon && colon > uri + 67 && colon[1]
-           && strspn(colon + 1, "0123456789") == strlen(colon + 1) && strlen(uri) < OWM_URI_BYTES;
 }
 
 static const char *check_challenge(struct owm_services *services, const uint8_t key[32],
@@ -166,11 +142,7 @@ static const char *check_request(struct owm_services *services, const uint8_t ke
         *sentence = "the signature does not fit the request and the key";
         return "BAD_SIGNATURE";
     }
-    if (services->config.stake_needed && !is_node_uri(request->ln_node_uri)) {
-        *sentence = "ln_node_uri must be pubkey@host:port of the node's Lightning node";
-        return "BAD_LN_URI";
-    }
-    return check_challenge(services, key, request, sentence);
+    return NULL;
 }
 
 /* SRS-SEC-04: new nodes per address; behind Tor all come from one address, so per key there
@@ -190,7 +162,7 @@ static bool may_be_new(struct owm_services *services, const struct owm_rpc_call 
 
 static void post_registration(struct owm_services *services, struct owm_rpc_call *call,
                               const uint8_t key[32], const PB(RegisterNodeRequest) * request,
-                              const struct owm_capabilities *capabilities)
+                              const struct owm_register_event *checked)
 {
     struct owm_post *post = owm_post_new(OWM_EVENT_REGISTER);
     if (post) post->ask = owm_ask_new(answer_registered, services, call);
@@ -200,14 +172,44 @@ static void post_registration(struct owm_services *services, struct owm_rpc_call
         return;
     }
     struct owm_register_event *event = &post->event.reg;
+    *event = *checked;
     owm_uuid_random(event->node_id);
     memcpy(event->public_key, key, 32);
-    event->capabilities = *capabilities;
     snprintf(event->ln_node_uri, sizeof(event->ln_node_uri), "%s", request->ln_node_uri);
     snprintf(event->onion_address, sizeof(event->onion_address), "%s", request->onion_address);
     snprintf(event->alias, sizeof(event->alias), "%s", request->alias);
-    event->stake_sats = 0; /* no Lightning node is configured in this version: no channel is seen */
-    wire_post(services, call, "RegisterNode", post);
+    snprintf(event->payout_to, sizeof(event->payout_to), "%s", request->payout_to);
+    if (services->config.stake)
+        stake_post(services, call, post);
+    else
+        wire_post(services, call, "RegisterNode", post);
+}
+
+/* Returns the code of the refusal with a sentence in error, or NULL with what was learnt. The
+ * challenge is spent last. */
+static const char *check(struct owm_services *services, const struct owm_rpc_call *call,
+                         const uint8_t key[32], const PB(RegisterNodeRequest) * request,
+                         struct owm_register_event *checked, struct owm_error *error)
+{
+    const char *sentence = "";
+    int64_t wait_ms = 0;
+    const char *code = check_request(services, key, request, &sentence);
+    if (!code) {
+        code = stake_check(services, key, request, checked->ln_key, error);
+        if (code) return code;
+        code = check_challenge(services, key, request, &sentence);
+    }
+    if (code) {
+        owm_fail(error, OWM_E_PROTO, "%s", sentence);
+        return code;
+    }
+    if (wire_capabilities(services, request->capabilities, &checked->capabilities, error) != OWM_OK)
+        return "BAD_CAPABILITIES";
+    if (may_be_new(services, call, key, &wait_ms)) return NULL;
+    owm_fail(error, OWM_E_LIMIT,
+             "at most %u new nodes per address and hour; try again in %" PRId64 " minutes",
+             services->config.registrations_per_hour, wait_ms / 60000 + 1);
+    return "TOO_MANY_NODES";
 }
 
 void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
@@ -218,24 +220,13 @@ void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, siz
                     &owm__coordinator__v1__register_node_request__descriptor, bytes, length);
     if (!request) return;
     uint8_t key[32];
-    struct owm_capabilities capabilities;
+    struct owm_register_event checked = {0};
     struct owm_error error = {""};
-    const char *sentence = "";
-    int64_t wait_ms = 0;
     owm_rpc_peer_key(call, key);
-    const char *code = check_request(services, key, request, &sentence);
-    if (code) {
-        answer_refused(services, call, code, sentence);
-    } else if (wire_capabilities(services, request->capabilities, &capabilities, &error)
-               != OWM_OK) {
-        answer_refused(services, call, "BAD_CAPABILITIES", error.text);
-    } else if (!may_be_new(services, call, key, &wait_ms)) {
-        owm_fail(&error, OWM_E_LIMIT,
-                 "at most %u new nodes per address and hour; try again in %" PRId64 " minutes",
-                 services->config.registrations_per_hour, wait_ms / 60000 + 1);
-        answer_refused(services, call, "TOO_MANY_NODES", error.text);
-    } else {
-        post_registration(services, call, key, request, &capabilities);
-    }
+    const char *code = check(services, call, key, request, &checked, &error);
+    if (code)
+        wire_refuse_registration(services, call, code, error.text);
+    else
+        post_registration(services, call, key, request, &checked);
     owm__coordinator__v1__register_node_request__free_unpacked(request, NULL);
 }

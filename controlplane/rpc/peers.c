@@ -131,6 +131,15 @@ owm_status owm_peers_update(struct owm_peers *peers, const uint8_t public_key[st
     return OWM_OK;
 }
 
+void owm_peers_note_stake(struct owm_peers *peers, const uint8_t public_key[static 32],
+                          int64_t stake_sats, int64_t required_stake_sats)
+{
+    struct owm_peer *peer = find_key(peers, public_key);
+    if (!peer) return;
+    atomic_store(&peer->stake_sats, stake_sats);
+    atomic_store(&peer->required_stake_sats, required_stake_sats);
+}
+
 void owm_peers_collect(struct owm_peers *peers, void (*fn)(void *ctx, struct owm_peer *peer),
                        void *ctx)
 {

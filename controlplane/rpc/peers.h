@@ -22,7 +22,8 @@ struct owm_peer {
     uint8_t node_id[16];
     char node_id_text[37];
     atomic_int status; /* enum owm_node_status */
-    atomic_bool seen;  /* a plain heartbeat came since the last collection */
+    atomic_llong stake_sats, required_stake_sats;
+    atomic_bool seen; /* a plain heartbeat came since the last collection */
     /* what the last heartbeat that the engine saw said */
     atomic_ullong boot_id;
     atomic_uint free_slots;
@@ -53,6 +54,10 @@ OWM_MUST_USE owm_status owm_peers_update(struct owm_peers *peers,
                                          const uint8_t public_key[static 32],
                                          const uint8_t node_id[static 16],
                                          enum owm_node_status status);
+
+/** owm_peers_note_stake: of a node that is there. Engine's thread only. */
+void owm_peers_note_stake(struct owm_peers *peers, const uint8_t public_key[static 32],
+                          int64_t stake_sats, int64_t required_stake_sats);
 
 /** owm_peers_collect: call fn for each peer whose flag is set, clearing it. Engine's thread only.
  */

@@ -89,6 +89,9 @@ owm_status owm_services_open(const struct owm_services_config *config, struct ow
     services->results =
         owm_metrics_counter(metrics, "owm_results_total", "Task results accepted.", NULL);
     owm_status status = owm_challenges_open(OWM_CHALLENGE_USED_MAX, &services->challenges);
+    if (status == OWM_OK && config->stake)
+        status = owm_stake_binding_init(&services->binding, config->identity, config->network,
+                                        error);
     if (status == OWM_OK && config->registrations_per_hour)
         status = owm_rate_open(config->registrations_per_hour, HOUR_MS, &services->rate);
     if (status == OWM_OK) status = owm_pg_open(config->database_url, &services->reader, error);
@@ -107,6 +110,7 @@ void owm_services_close(struct owm_services *services)
     owm_pg_close(services->reader);
     owm_rate_close(services->rate);
     owm_challenges_close(services->challenges);
+    owm_stake_binding_deinit(&services->binding);
     pthread_mutex_destroy(&services->reader_lock);
     pthread_mutex_destroy(&services->public_lock);
     free(services);

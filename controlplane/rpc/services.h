@@ -19,6 +19,7 @@
 #include "controlplane/rpc/inbox.h"
 #include "controlplane/rpc/peers.h"
 #include "controlplane/rpc/workers.h"
+#include "controlplane/stake/stake.h"
 #include "controlplane/slashing/case.h"
 #include "dataplane/store/blob_store.h"
 
@@ -46,7 +47,8 @@ struct owm_services_config {
     const struct owm_cert *cert;
     const owm_identity *identity;
     const char *network, *stake_name, *treasury_uri, *database_url;
-    bool stake_needed;
+    struct owm_stake *stake; /* NULL: stake policy "none" */
+    int64_t tier_sats[OWM_TIERS + 1];
     unsigned registrations_per_hour; /* 0: no limit */
     int64_t clock_skew_ms;
     bool tier_override_allowed;

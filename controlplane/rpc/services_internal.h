@@ -10,6 +10,7 @@
 #include "controlplane/rpc/challenge.h"
 #include "controlplane/rpc/rate.h"
 #include "controlplane/rpc/services.h"
+#include "controlplane/stake/binding.h"
 
 #define PB(name)  Owm__Coordinator__V1__##name
 #define PBI(name) Owm__Internal__V1__##name
@@ -20,6 +21,7 @@ struct owm_services {
     struct owm_services_config config;
     struct owm_challenges *challenges;
     struct owm_rate *rate;
+    struct owm_stake_binding binding; /* with a stake policy only */
     struct owm_rpc_server *nodes, *internal;
     int64_t started_ms;
 
@@ -44,6 +46,10 @@ void wire_refuse(struct owm_services *services, const char *method, const char *
 /** wire_fail: the same, and end the call with "CODE: sentence". */
 void wire_fail(struct owm_services *services, struct owm_rpc_call *call, const char *method,
                enum owm_rpc_code rpc, const char *code, const char *sentence);
+
+/** wire_refuse_registration: the answer to a registration that was refused. */
+void wire_refuse_registration(struct owm_services *services, struct owm_rpc_call *call,
+                              const char *code, const char *sentence);
 
 /** wire_reply: pack and answer. */
 void wire_reply(struct owm_rpc_call *call, const ProtobufCMessage *message);
@@ -82,6 +88,32 @@ owm_status wire_capabilities(const struct owm_services *services, const PB(NodeC
 typedef void read_fn(struct owm_services *services, struct owm_ask *ask, struct owm_pg *pg);
 void wire_read(struct owm_services *services, struct owm_rpc_call *call, const char *method,
                read_fn *fn, const void *data, size_t bytes);
+
+/** stake_hello: what Hello says about stakes; the memory is the caller's. */
+struct stake_hello {
+    PB(TierStake) tier[OWM_TIERS], *tiers[OWM_TIERS];
+    char treasury_uri[OWM_LIGHTNING_TEXT_BYTES], statement[OWM_STATEMENT_BYTES];
+};
+void stake_hello(struct owm_services *services, const uint8_t key[static 32],
+                 PB(HelloResponse) * response, struct stake_hello *memory);
+
+/** stake_check: who stands behind a registration: ln_node_uri, the proof of its key, payout_to.
+ *  Returns the code of the refusal with a sentence in error, or NULL with the Lightning key. */
+const char *stake_check(struct owm_services *services, const uint8_t key[static 32],
+                        const PB(RegisterNodeRequest) * request,
+                        uint8_t ln_key[static OWM_LIGHTNING_KEY_BYTES], struct owm_error *error);
+
+/** stake_post: read the stake of a registration's ln_key, then put it into the inbox. Takes post. */
+void stake_post(struct owm_services *services, struct owm_rpc_call *call, struct owm_post *post);
+
+/** stake_answer: what the answer to a registration says of the stake; the memory is the caller's. */
+struct stake_answer {
+    char note[OWM_STAKE_NOTE_BYTES], message[640];
+    char treasury_uri[OWM_LIGHTNING_TEXT_BYTES];
+};
+void stake_answer(struct owm_services *services, const struct owm_ask *ask,
+                  const struct owm_registered_output *out, PB(RegisterNodeResponse) * response,
+                  struct stake_answer *memory);
 
 /** watch_*: who watches a task. Engine's thread only. */
 void watch_changed(struct owm_services *services, const struct owm_task_changed_output *task);

@@ -7,8 +7,10 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "dataplane/fl/delta.h"
+#include "ln_signer.h"
 #include "network.h"
 #include "proto/canonical.h"
+#include "proto/statement.h"
 #include "test.h"
 
 #define NODE(name) "/owm.coordinator.v1.CoordinatorService/" name
@@ -109,11 +111,40 @@ static const char *send_registration(struct fake_node *node)
     snprintf(last_message, sizeof(last_message), "%s", answer->message);
     if (!answer->error[0]) snprintf(node->node_id, sizeof(node->node_id), "%s", answer->node_id);
     if (answer->error[0]) assert_true(strlen(answer->message) > 10); /* what to do */
-    if (strcmp(answer->error, "INSUFFICIENT_STAKE") == 0)
-        assert_true(answer->required_stake_sats == 100000);
+    struct fake_answer *kept = &node->answer;
+    snprintf(kept->status, sizeof(kept->status), "%s", answer->status);
+    snprintf(kept->message, sizeof(kept->message), "%s", answer->message);
+    snprintf(kept->stake_note, sizeof(kept->stake_note), "%s", answer->stake_note);
+    snprintf(kept->treasury_uri, sizeof(kept->treasury_uri), "%s", answer->treasury_uri);
+    kept->stake_sats = answer->stake_sats;
+    kept->required_stake_sats = answer->required_stake_sats;
+    kept->stake_bonus = answer->stake_bonus;
     owm__coordinator__v1__register_node_response__free_unpacked(answer, NULL);
     owm_rpc_reply_free(&reply);
     return last_code;
+}
+
+/* The Lightning node's word for this one. signature [OWM_LIGHTNING_SIGNATURE_TEXT]. */
+static void prove(struct fake_node *node, PB(RegisterNodeRequest) * request, char *signature)
+{
+    request->ln_node_uri = (char *)node->lightning->uri;
+    request->stake_statement = (char *)(node->statement ? node->statement : node->answer.statement);
+    ln_signer_sign(node->lightning, request->stake_statement, signature);
+    request->stake_signature = node->proof ? (char *)node->proof : signature;
+}
+
+static void keep_hello(struct fake_node *node, const PB(HelloResponse) * welcome)
+{
+    snprintf(node->answer.statement, sizeof(node->answer.statement), "%s",
+             welcome->stake_statement);
+    node->answer.stake_bound = welcome->stake_bound;
+    if (!node->lightning) return;
+    assert_int_equal(welcome->n_tiers, 3);
+    assert_string_equal(welcome->tiers[0]->tier, "t1");
+    assert_int_equal(welcome->tiers[0]->minimum_sats, 100000);
+    assert_ok(owm_statement_names(welcome->stake_statement, welcome->network,
+                                  node->coordinator->key, owm_identity_public_key(node->identity),
+                                  NULL));
 }
 
 const char *fake_node_register(struct fake_node *node, enum fault fault)
@@ -124,13 +155,15 @@ const char *fake_node_register(struct fake_node *node, enum fault fault)
                                       &owm__coordinator__v1__hello_response__descriptor, NULL);
     if (!welcome) fail_msg("Hello: %s", last_message);
     assert_int_equal(welcome->protocol, 1);
+    keep_hello(node, welcome);
 
-    char key[65], *types[] = {(char *)"inference", (char *)"fl_round", (char *)"of_the_future"};
+    char proof[OWM_LIGHTNING_SIGNATURE_TEXT], key[65],
+        *types[] = {(char *)"inference", (char *)"fl_round", (char *)"of_the_future"};
     owm_identity *signer = node->identity, *other = NULL;
     if (fault == FAULT_KEY) assert_ok(owm_identity_generate(&other));
     if (other) signer = other;
     PB(NodeCapabilities) capabilities = OWM__COORDINATOR__V1__NODE_CAPABILITIES__INIT;
-    capabilities.tier = (char *)"t1";
+    capabilities.tier = (char *)(node->tier ? node->tier : "t1");
     capabilities.tier_overridden = true;
     capabilities.supported_task_types = types;
     capabilities.n_supported_task_types = 3;
@@ -147,6 +180,8 @@ const char *fake_node_register(struct fake_node *node, enum fault fault)
     request.timestamp_ms = owm_clock_wall_ms() - (fault == FAULT_TIME ? 3600000 : 0);
     request.protocol = fault == FAULT_PROTOCOL ? 7 : 1;
     request.alias = node->alias;
+    if (node->payout_to) request.payout_to = (char *)node->payout_to;
+    if (node->lightning) prove(node, &request, proof);
     if (fault == FAULT_CHALLENGE) welcome->challenge.data[20] ^= 1;
     uint8_t text[OWM_CANONICAL_BYTES_MAX], signature[64];
     size_t bytes = 0;
@@ -171,16 +206,28 @@ const char *fake_node_replay(struct fake_node *node)
     return send_registration(node);
 }
 
-enum owm_rpc_code fake_node_heartbeat(struct fake_node *node, const char *node_id)
+static PB(HeartbeatResponse)
+    * beat(struct fake_node *node, const char *node_id, enum owm_rpc_code *code)
 {
     PB(HeartbeatRequest) request = OWM__COORDINATOR__V1__HEARTBEAT_REQUEST__INIT;
-    enum owm_rpc_code code = OWM_RPC_OK;
     request.node_id = (char *)(node_id ? node_id : node->node_id);
     request.boot_id = node->boot_id;
     request.free_slots = node->slots;
-    PB(HeartbeatResponse) *answer =
-        call(node, NODE("Heartbeat"), &request.base,
-             &owm__coordinator__v1__heartbeat_response__descriptor, &code);
+    return call(node, NODE("Heartbeat"), &request.base,
+                &owm__coordinator__v1__heartbeat_response__descriptor, code);
+}
+
+PB(HeartbeatResponse) * fake_node_beat(struct fake_node *node)
+{
+    PB(HeartbeatResponse) *answer = beat(node, NULL, NULL);
+    if (!answer) fail_msg("Heartbeat: %s", last_message);
+    return answer;
+}
+
+enum owm_rpc_code fake_node_heartbeat(struct fake_node *node, const char *node_id)
+{
+    enum owm_rpc_code code = OWM_RPC_OK;
+    PB(HeartbeatResponse) *answer = beat(node, node_id, &code);
     if (answer) {
         assert_string_equal(answer->status, "active");
         owm__coordinator__v1__heartbeat_response__free_unpacked(answer, NULL);

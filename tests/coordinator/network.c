@@ -19,7 +19,7 @@
 
 void coordinator_option(struct coordinator *c, const char *option)
 {
-    assert_true(c->option_count < 20);
+    assert_true(c->option_count < 32);
     snprintf(c->options[c->option_count++], sizeof(c->options[0]), "%s", option);
 }
 
@@ -36,7 +36,7 @@ static void make_folder(struct coordinator *c)
 static void spawn(struct coordinator *c)
 {
     char data[128], hex[65], keys[128], nodes[64], internal[64], http[64];
-    const char *argv[40] = {OWM_COORDINATOR, data, keys, nodes, internal, http};
+    const char *argv[48] = {OWM_COORDINATOR, data, keys, nodes, internal, http};
     int count = 6;
     owm_hex_encode(owm_identity_public_key(c->operator_identity), 32, hex);
     snprintf(data, sizeof(data), "--server.data_dir=%s/data", c->folder);
@@ -139,13 +139,18 @@ void coordinator_kill(struct coordinator *c)
     c->pid = 0;
 }
 
-int coordinator_stop(struct coordinator *c)
+int coordinator_wait(struct coordinator *c)
 {
     int status = -1;
-    kill(c->pid, SIGTERM);
     waitpid(c->pid, &status, 0);
     c->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int coordinator_stop(struct coordinator *c)
+{
+    kill(c->pid, SIGTERM);
+    return coordinator_wait(c);
 }
 
 void coordinator_close(struct coordinator *c)

@@ -18,7 +18,7 @@
 /** coordinator: one child process. */
 struct coordinator {
     char folder[64], url[256], log[96];
-    char options[20][96]; /* "--section.key=value" */
+    char options[32][96]; /* "--section.key=value" */
     int option_count;
     int nodes_port, internal_port, http_port; /* 0 before the first start */
     pid_t pid;
@@ -39,6 +39,7 @@ void coordinator_await(struct coordinator *c);
 
 void coordinator_kill(struct coordinator *c); /* SIGKILL */
 int coordinator_stop(struct coordinator *c);  /* SIGTERM; the exit code */
+int coordinator_wait(struct coordinator *c);  /* for one that ends by itself; the exit code */
 void coordinator_close(struct coordinator *c);
 
 /** coordinator_option: before the first start. */
@@ -55,6 +56,17 @@ PBI(NetworkStatusResponse) * ask_network(struct coordinator *c);
 PBI(AuditResponse) * ask_audit(struct coordinator *c);
 PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c);
 
+struct ln_signer;
+
+/** fake_answer: what RegisterNode said. */
+struct fake_answer {
+    char status[16], message[700], stake_note[300], treasury_uri[256];
+    char statement[200]; /* of Hello before it */
+    bool stake_bound;
+    int64_t stake_sats, required_stake_sats;
+    double stake_bonus;
+};
+
 /** fake_node: a test double of a node. */
 struct fake_node {
     struct coordinator *coordinator;
@@ -70,6 +82,11 @@ struct fake_node {
     uint32_t round;    /* of the last package, and its hash */
     uint8_t package_hash[32];
     size_t package_bytes;
+    /* where stakes are asked for */
+    const struct ln_signer *lightning; /* its Lightning node; NULL: ln_node_uri is made up */
+    const char *tier, *payout_to;      /* NULL: t1, "" */
+    const char *statement, *proof;     /* NULL: what Hello gives, signed; "" sends none */
+    struct fake_answer answer;         /* to the last registration */
 };
 
 void fake_node_open(struct fake_node *node, struct coordinator *c, const char *alias);
@@ -92,6 +109,8 @@ const char *fake_node_register(struct fake_node *node, enum fault fault);
 /** The raw bytes of the last RegisterNode request, for a replay. */
 const char *fake_node_replay(struct fake_node *node);
 
+/** fake_node_beat: a heartbeat's answer; fails the test if there is none. */
+PB(HeartbeatResponse) * fake_node_beat(struct fake_node *node);
 enum owm_rpc_code fake_node_heartbeat(struct fake_node *node, const char *node_id);
 void fake_node_stream(struct fake_node *node);
 

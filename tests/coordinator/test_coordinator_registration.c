@@ -1,5 +1,5 @@
 /* test_coordinator_registration.c: who gets in and who does not (SRS-SEC-01, SRS-SEC-03,
- * SRS-SEC-04, SRS-LN-11, TST-11, SRS-COORD-01, SRS-COORD-02). */
+ * SRS-SEC-04, SRS-COORD-01, SRS-COORD-02). Stakes: test_coordinator_stake.c. */
 #include "base/clock.h"
 #include "network.h"
 #include "test.h"
@@ -75,15 +75,13 @@ static void test_eleventh_node(void **state)
     for (int i = 0; i < 9; i++) fake_node_close(&node[i]);
 }
 
-/* TST-11, SRS-LN-11: no channel, no registration; the answer says how much and where. */
-static void test_insufficient_stake(void **state)
+/* Stakes without a treasury's node to read them from: it does not start, and says what to set. */
+static void test_stake_without_node(void **state)
 {
     (void)state;
-    struct fake_node node;
-    coordinator_start(&staked_network);
-    fake_node_open(&node, &staked_network, "poor");
-    assert_string_equal(fake_node_register(&node, FAULT_NONE), "INSUFFICIENT_STAKE");
-    fake_node_close(&node);
+    coordinator_launch(&staked_network);
+    assert_int_equal(coordinator_wait(&staked_network), 2);
+    assert_true(coordinator_logged(&staked_network, "lightning.backend"));
 }
 
 /* SRS-SCHED-05: only listed keys may ask the internal service. */
@@ -194,7 +192,7 @@ int main(void)
     coordinator_start(&open_network);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_registration_and_replay),
-        cmocka_unit_test(test_eleventh_node), cmocka_unit_test(test_insufficient_stake),
+        cmocka_unit_test(test_eleventh_node), cmocka_unit_test(test_stake_without_node),
         cmocka_unit_test(test_internal_keys), cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_standby),
     };
