@@ -149,6 +149,7 @@ static void register_accepted(owm_engine *e, uint32_t at, const struct owm_regis
     bind_ln_key(e, at, event->ln_key);
     node->row.stake_sats = stake.stake_sats;
     node->row.stake_read_ms = stake.read_ms;
+    if (stake.read_ms >= node->asked_ms) node->asked_ms = 0;
     set_capabilities(node, &event->capabilities);
     TEXT(node->row.ln_node_uri, event->ln_node_uri);
     TEXT(node->row.onion_address, event->onion_address);

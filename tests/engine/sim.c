@@ -206,6 +206,15 @@ static void check_healed_tasks(struct sim *sim)
     }
 }
 
+static void settle(struct sim *sim, int64_t for_ms)
+{
+    int64_t end_ms = sim->now_ms + for_ms;
+    while (sim->now_ms < end_ms && !sim->store.violation[0]) {
+        sim->healed_ms = sim->now_ms + SIM_TICK_MS;
+        tick(sim);
+    }
+}
+
 static void heal(struct sim *sim)
 {
     sim->healed = true;
@@ -213,12 +222,11 @@ static void heal(struct sim *sim)
     sim->store_back_ms = sim->restart_ms = 0;
     sim_stake_heal(sim);
     uint32_t rounds = rounds_complete(sim);
-    /* Leases and messages of the bad time first run out; only then is everything promised. */
-    int64_t settled_ms = sim->now_ms + 30000;
-    while (sim->now_ms < settled_ms && !sim->store.violation[0]) {
-        sim->healed_ms = sim->now_ms + SIM_TICK_MS;
-        tick(sim);
-    }
+    /* Leases and messages of the bad time first run out, and streams that only one side has, or that
+     * a late message put back, are found dead; only then is everything promised. */
+    settle(sim, 30000);
+    for (uint32_t i = 0; i < sim->config.nodes; i++) sim->node[i].stream = 0;
+    settle(sim, 1000);
     sim->first_healed_task = sim->submitted + 1;
     int64_t end_ms = sim->now_ms + sim->config.heal_ms;
     while (sim->now_ms < end_ms && !sim->store.violation[0]) {
