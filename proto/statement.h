@@ -37,7 +37,8 @@ OWM_MUST_USE owm_status owm_statement_format(const struct owm_statement *stateme
 OWM_MUST_USE owm_status owm_statement_parse(const char *text, struct owm_statement *statement);
 
 /** owm_statement_names: whether the text is a statement of this coordinator about this node.
- *  Returns: OWM_OK; OWM_E_PROTO it is no statement; OWM_E_CRYPTO it is about others: do not sign. */
+ *  Returns: OWM_OK; OWM_E_PROTO it is no statement; OWM_E_CRYPTO it is about others: do not sign.
+ */
 OWM_MUST_USE owm_status owm_statement_names(const char *text, const char *network,
                                             const uint8_t coordinator_key[static 32],
                                             const uint8_t node_key[static 32],

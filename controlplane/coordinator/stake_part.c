@@ -1,5 +1,5 @@
-/* stake_part.c: the stake manager in the coordinator: opened from the configuration, its readings as
- * events of the engine. */
+/* stake_part.c: the stake manager in the coordinator: opened from the configuration, its readings
+ * as events of the engine. */
 #include <string.h>
 
 #include "base/log.h"

@@ -90,8 +90,8 @@ owm_status owm_services_open(const struct owm_services_config *config, struct ow
         owm_metrics_counter(metrics, "owm_results_total", "Task results accepted.", NULL);
     owm_status status = owm_challenges_open(OWM_CHALLENGE_USED_MAX, &services->challenges);
     if (status == OWM_OK && config->stake)
-        status = owm_stake_binding_init(&services->binding, config->identity, config->network,
-                                        error);
+        status =
+            owm_stake_binding_init(&services->binding, config->identity, config->network, error);
     if (status == OWM_OK && config->registrations_per_hour)
         status = owm_rate_open(config->registrations_per_hour, HOUR_MS, &services->rate);
     if (status == OWM_OK) status = owm_pg_open(config->database_url, &services->reader, error);

@@ -19,8 +19,8 @@
 #include "controlplane/rpc/inbox.h"
 #include "controlplane/rpc/peers.h"
 #include "controlplane/rpc/workers.h"
-#include "controlplane/stake/stake.h"
 #include "controlplane/slashing/case.h"
+#include "controlplane/stake/stake.h"
 #include "dataplane/store/blob_store.h"
 
 #define OWM_PROTOCOL_VERSION  1

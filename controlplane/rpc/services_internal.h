@@ -103,10 +103,11 @@ const char *stake_check(struct owm_services *services, const uint8_t key[static 
                         const PB(RegisterNodeRequest) * request,
                         uint8_t ln_key[static OWM_LIGHTNING_KEY_BYTES], struct owm_error *error);
 
-/** stake_post: read the stake of a registration's ln_key, then put it into the inbox. Takes post. */
+/** stake_post: read the stake of a registration's ln_key, then put it into the inbox. Takes post.
+ */
 void stake_post(struct owm_services *services, struct owm_rpc_call *call, struct owm_post *post);
 
-/** stake_answer: what the answer to a registration says of the stake; the memory is the caller's. */
+/** stake_answer: what the answer to a registration says of the stake; the caller's memory. */
 struct stake_answer {
     char note[OWM_STAKE_NOTE_BYTES], message[640];
     char treasury_uri[OWM_LIGHTNING_TEXT_BYTES];

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NAMED_MAX         3 /* channels that the note explains; the rest is a number */
-#define POINT_HEAD        8 /* hex digits of a funding transaction that tell it apart for a person */
+#define POINT_HEAD        8 /* hex digits by which a person tells a transaction apart */
 #define REASON_BYTES      96
 #define CAPACITY_MSAT_MAX INT64_C(2100000000000000000) /* all bitcoin there will be */
 

@@ -38,8 +38,8 @@ void owm_stake_assess(const struct owm_lightning_channel *channels, size_t count
                       const uint8_t peer[static OWM_LIGHTNING_KEY_BYTES], uint32_t confirmations,
                       struct owm_stake_reading *reading);
 
-/** owm_stake_channel_msat: what this one counts for; 0 if it does not. owm_stake_is_waiting: whether
- *  it will, once it has its confirmations. */
+/** owm_stake_channel_msat: what this one counts for; 0 if it does not. owm_stake_is_waiting:
+ *  whether it will, once it has its confirmations. */
 int64_t owm_stake_channel_msat(const struct owm_lightning_channel *channel, uint32_t confirmations);
 bool owm_stake_is_waiting(const struct owm_lightning_channel *channel, uint32_t confirmations);
 

@@ -6,8 +6,8 @@
  * seal makes this stateless: a MAC under a secret that follows from the coordinator's identity, so
  * that a standby or restarted coordinator knows its own statements.
  *
- * A statement changes once a day (UTC) and is good for 24 to 48 hours, so that an operator who signs
- * by hand has a day to do it. Thread: any.
+ * A statement changes once a day (UTC) and is good for 24 to 48 hours, so that an operator who
+ * signs by hand has a day to do it. Thread: any.
  */
 #ifndef OWM_STAKE_BINDING_H
 #define OWM_STAKE_BINDING_H

@@ -5,9 +5,10 @@
  *   STAKE_WANTED, sweep, new nodes,
  *   watch (channels changed) -> reader  -> OWM_EVENT_STAKE, rows of node_stakes
  *
- * Threads, each with a handle of role STAKE of its own: asker (short deadlines), reader (long lists),
- * watcher; and one that answers asks whose time is over. A treasury that does not answer is asked again until it does; meanwhile nothing
- * is said about any node, for silence is no stake of nobody (promise 6).
+ * Asker (short deadlines), reader (long lists) and watcher are threads, each with a handle of role
+ * STAKE of its own; a fourth answers asks whose time is over. A treasury that does not answer is
+ * asked again until it does; meanwhile nothing is said about any node: what is not known is held
+ * against nobody (promise 6).
  *
  * The rows are written by the reader with a connection of its own, not as effects of the engine:
  * they say what the treasury's node showed, channel by channel, and decide nothing; what decides is

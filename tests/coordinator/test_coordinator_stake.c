@@ -78,8 +78,8 @@ static void submit(const char *key)
     owm_rpc_reply_free(&reply);
 }
 
-/* Whether this node is given the task that waits, within wait_ms; done if so. Beats meanwhile, for a
- * node that is silent gets none. */
+/* Whether this node is given the task that waits, within wait_ms; done if so. It beats meanwhile,
+ * for a node that is silent gets none. */
 static bool work(struct fake_node *node, unsigned wait_ms)
 {
     uint8_t *plain = NULL;
