@@ -14,6 +14,7 @@
 #define OWM_NODE_PORT_DEFAULT  9000
 #define OWM_NODE_FILE_FALLBACK "~/.owm/owm.toml"
 #define OWM_NODE_BACKENDS      "auto|cuda|hip|cpu"
+#define OWM_NODE_LIGHTNING     "none|lnd|cln"
 
 /** owm_node_config: filled by owm_conf_load from owm_node_table; freed by owm_conf_deinit. */
 struct owm_node_config {
@@ -42,11 +43,15 @@ struct owm_node_config {
     int64_t reconnect_max_s;
 
     /* [lightning] */
+    int lightning; /* index into OWM_NODE_LIGHTNING */
+    char *lightning_network;
+    char *payout_to;
     char *node_uri;
     char *lnd_rpc_host;
     char *lnd_macaroon_path;
     char *lnd_macaroon_hex;
     char *lnd_tls_cert_path;
+    char *cln_socket;
     int64_t min_payment_channel_sat;
 
     /* [model] */

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/node.h"
+#include "node/stake.h"
 #include "proto/canonical.h"
 
 #define STREAM_POLL_MS   250
@@ -149,6 +150,9 @@ static owm_status send_registration(struct node *node, const PB(HelloResponse) *
 {
     PB(RegisterNodeRequest) r = OWM__COORDINATOR__V1__REGISTER_NODE_REQUEST__INIT;
     struct described d;
+    struct node_stake_proof proof;
+    owm_status status = node_stake_prove(node, hello, &proof, error);
+    if (status != OWM_OK) return status;
     describe(node, &d);
     char key[65];
     owm_hex_encode(owm_identity_public_key(node->identity), 32, key);
@@ -160,9 +164,12 @@ static owm_status send_registration(struct node *node, const PB(HelloResponse) *
     r.protocol = hello->protocol;
     r.onion_address = node->config.onion_address;
     r.alias = node->config.alias;
+    r.stake_statement = proof.statement;
+    r.stake_signature = proof.signature;
+    r.payout_to = node->config.payout_to;
     uint8_t text[OWM_CANONICAL_BYTES_MAX], signature[64];
     size_t bytes = 0;
-    owm_status status = owm_canonical_register(text, &bytes, &r, node->coordinator_key);
+    status = owm_canonical_register(text, &bytes, &r, node->coordinator_key);
     if (status != OWM_OK) return owm_fail(error, status, "the registration is too long to sign");
     owm_identity_sign(node->identity, OWM_DOMAIN_REGISTER, text, bytes, signature);
     r.signature = (ProtobufCBinaryData){sizeof signature, signature};

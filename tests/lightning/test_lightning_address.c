@@ -82,7 +82,9 @@ static void test_invoice(void **state)
 {
     (void)state;
     char invoice[OWM_LIGHTNING_INVOICE_BYTES], pr[400] = "lnbcrt210n1";
-    for (int i = 0; i < 6; i++) strcat(pr, "qpzry9x8gf2tvdw0s3jn54khce6mua7l");
+    size_t at = strlen(pr);
+    for (int i = 0; i < 6; i++)
+        at += (size_t)snprintf(pr + at, sizeof pr - at, "qpzry9x8gf2tvdw0s3jn54khce6mua7l");
     assert_int_equal(invoice_of(pr, invoice), OWM_OK);
     assert_string_equal(invoice, pr);
     assert_int_equal(invoice_of("lnbcrt210n1qqqq", invoice), OWM_E_PROTO);

@@ -1,0 +1,70 @@
+/* stake.c: how a node proves which Lightning node stands for it. */
+#include "node/stake.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node/lightning.h"
+
+#define KEY_STATEMENT "stake_statement"
+#define KEY_SIGNATURE "stake_signature"
+
+static owm_status next_step(struct owm_error *error)
+{
+    return owm_fail(error, OWM_E_PERM,
+                    "this network asks for a stake, and no Lightning node vouches for this node "
+                    "yet: set lightning.node_uri and lightning.backend, or run `owm-node stake`, "
+                    "which says what to sign by hand");
+}
+
+/* What was signed by hand counts as long as the coordinator still knows the text, which it judges. */
+static owm_status signed_by_hand(owm_task_log *log, struct node_stake_proof *proof,
+                                 struct owm_error *error)
+{
+    if (owm_task_log_get(log, KEY_STATEMENT, proof->statement, sizeof proof->statement) == OWM_OK
+        && owm_task_log_get(log, KEY_SIGNATURE, proof->signature, sizeof proof->signature)
+               == OWM_OK)
+        return OWM_OK;
+    return next_step(error);
+}
+
+owm_status node_stake_prove(struct node *node, const PB(HelloResponse) * hello,
+                            struct node_stake_proof *proof, struct owm_error *error)
+{
+    owm_lightning *lightning = NULL;
+    memset(proof, 0, sizeof *proof);
+    if (strcmp(hello->stake_policy, "lightning") != 0 || hello->stake_bound) return OWM_OK;
+    owm_status status = node_lightning_open(&node->config, hello->network, &lightning, error);
+    if (status == OWM_E_NOTFOUND) return signed_by_hand(node->log, proof, error);
+    if (status != OWM_OK) return status;
+    status = owm_statement_names(hello->stake_statement, hello->network, node->coordinator_key,
+                                 owm_identity_public_key(node->identity), error);
+    if (status == OWM_OK)
+        status = owm_lightning_sign(lightning, hello->stake_statement, proof->signature, error);
+    if (status == OWM_OK)
+        snprintf(proof->statement, sizeof proof->statement, "%s", hello->stake_statement);
+    owm_lightning_close(lightning);
+    return status;
+}
+
+owm_status node_stake_keep(owm_task_log *log, const struct owm_node_config *config,
+                           const struct node_stake_proof *proof, struct owm_error *error)
+{
+    uint8_t named[OWM_LIGHTNING_KEY_BYTES], signer[OWM_LIGHTNING_KEY_BYTES];
+    const char *host;
+    if (owm_lightning_uri_parse(config->node_uri, named, &host) != OWM_OK)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "lightning.node_uri is '%.150s'; set it to pubkey@host:port of the "
+                        "Lightning node that signed",
+                        config->node_uri);
+    if (owm_lightning_recover(proof->statement, proof->signature, signer) != OWM_OK
+        || memcmp(named, signer, sizeof named) != 0)
+        return owm_fail(error, OWM_E_CRYPTO,
+                        "this is not the signature of that statement by the node in "
+                        "lightning.node_uri; sign exactly the text that `owm-node stake statement` "
+                        "prints, with that node");
+    if (owm_task_log_set(log, KEY_STATEMENT, proof->statement) != OWM_OK
+        || owm_task_log_set(log, KEY_SIGNATURE, proof->signature) != OWM_OK)
+        return owm_fail(error, OWM_E_IO, "the task log in %s cannot be written", config->data_dir);
+    return OWM_OK;
+}
