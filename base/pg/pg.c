@@ -356,6 +356,25 @@ owm_status owm_pg_copy(struct owm_pg *pg, const char *sql, const void *rows, siz
     return finish_copy(pg, error);
 }
 
+/* ---------------------------------------------------------------------------- notifications */
+
+int owm_pg_fd(const struct owm_pg *pg)
+{
+    return owm_pg_alive(pg) ? PQsocket(pg->conn) : -1;
+}
+
+bool owm_pg_notified(struct owm_pg *pg)
+{
+    bool any = false;
+    PGnotify *notify;
+    if (!pg->conn || !PQconsumeInput(pg->conn)) return false;
+    while ((notify = PQnotifies(pg->conn))) {
+        any = true;
+        PQfreemem(notify);
+    }
+    return any;
+}
+
 /* ---------------------------------------------------------------------------- pipeline */
 
 static owm_status lost(const struct owm_pg *pg, const char *what, struct owm_error *error)

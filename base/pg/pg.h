@@ -102,6 +102,11 @@ OWM_MUST_USE owm_status owm_pg_run(struct owm_pg *pg, const struct owm_pg_statem
 OWM_MUST_USE owm_status owm_pg_copy(struct owm_pg *pg, const char *sql, const void *rows,
                                     size_t bytes, struct owm_error *error);
 
+/** Notifications of a LISTEN. _fd: the socket, readable when one has come; -1: the connection is
+ *  lost. _notified: takes all that have come, on any channel; true if there was one. */
+int owm_pg_fd(const struct owm_pg *pg);
+bool owm_pg_notified(struct owm_pg *pg);
+
 /** A transaction sent as one pipeline: begin, queue…, commit. Nothing is waited for before commit.
  *  After a failure of any of them the transaction is rolled back by commit (or owm_pg_rollback),
  *  which returns the first error. commit  OWM_OK means durable. */

@@ -1,0 +1,102 @@
+/* test_payer_faults.c: payments that fail, hang, lose their replies; a database that dies. */
+#include "world.h"
+
+#include "base/clock.h"
+
+#define SETTLED "SELECT count(*) FROM payments WHERE state = 'settled'"
+
+/* The node says FAILED, refuses, or gives no answer: everything is paid in the end, once. */
+static void test_unreliable_node(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t node[4][16];
+    world_open(&world, "unreliable");
+    for (unsigned i = 0; i < 3; i++) world_key_node(&world, i, node[i]);
+    world_node(&world, "", "eve@example.com", node[3]);
+    atomic_store(&fake->fail_percent, 40);
+    atomic_store(&fake->refuse_percent, 20);
+    atomic_store(&fake->slow_ms, 20);
+    world_start(&world);
+    for (int i = 0; i < 60; i++) world_owe(&world, node[i % 4], 100000 + i);
+    world_until(world.pg, SETTLED, 60);
+    assert_true(world_number(world.pg, "SELECT max(attempts) FROM payments") > 1);
+    assert_true(world_number(world.pg, "SELECT count(*) FROM payment_attempts WHERE"
+                                       " reason = 'fake: NO_ROUTE' AND state = 'failed'")
+                > 0);
+    world_sound(&world);
+    world_close(&world);
+}
+
+static void test_lost_replies(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t node[4][16];
+    world_open(&world, "lost");
+    for (unsigned i = 0; i < 3; i++) world_key_node(&world, i, node[i]);
+    world_node(&world, "", "eve@example.com", node[3]);
+    atomic_store(&fake->lose_percent, 30);
+    atomic_store(&fake->slow_ms, 20);
+    world_start(&world);
+    for (int i = 0; i < 40; i++) world_owe(&world, node[i % 4], 100000 + i);
+    world_until(world.pg, "SELECT count(*) / 38 FROM payments WHERE state = 'settled'", 1);
+    atomic_store(&fake->lose_percent, 0);
+    world_until(world.pg, SETTLED, 40);
+    world_sound(&world);
+    world_close(&world);
+}
+
+/* Payments to one payee that hang take its places and nobody else's. */
+static void test_hanging_payee(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t bad[16], good[16];
+    world_open(&world, "hanging");
+    world_key_node(&world, 1, bad);
+    world_key_node(&world, 2, good);
+    atomic_store(&fake->hang_percent, 100);
+    world_start(&world);
+    for (int i = 0; i < 100; i++) world_owe(&world, bad, 1000);
+    world_until(world.pg, "SELECT count(*) FROM payments WHERE state = 'in_flight'",
+                OWM_PAY_PER_PAYEE);
+    atomic_store(&fake->hang_percent, 0);
+    world_owe(&world, good, 5000);
+    world_until(world.pg,
+                "SELECT count(*) FROM payments WHERE state = 'settled'"
+                " AND amount_msat = 5000",
+                1);
+    world_until(world.pg, SETTLED, 101);
+    world_sound(&world);
+    world_close(&world);
+}
+
+/* The database is killed and comes back, again and again, under way. */
+static void test_database_dies(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t node[3][16];
+    world_open(&world, "dies");
+    for (unsigned i = 0; i < 3; i++) world_key_node(&world, i, node[i]);
+    atomic_store(&fake->slow_ms, 150);
+    for (int i = 0; i < 120; i++) world_owe(&world, node[i % 3], 1000 + i);
+    world_start(&world);
+    for (int i = 0; i < 3; i++) {
+        owm_clock_sleep_ms(150);
+        pg_fixture_crash(&server);
+        owm_clock_sleep_ms(100);
+        assert_true(pg_fixture_resume(&server));
+    }
+    owm_pg_close(world.pg);
+    owm_pg_close(world.pool);
+    assert_ok(owm_pg_open(world.url, &world.pg, NULL));
+    assert_ok(owm_pg_open(world.pool_url, &world.pool, NULL));
+    world_until(world.pg, SETTLED, 120);
+    world_sound(&world);
+    world_close(&world);
+}
+
+WORLD_MAIN(cmocka_unit_test(test_unreliable_node), cmocka_unit_test(test_lost_replies),
+           cmocka_unit_test(test_hanging_payee), cmocka_unit_test(test_database_dies))
