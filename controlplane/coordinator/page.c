@@ -108,7 +108,8 @@ static const char style[] =
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;"
     "color:#222;background:#fff}h1{font-size:1.5em}table{border-collapse:collapse;width:100%}"
     "td,th{text-align:left;padding:.25em .7em .25em 0;border-bottom:1px solid #ddd;"
-    "overflow-wrap:anywhere}.warn{background:#fff3cd;padding:.6em 1em;border-left:4px solid "
+    "overflow-wrap:anywhere}th{overflow-wrap:normal}.warn{background:#fff3cd;padding:.6em "
+    "1em;border-left:4px solid "
     "#d39e00}.how{color:#555;font-size:.9em}"
     "@media(max-width:45em){.list th{display:none}.list td{display:block;border:0;padding:0}"
     ".list tr{display:block;border-bottom:1px solid #ddd;padding:.5em 0}"
@@ -209,7 +210,7 @@ static void put_rounds(const struct owm_page *page, FILE *out)
 
 static void put_stake(FILE *out, const struct owm_node_view *view, int64_t now_ms)
 {
-    put_cell(out, "Stake, sats", "%lld &times;%.2f", (long long)view->row.stake_sats,
+    put_cell(out, "Stake, sats", "%lld&nbsp;&times;%.2f", (long long)view->row.stake_sats,
              view->stake_bonus_ppm / 1e6);
     if (view->row.stake_read_ms)
         put_cell(out, "Read, s ago", "%lld", (long long)(now_ms - view->row.stake_read_ms) / 1000);

@@ -55,11 +55,11 @@ static void describe(struct owm_stake *stake, const struct owm_lightning_info *i
 {
     char text[OWM_ERROR_BYTES_MAX], uri[OWM_LIGHTNING_TEXT_BYTES];
     owm_stake_treasury_uri(stake, uri);
-    snprintf(text, sizeof(text), "%s %.*s on %s, %s at block %" PRIu32 ", treasury %s%s%s",
+    snprintf(text, sizeof(text), "%s %.*s on %s, synced at block %" PRIu32 ", %s, treasury %s",
              stake->config.lightning.backend == OWM_LIGHTNING_LND ? "lnd" : "Core Lightning",
-             (int)strcspn(info->version, " "), info->version, info->network,
-             info->synced_to_chain ? "synced" : "not synced", info->block_height, info->alias,
-             info->alias[0] ? " " : "", uri[0] ? uri : "(it announces no address)");
+             (int)strcspn(info->version, " "), info->version, info->network, info->block_height,
+             info->alias[0] ? info->alias : "without alias",
+             uri[0] ? uri : "(it announces no address)");
     treasury_say(stake, true, text);
 }
 
