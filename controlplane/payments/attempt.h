@@ -8,9 +8,10 @@
  * 1. An attempt is a row before it is a call, so after a crash it is asked about, never guessed.
  * 2. The node refuses a hash that it has in flight or has paid. So the same attempt may be called
  *    again whenever the node says that it never heard of it: it is the same payment.
- * 3. Another attempt follows only when the old one is dead: the node says FAILED or refused the call,
- *    and no other call of it can still be on its way; or it never heard of an invoice that nobody
- *    can pay any more. Keysend attempts of a payment all have one hash; invoices each have their own.
+ * 3. Another attempt follows only when the old one is dead: the node says FAILED or refused the
+ *    call, and no other call of it can still be on its way; or it never heard of an invoice that
+ *    nobody can pay any more. Keysend attempts of a payment all have one hash; invoices each have
+ *    their own.
  * 4. No answer is no failure, whatever the error was called.
  * Sources: LND's control tower (SRS-LN-05, promise 1); Core Lightning's listpays is the same.
  */
@@ -28,8 +29,8 @@
 /* The clocks of the node and of us differ by less than this. */
 #define OWM_ATTEMPT_SKEW_MS 600000
 
-/* No call that we gave up, or that a process which died had made, is on its way to the node for longer
- * than this: a local network, and a node that was busy. */
+/* No call that we gave up, or that a process which died had made, is on its way to the node for
+ * longer than this: a local network, and a node that was busy. */
 #define OWM_ATTEMPT_TRANSIT_MS 30000
 
 /* First and longest pause between two looks at an attempt that is under way. */

@@ -39,8 +39,8 @@ struct owm_destination owm_destination_of(const struct owm_payment *payment, con
 /** owm_destination_text: from what a person wrote; "": NONE. */
 struct owm_destination owm_destination_text(const char *text);
 
-/** owm_destination_invoice: ADDRESS, OFFER: an invoice over exactly amount_msat, decoded and judged:
- *  of our network, payable for a while, not our own. Blocks for the exchange.
+/** owm_destination_invoice: ADDRESS, OFFER: an invoice over exactly amount_msat, decoded and
+ *  judged: of our network, payable for a while, not our own. Blocks for the exchange.
  *
  *  own      our node's key.
  *  invoice  [OWM_LIGHTNING_INVOICE_BYTES] written.

@@ -1,10 +1,10 @@
 /* invoices.h: what others pay the treasury: access to the API, bonds.
  *
- * 1. The preimage follows from the payment secret, the source and the purpose, so asking twice gives
- *    the same invoice, and a lost database can be rebuilt.
- * 2. A row is settled, its hook is called and the place in the node's list of settled invoices moves
- *    on in one transaction: each is credited once, whatever dies. What was missed is found at a
- *    start.
+ * 1. The preimage follows from the payment secret, the source and the purpose, so asking twice
+ *    gives the same invoice, and a lost database can be rebuilt.
+ * 2. A row is settled, its hook is called and the place in the node's list of settled invoices
+ *    moves on in one transaction: each is credited once, whatever dies. What was missed is found
+ *    at a start.
  * 3. What was paid is credited, which may be more than was asked.
  * Sources: LND's SubscribeInvoices (settle_index), Core Lightning's waitanyinvoice (lastpay_index).
  */

@@ -1,7 +1,7 @@
 /* ledger.h: an outbox as the dispatcher sees it: the coordinator's (nodes) or a pool's (miners).
  *
- * 1. Whoever holds the advisory lock of a database dispatches its payments; the others stand by. The
- *    lock is the session's, so whoever loses the connection has lost it, too, and begins again.
+ * 1. Whoever holds the advisory lock of a database dispatches its payments; the others stand by.
+ *    The lock is the session's, so whoever loses the connection has lost it, too, and begins again.
  * 2. An attempt and its payment's state change together, in one transaction.
  * 3. The schema refuses a second attempt while one is alive, and an invoice that was used before,
  *    whatever this program believes (0007_payments.sql, 0003_attempts.sql).
@@ -18,8 +18,8 @@
 #define OWM_PAY_TEXT_BYTES  512 /* of a name, URI or offer, with terminator */
 #define OWM_PAY_CLAIM_MAX   256 /* rows of one claim */
 
-/* The reason of a row that is put off because its invoice is being asked for. Whoever leads next asks
- * again at once. */
+/* The reason of a row that is put off because its invoice is being asked for. Whoever leads next
+ * asks again at once. */
 #define OWM_PAY_RESOLVING "its invoice is asked for"
 
 enum owm_pay_ledger_kind { OWM_PAY_NODES, OWM_PAY_MINERS };
@@ -61,7 +61,7 @@ const char *owm_pay_ledger_name(const struct owm_pay_ledger *ledger); /* "nodes"
  *  version (the sentence says what makes them); as owm_pg_open. */
 OWM_MUST_USE owm_status owm_pay_ledger_lead(struct owm_pay_ledger *ledger, struct owm_error *error);
 
-/** owm_pay_ledger_fd: readable when a payment was written; -1: not connected. _heard: takes that. */
+/** owm_pay_ledger_fd: readable when a payment was written; -1: not connected. _heard: takes it. */
 int owm_pay_ledger_fd(const struct owm_pay_ledger *ledger);
 void owm_pay_ledger_heard(struct owm_pay_ledger *ledger);
 
@@ -89,8 +89,9 @@ OWM_MUST_USE owm_status owm_pay_ledger_due(struct owm_pay_ledger *ledger,
                                            struct owm_payment **list, size_t *count,
                                            struct owm_error *error);
 
-/** owm_pay_ledger_attempt: write the payment's attempt, number attempts + 1. Returns: OWM_OK; OWM_E_EXISTS the row is not owed any more, or the invoice's hash was
- *  used before; as owm_pg_exec. */
+/** owm_pay_ledger_attempt: write the payment's attempt, number attempts + 1. Returns: OWM_OK;
+ *  OWM_E_EXISTS the row is not owed any more, or the invoice's hash was used before; as
+ *  owm_pg_exec. */
 OWM_MUST_USE owm_status owm_pay_ledger_attempt(struct owm_pay_ledger *ledger,
                                                const struct owm_payment *payment, int64_t now_ms,
                                                struct owm_error *error);

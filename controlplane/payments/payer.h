@@ -1,14 +1,14 @@
 /* payer.h: the dispatcher: what is owed in an outbox leaves through a Lightning node.
  *
- * One thread per ledger decides and writes; workers make the calls, which block. A row is claimed as
- * soon as it is committed (NOTIFY; a poll in case one is lost), its attempt is committed before the
- * call, and what is under way longer than a call waits is looked at until it has an end. At a start
- * everything in flight is asked about before anything is sent (attempt.h has the rules).
+ * One thread per ledger decides and writes; workers make the calls, which block. A row is claimed
+ * as soon as it is committed (NOTIFY; a poll in case one is lost), its attempt is committed before
+ * the call, and what is under way longer than a call waits is looked at until it has an end. At a
+ * start everything in flight is asked about before anything is sent (attempt.h has the rules).
  *
  * Bounds: `concurrency` calls at a time; `in_flight_max` payments under way in a ledger, and
- * OWM_PAY_PER_PAYEE of them to one payee, so that payments that somebody holds back keep nobody else
- * waiting; a budget for any 24 hours, in our own ledger, because a Lightning node has none; a fee
- * limit of max(fee_min, fee_ppm of the amount), never above the amount itself.
+ * OWM_PAY_PER_PAYEE of them to one payee, so that payments that somebody holds back keep nobody
+ * else waiting; a budget for any 24 hours, in our own ledger, because a Lightning node has none; a
+ * fee limit of max(fee_min, fee_ppm of the amount), never above the amount itself.
  */
 #ifndef OWM_PAYMENTS_PAYER_H
 #define OWM_PAYMENTS_PAYER_H
@@ -44,8 +44,8 @@ struct owm_pay_options {
 
 struct owm_pay;
 
-/** owm_pay_open: start; databases and node are waited for behind it. Strings and secrets are borrowed
- *  until close. Returns: OWM_OK; OWM_E_NOMEM. */
+/** owm_pay_open: start; databases and node are waited for behind it. Strings and secrets are
+ *  borrowed until close. Returns: OWM_OK; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_pay_open(const struct owm_pay_options *options, struct owm_pay **pay);
 
 /** owm_pay_close: send nothing more, wait for calls that are being made (OWM_PAY_WAIT_MS, or the

@@ -89,8 +89,8 @@ void pay_line_wake(struct pay_line *line);
 void pay_job_run(void *line, void *job);
 void pay_job_free(struct pay_job *job);
 
-/** pay_claim: take what is due and may be sent; its jobs are appended to `waiting`. more  true: there
- *  may be more. Returns: as owm_pg_exec: the ledger is lost. */
+/** pay_claim: take what is due and may be sent; its jobs are appended to `waiting`. more  true:
+ *  there may be more. Returns: as owm_pg_exec: the ledger is lost. */
 owm_status pay_claim(struct pay_line *line, int64_t now_ms, bool *more, struct owm_error *error);
 
 /** pay_finish: what a call brought: what to do, and whether that has to be written. */

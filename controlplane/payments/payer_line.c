@@ -1,4 +1,5 @@
-/* payer_line.c: the thread of one ledger: lead, write what calls brought, claim, start calls, sleep. */
+/* payer_line.c: the thread of one ledger: lead, write what calls brought, claim, start calls,
+ * sleep. */
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>

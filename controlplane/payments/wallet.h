@@ -1,6 +1,6 @@
-/* wallet.h: a handle of the treasury's Lightning node: opened when it answers, watched, and left alone
- * while it is away, locked or behind the chain. A thread asks it every few seconds how it is and, in
- * role PAY, what it holds.
+/* wallet.h: a handle of the treasury's Lightning node: opened when it answers, watched, and left
+ * alone while it is away, locked or behind the chain. A thread asks it every few seconds how it is
+ * and, in role PAY, what it holds.
  *
  * Thread: any, but open and close.
  */

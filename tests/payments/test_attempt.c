@@ -264,7 +264,8 @@ static void test_retry(void **state)
     assert_string_equal(step.reason, "why");
 }
 
-/* A refused call is a failure at once only if no other call of the attempt can still be on its way. */
+/* A refused call is a failure at once only if no other call of the attempt can still be on its
+ * way. */
 static void test_refused(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_payer_killed.c: kill -9 of the payer between any two of its steps, some hundred times, and at
- * random moments: no payment is made twice, and none is lost (promise 1). */
+/* test_payer_killed.c: kill -9 of the payer between any two of its steps, some hundred times, and
+ * at random moments: no payment is made twice, and none is lost (promise 1). */
 #include "world.h"
 
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* test_payer_ledgers.c: two ledgers, one leader each; miners by name and by node; invoices judged. */
+/* test_payer_ledgers.c: two ledgers, one leader each; miners, nodes, invoices that are judged. */
 #include "world.h"
 
 #include "base/clock.h"
@@ -104,8 +104,8 @@ static void test_invoice_used_twice(void **state)
     world_close(&world);
 }
 
-/* An address that nobody serves is tried again, more and more rarely, until it is given up; a person
- * sets it to owed, and it is paid once there is somebody. */
+/* An address that nobody serves is tried again, more and more rarely, until it is given up; a
+ * person sets it to owed, and it is paid once there is somebody. */
 static void test_given_up(void **state)
 {
     (void)state;
@@ -179,7 +179,8 @@ static void test_standby(void **state)
     world_close(&world);
 }
 
-/* A pool that was not started in this version: waited for; and one with another secret is not paid. */
+/* A pool that was not started in this version: waited for; and one with another secret is not
+ * paid. */
 static void test_pool_of_before(void **state)
 {
     (void)state;
