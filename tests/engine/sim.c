@@ -222,8 +222,8 @@ static void heal(struct sim *sim)
     sim->store_back_ms = sim->restart_ms = 0;
     sim_stake_heal(sim);
     uint32_t rounds = rounds_complete(sim);
-    /* Leases and messages of the bad time first run out, and streams that only one side has, or that
-     * a late message put back, are found dead; only then is everything promised. */
+    /* Leases and messages of the bad time first run out, and streams that only one side has, or
+     * that a late message put back, are found dead; only then is everything promised. */
     settle(sim, 30000);
     for (uint32_t i = 0; i < sim->config.nodes; i++) sim->node[i].stream = 0;
     settle(sim, 1000);
