@@ -75,6 +75,18 @@ void bitcoin_events_have(struct bitcoin_events *events, const unsigned *counter,
     WAIT_FOR(count_of(events, counter) >= wanted, limit_ms);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+uint64_t bitcoin_events_median(uint64_t *took_ns, size_t count)
+{
+    qsort(took_ns, count, sizeof took_ns[0], by_size);
+    return took_ns[count / 2];
+}
+
 uint32_t bitcoin_events_height(struct bitcoin_events *events)
 {
     pthread_mutex_lock(&events->lock);

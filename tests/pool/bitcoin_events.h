@@ -23,7 +23,8 @@ struct told_block {
     uint32_t confirmations;
 };
 
-/** bitcoin_events: zero it, give `bitcoin_events_of` to the options; deinit at the end. */
+/** bitcoin_events: init, give `bitcoin_events_of` to the options; deinit at the end. The client's
+ *  threads write to it until it is closed, so read it with TOLD. */
 struct bitcoin_events {
     pthread_mutex_t lock;
     struct owm_template *last; /* One reference. */
@@ -32,6 +33,15 @@ struct bitcoin_events {
     struct told_submit submit[EVENTS_MAX];
     struct told_block block[EVENTS_MAX];
 };
+
+/** TOLD: one field as it is now, by value: a count, a told_submit, a told_block. */
+#define TOLD(events, field)                                                                        \
+    ({                                                                                             \
+        pthread_mutex_lock(&(events)->lock);                                                       \
+        __auto_type told_value = (events)->field;                                                  \
+        pthread_mutex_unlock(&(events)->lock);                                                     \
+        told_value;                                                                                \
+    })
 
 void bitcoin_events_init(struct bitcoin_events *events);
 void bitcoin_events_deinit(struct bitcoin_events *events);
@@ -43,6 +53,10 @@ void bitcoin_events_have(struct bitcoin_events *events, const unsigned *counter,
 
 /** bitcoin_events_height: of the last template. */
 uint32_t bitcoin_events_height(struct bitcoin_events *events);
+
+/** bitcoin_events_median: of these durations, which it sorts: a test that shares its machine judges
+ *  the median. */
+uint64_t bitcoin_events_median(uint64_t *took_ns, size_t count);
 
 /** WAIT_FOR: look every millisecond until it is so; fails the test after limit_ms. */
 #define WAIT_FOR(condition, limit_ms)                                                              \

@@ -106,13 +106,11 @@ static char *mine(const struct owm_template *block, uint8_t salt, bool solved, u
 static struct told_submit send_block(struct world *world, const struct owm_template *block,
                                      uint8_t salt, bool solved, uint8_t hash[32])
 {
-    unsigned before = world->events.submits;
+    unsigned before = TOLD(&world->events, submits);
     char *hex = mine(block, salt, solved, hash);
     assert_ok(owm_bitcoin_submit(world->bitcoin, hash, hex));
     bitcoin_events_have(&world->events, &world->events.submits, before + 1, TIP_MS);
-    pthread_mutex_lock(&world->events.lock);
-    struct told_submit told = world->events.submit[before];
-    pthread_mutex_unlock(&world->events.lock);
+    struct told_submit told = TOLD(&world->events, submit[before]);
     assert_memory_equal(told.hash, hash, 32);
     return told;
 }
@@ -164,7 +162,7 @@ static void blocks_are_accepted_and_confirmed(void **state)
         uint64_t begin_ns = owm_clock_mono_ns();
         extend(world, i, hash);
         print_message("block out to next template in: %.2f ms\n",
-                      (double)(world->events.template_ns - begin_ns) / 1e6);
+                      (double)(TOLD(&world->events, template_ns) - begin_ns) / 1e6);
     }
     assert_int_equal(bitcoin_events_height(&world->events), height + 3);
     WAIT_FOR(fate_of(world, first).confirmations == 4, TIP_MS);
@@ -186,7 +184,7 @@ static void bad_blocks_and_doubles(void **state)
     tip_becomes(world, hash);
     assert_ok(owm_bitcoin_submit(world->bitcoin, hash, strdup("00")));
     bitcoin_events_have(&world->events, &world->events.submits, 4, TIP_MS);
-    assert_false(world->events.submit[3].accepted);
+    assert_false(TOLD(&world->events, submit[3].accepted));
     owm_template_release(block);
 }
 

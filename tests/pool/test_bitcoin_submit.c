@@ -198,11 +198,11 @@ static void block_is(struct world *world, unsigned count, enum owm_block_fate fa
                      uint32_t confirmations)
 {
     bitcoin_events_have(&world->events, &world->events.blocks, count, 2000);
-    assert_int_equal(world->events.blocks, count);
-    const struct told_block *told_last = &world->events.block[count - 1];
-    assert_int_equal(told_last->fate, fate);
-    assert_int_equal(told_last->confirmations, confirmations);
-    assert_int_equal(told_last->hash[0], 5);
+    assert_int_equal(TOLD(&world->events, blocks), count);
+    const struct told_block last = TOLD(&world->events, block[count - 1]);
+    assert_int_equal(last.fate, fate);
+    assert_int_equal(last.confirmations, confirmations);
+    assert_int_equal(last.hash[0], 5);
 }
 
 static void next(struct world *world, int64_t confirmations)
@@ -239,7 +239,7 @@ static void reorganisations(void **state)
     next(world, 101);
     bitcoin_events_have(&world->events, &world->events.tips, 7, 2000);
     owm_clock_sleep_ms(50);
-    assert_int_equal(world->events.blocks, 7); /* It is not followed any more. */
+    assert_int_equal(TOLD(&world->events, blocks), 7); /* It is not followed any more. */
 }
 
 static void orphans_are_given_up(void **state)

@@ -8,6 +8,8 @@
 #include "pool/zmq.h"
 #include "test.h"
 
+#define TIPS 7
+
 struct world {
     void *context, *publisher;
     char endpoint[128];
@@ -85,16 +87,40 @@ static void publish_tip(struct world *world, const uint8_t hash[32])
     publish(world, "hashblock", printed, sizeof printed, 1);
 }
 
-/* A subscription takes a moment to arrive: publish until it is heard. */
-static void until_heard(struct world *world, const uint8_t hash[32])
+static void name_tip(uint8_t name, uint8_t hash[static 32])
 {
-    unsigned before = tips_of(world);
-    for (int i = 0; i < 300 && tips_of(world) == before; i++) {
+    for (uint8_t i = 0; i < 32; i++) hash[i] = (uint8_t)(name + i);
+}
+
+static bool is_last(struct world *world, uint8_t name)
+{
+    uint8_t hash[32];
+    name_tip(name, hash);
+    pthread_mutex_lock(&world->lock);
+    bool same = memcmp(world->last, hash, 32) == 0;
+    pthread_mutex_unlock(&world->lock);
+    return same;
+}
+
+/* A subscription takes a moment to arrive: publish until it is heard. */
+static void until_heard(struct world *world, uint8_t name)
+{
+    uint8_t hash[32];
+    name_tip(name, hash);
+    for (int i = 0; i < 1000 && !is_last(world, name); i++) {
         publish_tip(world, hash);
         owm_clock_sleep_ms(10);
     }
-    assert_true(tips_of(world) > before);
-    owm_clock_sleep_ms(50); /* What else was sent has come, too. */
+    assert_true(is_last(world, name));
+}
+
+/* To a subscriber: once this one is heard, so is whatever was published before it. */
+static void publish_mark(struct world *world, uint8_t name)
+{
+    uint8_t hash[32];
+    name_tip(name, hash);
+    publish_tip(world, hash);
+    WAIT_FOR(is_last(world, name), 10000);
 }
 
 static void hashblock_alone_is_heard(void **state)
@@ -103,11 +129,11 @@ static void hashblock_alone_is_heard(void **state)
     struct owm_zmq *zmq = NULL;
     struct owm_error error = {""};
     uint8_t hash[32], large[4096] = {0};
-    for (uint8_t i = 0; i < 32; i++) hash[i] = i;
+    name_tip(0, hash);
     const char *const endpoints[] = {world->endpoint};
     assert_ok(owm_zmq_open(endpoints, 1, on_tip, world, &zmq, &error));
-    until_heard(world, hash);
-    assert_memory_equal(world->last, hash, 32);
+    until_heard(world, 0);
+    publish_mark(world, 1);
     unsigned before = tips_of(world);
     publish(world, "hashtx", hash, 32, 1);
     publish(world, "hashblock", hash, 31, 1);
@@ -116,16 +142,16 @@ static void hashblock_alone_is_heard(void **state)
     publish(world, "hashblock", hash, 0, 0);
     for (int i = 0; i < 20; i++) zmq_send(world->publisher, "hashblock", 9, ZMQ_SNDMORE);
     zmq_send(world->publisher, "x", 1, 0);
-    owm_clock_sleep_ms(100);
-    assert_int_equal(tips_of(world), before);
+    publish_mark(world, 2);
+    assert_int_equal(tips_of(world), before + 1);
     publish(world, "hashblock", large, sizeof large,
             0); /* The connection is dropped, and made anew. */
-    until_heard(world, hash);
+    until_heard(world, 3);
     char endpoint[128];
     memcpy(endpoint, world->endpoint, sizeof endpoint);
     stop_publishing(world); /* A node that starts again. */
     publish_on(world, endpoint);
-    until_heard(world, hash);
+    until_heard(world, 4);
     owm_zmq_close(zmq);
 }
 
@@ -151,6 +177,7 @@ static void zmq_brings_a_template(void **state)
     struct owm_error error = {""};
     char url[64];
     uint8_t tip[32];
+    uint64_t took_ns[TIPS];
     bitcoin_double_url(node, url);
     bitcoin_events_init(&events);
     bitcoin_double_lock(node)->longpoll_mood = DOUBLE_SILENT;
@@ -168,14 +195,17 @@ static void zmq_brings_a_template(void **state)
         owm_clock_sleep_ms(10);
     }
     assert_int_equal(bitcoin_events_height(&events), 102);
-    bitcoin_double_new_tip(node);
-    bitcoin_double_tip(103, 0, tip);
-    uint64_t begin_ns = owm_clock_mono_ns();
-    publish_tip(world, tip);
-    bitcoin_events_have(&events, &events.tips, 3, 1000);
-    print_message("zmq: new tip to on_template in %.2f ms\n",
-                  (double)(events.template_ns - begin_ns) / 1e6);
-    assert_true(events.template_ns - begin_ns < 50000000);
+    for (unsigned i = 0; i < TIPS; i++) {
+        bitcoin_double_new_tip(node);
+        bitcoin_double_tip(103 + i, 0, tip);
+        uint64_t begin_ns = owm_clock_mono_ns();
+        publish_tip(world, tip);
+        bitcoin_events_have(&events, &events.tips, i + 3, 1000);
+        took_ns[i] = TOLD(&events, template_ns) - begin_ns;
+    }
+    uint64_t median_ns = bitcoin_events_median(took_ns, TIPS);
+    print_message("zmq: new tip to on_template in %.2f ms\n", (double)median_ns / 1e6);
+    assert_true(median_ns < 50000000);
     owm_bitcoin_close(bitcoin);
     bitcoin_events_deinit(&events);
     bitcoin_double_close(node);

@@ -25,11 +25,16 @@ if [ "$preset" = arm64 ]; then
     done
 fi
 
+failed_output() { # what each failed test printed: CTest puts it between two lines of its own
+    awk '/^ *Start +[0-9]+: | Test +#[0-9]+: / { on = /\*\*\*(Failed|Exception|Timeout)/ } on' "$log"
+}
+
 step() { # step COMMAND…: into the log; the first that fails ends the test
     echo "== $*" >>"$log"
     "$@" >>"$log" 2>&1 </dev/null && return
     echo "failed: $*"
-    grep -nE 'error:|FAILED:|ERROR: |runtime error|\*\*\*(Failed|Exception|Timeout)' "$log" | head -n 20
+    grep -nE 'error:|FAILED:|ERROR: |SUMMARY: |runtime error|\*\*\*(Failed|Exception|Timeout)' "$log" | head -n 20
+    failed_output | head -n 200
     echo "the last lines of $log:"
     tail -n 60 "$log"
     exit 1
