@@ -141,6 +141,12 @@ double bench_clock_hz(void);
  *  driven by simulated nodes, each with its own key and mTLS connection (SRS-PERF-04, -09). */
 OWM_MUST_USE owm_status bench_control(const struct bench_options *options, struct owm_error *error);
 
+/** bench_payments: payments/s of the dispatcher, and from a row's commit to its arrival at the node
+ *  (SRS-LN-04); the treasury's channels read, judged and written (SRS-PERF-14). The node is a
+ *  double. */
+OWM_MUST_USE owm_status bench_payments(const struct bench_options *options,
+                                       struct owm_error *error);
+
 /** bench_pool: shares of one core of the mining pool without sockets, then the pool on loopback
  *  under a load of real sessions: shares and handshakes of a core, memory, latencies, new jobs. */
 OWM_MUST_USE owm_status bench_pool(const struct bench_options *options, struct owm_error *error);

@@ -19,6 +19,7 @@ static const struct bench {
     {"model", bench_model, true, "a transformer: packed weights, products, attention, the rest"},
 #if !OWM_KERNELS_ONLY
     {"control", bench_control, false, "a real coordinator and PostgreSQL under simulated nodes"},
+    {"payments", bench_payments, false, "what is owed, through PostgreSQL to a Lightning node"},
     {"pool", bench_pool, false, "the mining pool: one core without sockets, then on loopback"},
 #endif
 };
