@@ -129,20 +129,23 @@ static owm_status save_momentum(const struct work *work, const uint8_t hash[32],
                                0600, error);
 }
 
-/* The bundle that a signal points to: anyone with the package can measure the same again. */
-static owm_status put_evidence(struct work *work, uint32_t at, uint32_t round,
+/* The bundle that a signal points to: anyone with the packages that the certificate names can
+ * measure the same again (owm-admin evidence verify). */
+static owm_status put_evidence(struct work *work, uint32_t at, const struct owm_lab_result *made,
                                const struct owm_aggregate_result *result, struct owm_error *error)
 {
     struct owm_lab_entry *entry = &work->entry[work->from[at]];
     const struct owm_screen_verdict *verdict = &result->screen.verdict[at];
-    char node[65], package[65], base[65];
+    char node[65], package[65], base[65], certificate[65];
     owm_hex_encode(entry->order.node_key, 32, node);
     owm_hex_encode(entry->package_hash, 32, package);
     owm_hex_encode(entry->order.base_hash, 32, base);
+    owm_hex_encode(made->certificate_hash, 32, certificate);
     json_t *bundle = json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:i}", "kind", "poisoned_gradient",
-        "node_key", node, "package_sha256", package, "base_sha256", base, "round", (int)round,
-        "reason", owm_screen_reason_name(verdict->reason), "norm",
+        "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:i}", "kind", "poisoned_gradient",
+        "node_key", node, "package_sha256", package, "base_sha256", base, "certificate_sha256",
+        certificate, "round", (int)entry->order.round, "reason",
+        owm_screen_reason_name(verdict->reason), "norm",
         isfinite(verdict->norm) ? verdict->norm : -1.0, "median_norm", result->screen.median_norm,
         "robust_z", isfinite(verdict->robust_z) ? verdict->robust_z : 0.0, "loss_change",
         isfinite(work->package[at].loss_change) ? work->package[at].loss_change : 0.0, "packages",
@@ -157,7 +160,7 @@ static owm_status put_evidence(struct work *work, uint32_t at, uint32_t round,
     return status;
 }
 
-static owm_status take_verdicts(struct work *work, uint32_t round,
+static owm_status take_verdicts(struct work *work, const struct owm_lab_result *made,
                                 const struct owm_aggregate_result *result, struct owm_error *error)
 {
     for (uint32_t i = 0; i < work->count; i++) {
@@ -169,7 +172,7 @@ static owm_status take_verdicts(struct work *work, uint32_t round,
         snprintf(entry->reason, sizeof(entry->reason), "%s",
                  entry->included ? "" : owm_screen_reason_name(verdict->reason));
         if (entry->included || entry->severity < OWM_SCREEN_SIGNAL) continue;
-        owm_status status = put_evidence(work, i, round, result, error);
+        owm_status status = put_evidence(work, i, made, result, error);
         if (status != OWM_OK) return status;
     }
     return OWM_OK;
@@ -219,16 +222,15 @@ static owm_status run(struct work *work, const uint8_t base[32], uint32_t round,
                                           work->n, work->weights, work->momentum, &aggregated);
     if (done != OWM_OK && done != OWM_E_STATE)
         return owm_fail(error, done, "aggregation: %s", owm_status_text(done));
-    status = take_verdicts(work, round, &aggregated, error);
-    if (status == OWM_OK && done == OWM_OK)
+    if (done == OWM_OK)
         status = owm_lab_save(lab, &work->config, work->weights, &result->checkpoint, error);
     if (status == OWM_OK && done == OWM_OK)
         status = owm_lab_measure(lab, &work->config, work->weights, SIZE_MAX,
                                  &result->checkpoint.bits_per_byte, error);
     if (status == OWM_OK && done == OWM_OK)
         status = save_momentum(work, result->checkpoint.hash, error);
-    if (status == OWM_OK && done == OWM_OK)
-        status = put_certificate(work, base, round, &aggregated, result, error);
+    if (status == OWM_OK) status = put_certificate(work, base, round, &aggregated, result, error);
+    if (status == OWM_OK) status = take_verdicts(work, result, &aggregated, error);
     owm_aggregate_free(&aggregated);
     return status != OWM_OK ? status : done;
 }

@@ -289,6 +289,9 @@ static void aggregate(void *ctx, void *arg)
         owm_status status = owm_lab_aggregate(driver->lab, work->round.base_hash, work->round.round,
                                               entries, work->count, &result, &error);
         post = outcome(driver, work, entries, &result, status);
+        /* Of a round without a checkpoint no row will name it, and evidence does. */
+        if (status == OWM_E_STATE && work->count)
+            owm_services_publish(driver->services, result.certificate_hash);
         owm_log(OWM_LOG_INFO, "aggregated round=%u packages=%zu ms=%llu status=\"%s\"",
                 work->round.round, work->count,
                 (unsigned long long)(owm_clock_mono_ms() - begin_ms),
