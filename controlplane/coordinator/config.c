@@ -85,6 +85,41 @@ static const struct owm_conf_row rows[] = {
     {"stake.t2_sats", OWM_CONF_INT, AT(t2_sats), "500000", RANGE(1, MAX_SATS), "Tier 2."},
     {"stake.t3_sats", OWM_CONF_INT, AT(t3_sats), "2000000", RANGE(1, MAX_SATS), "Tier 3."},
 
+    {"payments.paused", OWM_CONF_BOOL, AT(payments_paused), "false", NONE,
+     "Send nothing new; what is under way is followed to its end."},
+    {"payments.daily_budget_sats", OWM_CONF_INT, AT(daily_budget_sats), "10000000",
+     RANGE(0, MAX_SATS),
+     "At most this much leaves in any 24 hours, fees included; then payments wait. 0: no limit."},
+    {"payments.concurrency", OWM_CONF_INT, AT(payments_concurrency), "16", RANGE(1, 64),
+     "Calls to the Lightning node at a time."},
+    {"payments.in_flight_max", OWM_CONF_INT, AT(payments_in_flight_max), "256", RANGE(1, 1000),
+     "Payments under way in a ledger; a channel carries at most 483."},
+    {"payments.deadline_s", OWM_CONF_INT, AT(payments_deadline_s), "60", RANGE(5, 600),
+     "After this the Lightning node gives an attempt up."},
+    {"payments.fee_min_sats", OWM_CONF_INT, AT(fee_min_sats), "5", RANGE(0, 1000000),
+     "An attempt may cost this much in routing fees, or fee_ppm of it, but never what it pays."},
+    {"payments.fee_ppm", OWM_CONF_INT, AT(fee_ppm), "10000", RANGE(0, 1000000),
+     "In millionths of the amount."},
+    {"payments.retry_min_s", OWM_CONF_INT, AT(payments_retry_min_s), "5", RANGE(1, 3600),
+     "Pause after a failed attempt; it doubles,"},
+    {"payments.retry_max_s", OWM_CONF_INT, AT(payments_retry_max_s), "3600", RANGE(1, 86400),
+     "up to this."},
+    {"payments.attempts_max", OWM_CONF_INT, AT(payments_attempts_max), "200", RANGE(0, 100000),
+     "Failed attempts in a row after which a payment waits for a person; 0: never."},
+    {"payments.open_channels", OWM_CONF_BOOL, AT(open_channels), "false", NONE,
+     "Open a channel to each new node that has none from us (SRS-LN-03)."},
+    {"payments.channel_sats", OWM_CONF_INT, AT(channel_sats), "200000", RANGE(20000, MAX_SATS),
+     "Its size,"},
+    {"payments.reserve_sats", OWM_CONF_INT, AT(reserve_sats), "1000000", RANGE(0, MAX_SATS),
+     "as long as the wallet keeps this much on chain."},
+    {"payments.pool_database_url", OWM_CONF_SECRET, AT(pool_database_url), "", 0, 0, NULL,
+     "OWM_POOL_DATABASE_URL",
+     "The database of an owm-pool whose miners are paid here; empty: none."},
+    {"payments.pool_payment_key", OWM_CONF_PATH, AT(pool_payment_key), "", NONE,
+     "That pool's payment.key."},
+    {"payments.treasury_destination", OWM_CONF_STRING, AT(treasury_destination), "", 0, 500, NULL,
+     NULL, "Where the treasury's part of that pool goes; empty: it stays, as a book entry."},
+
     {"rounds.enabled", OWM_CONF_BOOL, AT(rounds_enabled), "true", NONE,
      "Run federated-learning rounds."},
     {"rounds.stop_after", OWM_CONF_INT, AT(stop_after), "0", RANGE(0, 1000000),
@@ -246,6 +281,20 @@ static owm_status check_stake(const struct owm_coordinator_config *config, struc
     return OWM_OK;
 }
 
+static owm_status check_payments(const struct owm_coordinator_config *config,
+                                 struct owm_error *error)
+{
+    if (config->payments_retry_min_s > config->payments_retry_max_s)
+        return owm_fail(
+            error, OWM_E_CONFIG, "payments.retry_min_s is %lld, above payments.retry_max_s %lld",
+            (long long)config->payments_retry_min_s, (long long)config->payments_retry_max_s);
+    if (config->pool_database_url[0] && !config->pool_payment_key[0])
+        return owm_fail(error, OWM_E_CONFIG,
+                        "payments.pool_database_url is set, and payments.pool_payment_key is not: "
+                        "name the payment.key in that owm-pool's data folder");
+    return OWM_OK;
+}
+
 static owm_status check_rounds(const struct owm_coordinator_config *config, struct owm_error *error)
 {
     if (config->min_participants > config->participants_max)
@@ -268,6 +317,7 @@ owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
 {
     owm_status status = check_policy(config, error);
     if (status == OWM_OK) status = check_stake(config, error);
+    if (status == OWM_OK) status = check_payments(config, error);
     if (status == OWM_OK) status = check_rounds(config, error);
     if (status != OWM_OK) return status;
     uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32];

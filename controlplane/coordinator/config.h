@@ -38,6 +38,12 @@ struct owm_coordinator_config {
     /* stake */
     int64_t stake_confirmations, stake_fresh_ms, stake_sweep_s, t1_sats, t2_sats, t3_sats;
     double stake_recheck_hours, stake_degraded_hours;
+    /* payments */
+    char *pool_database_url, *pool_payment_key, *treasury_destination;
+    int64_t payments_concurrency, payments_in_flight_max, payments_deadline_s, fee_min_sats,
+        fee_ppm, daily_budget_sats, payments_retry_min_s, payments_retry_max_s,
+        payments_attempts_max, channel_sats, reserve_sats;
+    bool payments_paused, open_channels;
     /* rounds */
     bool rounds_enabled;
     int64_t stop_after, steps, batch, seq, warmup_steps, topk_permille, participants_max,

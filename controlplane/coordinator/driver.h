@@ -20,6 +20,7 @@
 #include "controlplane/slashing/slashing.h"
 #include "lab.h"
 #include "page.h"
+#include "payments_part.h"
 
 #define OWM_DRIVER_BATCH_POSTS 1024
 
@@ -39,6 +40,7 @@ struct owm_driver {
     struct owm_page *page;
     struct owm_stake *stake; /* NULL: stake policy "none" */
     struct owm_slashing *slashing;
+    struct owm_payments_part *payments;
     struct owm_pg *pg;
     owm_engine *engine;
     int64_t epoch;

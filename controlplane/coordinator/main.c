@@ -259,6 +259,7 @@ static struct owm_services_config services_config(struct coordinator *c)
         .treasury_uri = config->treasury_uri,
         .stake = driver->stake,
         .database_url = config->database_url,
+        .owed_note = owm_coordinator_owed_note(config),
         .registrations_per_hour = (unsigned)config->registrations_per_ip_hour,
         .clock_skew_ms = config->clock_skew_s * 1000,
         .tier_override_allowed = config->tier_override_allowed,
@@ -324,6 +325,9 @@ static owm_status start(struct coordinator *c, struct owm_error *error)
     if (status == OWM_OK) status = open_parts(c, error);
     if (status == OWM_OK) status = owm_driver_restore(&c->driver, error);
     if (status == OWM_OK) status = open_slashing(c, error);
+    if (status == OWM_OK)
+        status = owm_payments_part_open(&c->config, c->driver.secret, c->driver.metrics,
+                                        c->driver.page, &c->driver.payments, error);
     if (status == OWM_OK) status = owm_page_serve(c->driver.page, error);
     if (status == OWM_OK && c->driver.stake) status = owm_stake_start(c->driver.stake);
     if (status == OWM_OK) status = owm_services_listen(c->driver.services, error);
@@ -345,6 +349,7 @@ static void stop(struct coordinator *c)
 {
     struct owm_driver *driver = &c->driver;
     owm_stake_stop(driver->stake);
+    owm_payments_part_stop(driver->payments);
     if (driver->services) owm_services_shut(driver->services, c->running ? DRAIN_MS : 0);
     if (c->running) {
         atomic_store(&driver->stop, true);
@@ -354,6 +359,7 @@ static void stop(struct coordinator *c)
     owm_workers_close(driver->workers);
     owm_workers_close(driver->lab_worker);
     owm_page_close(driver->page);
+    owm_payments_part_close(driver->payments);
     owm_slashing_close(driver->slashing);
     owm_inbox_close(driver->inbox);
     owm_services_close(driver->services);

@@ -12,9 +12,11 @@
 
 #include "base/clock.h"
 #include "base/html.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "controlplane/rpc/services.h"
+#include "payments_part.h"
 
 #define REFRESH_S 3
 #define WAIT_MS                                                                                    \
@@ -46,6 +48,12 @@ static const struct {
 
 #define TOTALS (sizeof(totals) / sizeof(totals[0]))
 
+/* By enum owm_page_note: on the page and in /health. */
+static const char *const note_names[OWM_PAGE_NOTES] = {
+    [OWM_PAGE_NOTE_PAYMENTS] = "payments",
+    [OWM_PAGE_NOTE_INVOICES] = "invoices",
+};
+
 struct owm_page {
     const struct owm_coordinator_config *config;
     struct owm_metrics *metrics;
@@ -53,11 +61,12 @@ struct owm_page {
     struct owm_stake *stake; /* NULL: stake policy "none" */
     struct owm_http_route routes[OWM_PAGE_ROUTES_MAX];
     size_t route_count;
-    pthread_mutex_t lock; /* html, html_ms, wanted */
+    pthread_mutex_t lock; /* html, html_ms, wanted, note */
     pthread_cond_t rendered;
     char *html;       /* the last rendering */
     uint64_t html_ms; /* when, on the monotonic clock */
     bool wanted;
+    char note[OWM_PAGE_NOTES][OWM_ERROR_BYTES_MAX];
     int64_t earned_before_msat; /* what nodes had earned when this process started */
     owm_counter *total[TOTALS];
     uint64_t told[TOTALS];
@@ -117,7 +126,27 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#111}td,th,.list "
     "tr{border-color:#333}.warn{background:#332b00}.how{color:#aaa}a{color:#9cf}}";
 
-static void put_head(const struct owm_page *page, FILE *out)
+/* What parts have to tell; at most once each. */
+static void read_notes(struct owm_page *page, char notes[OWM_PAGE_NOTES][OWM_ERROR_BYTES_MAX])
+{
+    pthread_mutex_lock(&page->lock);
+    memcpy(notes, page->note, sizeof(page->note));
+    pthread_mutex_unlock(&page->lock);
+}
+
+static void put_notes(struct owm_page *page, FILE *out)
+{
+    char notes[OWM_PAGE_NOTES][OWM_ERROR_BYTES_MAX];
+    read_notes(page, notes);
+    for (int i = 0; i < OWM_PAGE_NOTES; i++) {
+        if (!notes[i][0]) continue;
+        fprintf(out, "<p class=warn><b>%s</b> ", note_names[i]);
+        owm_html_text(out, notes[i]);
+        fputs("</p>", out);
+    }
+}
+
+static void put_head(struct owm_page *page, FILE *out)
 {
     fprintf(out,
             "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=%d>"
@@ -131,10 +160,11 @@ static void put_head(const struct owm_page *page, FILE *out)
               "without locking anything.</p>",
               out);
     fputs("<p class=warn><b>Provenance</b> " OWM_OTS_POLICY ".</p>", out);
-    if (page->config->lightning_backend == OWM_LIGHTNING_CHOICE_NONE)
-        fputs("<p class=warn><b>Payments</b> No Lightning node is configured: what is earned stays "
-              "<i>owed</i>.</p>",
-              out);
+    const char *why = owm_coordinator_owed_note(page->config);
+    if (why[0])
+        fprintf(out, "<p class=warn><b>Payments</b> What is earned stays <i>owed</i>: %s.</p>",
+                why);
+    put_notes(page, out);
 }
 
 static void put_treasury(const struct owm_page *page, FILE *out)
@@ -210,8 +240,8 @@ static void put_rounds(const struct owm_page *page, FILE *out)
 
 static void put_stake(FILE *out, const struct owm_node_view *view, int64_t now_ms)
 {
-    put_cell(out, "Stake, sats", "%lld&nbsp;&times;%.2f", (long long)view->row.stake_sats,
-             view->stake_bonus_ppm / 1e6);
+    put_cell(out, "Stake, sats", "%lld", (long long)view->row.stake_sats);
+    put_cell(out, "Bonus", "%.2f", view->stake_bonus_ppm / 1e6);
     if (view->row.stake_read_ms)
         put_cell(out, "Read, s ago", "%lld", (long long)(now_ms - view->row.stake_read_ms) / 1000);
     else
@@ -229,7 +259,7 @@ static void put_node(const struct owm_page *page, FILE *out, const struct owm_no
     put_cell(out, "Running, tasks", "%u", view->running);
     put_cell(out, "Reliability, %", "%.1f", view->row.reliability_ppm / 1e4);
     if (page->stake) put_stake(out, view, now_ms);
-    put_cell(out, "Owed, sats", "%.3f", (double)view->row.earned_msat / 1e3);
+    put_cell(out, "Earned, sats", "%.3f", (double)view->row.earned_msat / 1e3);
     put_cell(out, "Signals", "%u", view->row.signals);
     put_text_cell(out, "Note",
                   view->row.status_reason[0] ? view->row.status_reason : owm_why_text(view->why));
@@ -242,8 +272,8 @@ static void put_nodes(const struct owm_page *page, FILE *out, const owm_engine *
     fputs("<h2>Nodes and ledger</h2><table class=list><tr><th>Name<th>Tier<th>Status<th>Connected"
           "<th>Running, tasks<th>Reliability, %",
           out);
-    if (page->stake) fputs("<th>Stake, sats<th>Read, s ago", out);
-    fputs("<th>Owed, sats<th>Signals<th>Note", out);
+    if (page->stake) fputs("<th>Stake, sats<th>Bonus<th>Read, s ago", out);
+    fputs("<th>Earned, sats<th>Signals<th>Note", out);
     for (uint32_t i = 0; i < count && i < OWM_PAGE_NODES_MAX; i++) {
         struct owm_node_view view;
         owm_engine_node(engine, i, now_ms, &view);
@@ -254,15 +284,16 @@ static void put_nodes(const struct owm_page *page, FILE *out, const owm_engine *
         fprintf(out, "<p>… and %u more.</p>", count - OWM_PAGE_NODES_MAX);
     fprintf(
         out,
-        "<p>Owed to all nodes: %.3f sats.</p><p class=how>Reliability: tasks of the last 7 days "
+        "<p>Earned by all nodes: %.3f sats. <a href=/v1/payments/summary>What of it was "
+        "paid</a></p><p class=how>Reliability: tasks of the last 7 days "
         "that counted / all that ended, &times; the share of the watched time in which the node "
-        "was heard; 100 until something was counted. Owed: the sum of %.3f sats &times; tier "
+        "was heard; 100 until something was counted. Earned: the sum of %.3f sats &times; tier "
         "&times; task weight &times; quality &times; uptime bonus &times; stake bonus over "
         "every accepted task, rounded down to 0.001 sat each; a delta counts once it is "
         "included. %s<a href=/metrics>Metrics</a></p>",
         owm_gauge_value(page->owed) / 1e3, (double)page->config->base_rate_sats,
         page->stake ? "Stake: what the node has on its side of confirmed channels that it opened "
-                      "to the treasury, and the stake bonus that follows. "
+                      "to the treasury; the stake bonus follows from it. "
                     : "");
 }
 
@@ -393,9 +424,17 @@ static void serve_metrics(void *ctx, const struct owm_http_request *request,
 static void serve_health(void *ctx, const struct owm_http_request *request,
                          owm_http_response *response)
 {
-    (void)ctx;
+    struct owm_page *page = ctx;
+    char notes[OWM_PAGE_NOTES][OWM_ERROR_BYTES_MAX];
     (void)request;
-    owm_http_reply_text(response, 200, "application/json", "{\"status\":\"ok\"}\n");
+    read_notes(page, notes);
+    json_t *value = json_pack("{s:s}", "status", "ok");
+    for (int i = 0; i < OWM_PAGE_NOTES; i++)
+        if (notes[i][0]) json_object_set_new(value, note_names[i], owm_json_text(notes[i]));
+    char *text = json_dumps(value, JSON_COMPACT);
+    json_decref(value);
+    if (text) owm_http_reply_text(response, 200, "application/json", text);
+    free(text);
 }
 
 static owm_gauge *gauge(struct owm_page *page, const char *name, const char *help)
@@ -438,6 +477,13 @@ owm_status owm_page_open(const struct owm_coordinator_config *config, struct owm
 void owm_page_stake(struct owm_page *page, struct owm_stake *stake)
 {
     page->stake = stake;
+}
+
+void owm_page_note(struct owm_page *page, enum owm_page_note part, const char *text)
+{
+    pthread_mutex_lock(&page->lock);
+    snprintf(page->note[part], sizeof(page->note[part]), "%s", text);
+    pthread_mutex_unlock(&page->lock);
 }
 
 void owm_page_route(struct owm_page *page, const struct owm_http_route *route)

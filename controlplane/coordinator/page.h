@@ -29,6 +29,11 @@ void owm_page_route(struct owm_page *page, const struct owm_http_route *route);
 /** owm_page_stake: whom to ask how the treasury's node is; NULL: nobody. Before owm_page_serve. */
 void owm_page_stake(struct owm_page *page, struct owm_stake *stake);
 
+/** owm_page_note: what a part has to tell whoever looks after this: on the page and in /health; "":
+ *  nothing. Copied. Thread: any. */
+enum owm_page_note { OWM_PAGE_NOTE_PAYMENTS, OWM_PAGE_NOTE_INVOICES, OWM_PAGE_NOTES };
+void owm_page_note(struct owm_page *page, enum owm_page_note part, const char *text);
+
 /** owm_page_serve: start the HTTP server of "/", "/health", "/metrics" and those paths. */
 OWM_MUST_USE owm_status owm_page_serve(struct owm_page *page, struct owm_error *error);
 unsigned owm_page_port(const struct owm_page *page);

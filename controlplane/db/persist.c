@@ -146,9 +146,8 @@ static const struct owm_pg_statement statements[] = {
                       " model_versions.coordinator_sig)"},
     [PAYABLE] = {"payable",
                  "INSERT INTO payments (payment_id, source_id, purpose, node_id, amount_msat,"
-                 " round_number, payment_hash, created_at, reason) VALUES ($1, $2, $3, $4, $5,"
-                 " nullif($6::int, 0), $7, " AT(8) ", 'no Lightning node is configured')"
-                                                   " ON CONFLICT (source_id, purpose) DO NOTHING"},
+                 " round_number, payment_hash, created_at) VALUES ($1, $2, $3, $4, $5,"
+                 " nullif($6::int, 0), $7, " AT(8) ") ON CONFLICT (source_id, purpose) DO NOTHING"},
     [SIGNAL] = {"signal",
                 "INSERT INTO misbehavior_signals (signal_id, node_id, signal_type, evidence_hash,"
                 " round_number, task_id, detected_at) VALUES ($1, $2, $3, $4, nullif($5::int, 0),"

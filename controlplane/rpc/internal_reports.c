@@ -138,6 +138,9 @@ void on_rounds(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_
 
 /* ---------------------------------------------------------------------------- AuditLedger */
 
+/* Not what is given back, such as a bond. */
+#define OF_WORK "p.purpose <> 'bond_return'"
+
 /* Each line counts what must not be there. */
 static const struct {
     const char *sql, *finding;
@@ -150,13 +153,21 @@ static const struct {
      " AND (p.amount_msat IS NULL OR p.amount_msat <> t.reward_msat)",
      "completed tasks whose payable is missing or of another amount"},
     {"SELECT count(*) FROM payments p LEFT JOIN tasks t ON t.task_id = p.source_id"
-     " WHERE t.task_id IS NULL OR t.status <> 'completed' OR t.assigned_node <> p.node_id",
+     " WHERE " OF_WORK
+     " AND (t.task_id IS NULL OR t.status <> 'completed' OR t.assigned_node <> p.node_id)",
      "payables without a completed task of that node"},
     {"SELECT count(*) FROM nodes n WHERE n.earned_msat <> (SELECT coalesce(sum(amount_msat), 0)"
-     " FROM payments p WHERE p.node_id = n.node_id)",
+     " FROM payments p WHERE " OF_WORK " AND p.node_id = n.node_id)",
      "nodes whose earnings differ from the sum of their payables"},
     {"SELECT count(*) FROM payments WHERE settled_msat > amount_msat",
      "payments settled above what is payable"},
+    {"SELECT count(*) FROM payments p WHERE (state = 'in_flight') <> EXISTS (SELECT 1 FROM"
+     " payment_attempts a WHERE a.payment_id = p.payment_id AND a.state = 'sent')",
+     "payments in flight without an attempt that is alive, or the other way round"},
+    {"SELECT count(*) FROM payments p WHERE (SELECT count(*) FROM payment_attempts a WHERE"
+     " a.payment_id = p.payment_id AND a.state = 'succeeded')"
+     " <> CASE WHEN state = 'settled' THEN 1 ELSE 0 END",
+     "payments that are settled without one attempt that succeeded, or paid more than once"},
     {"SELECT count(*) FROM fl_participants WHERE reward_msat > 0 AND state <> 'included'",
      "participants paid without being included"},
     {"SELECT count(*) FROM task_log a JOIN task_log b USING (task_id) WHERE a.what = 'dispatched'"
@@ -166,13 +177,15 @@ static const struct {
 
 static const char select_sums[] =
     "SELECT (SELECT coalesce(sum(reward_msat), 0)::bigint FROM tasks WHERE status = 'completed'),"
-    " (SELECT coalesce(sum(amount_msat), 0)::bigint FROM payments),"
-    " (SELECT coalesce(sum(settled_msat), 0)::bigint FROM payments),"
+    " (SELECT coalesce(sum(amount_msat), 0)::bigint FROM payments p WHERE " OF_WORK "),"
+    " (SELECT coalesce(sum(settled_msat), 0)::bigint FROM payments p WHERE " OF_WORK "),"
     " (SELECT count(*) FROM fl_rounds WHERE status = 'complete'),"
     " (SELECT count(*) FROM fl_rounds WHERE status = 'failed'),"
     " (SELECT count(*) FROM tasks WHERE status = 'completed'),"
     " (SELECT count(*) FROM (SELECT task_id FROM task_log WHERE what = 'completed' GROUP BY task_id"
-    " HAVING count(*) > 1) t)";
+    " HAVING count(*) > 1) t),"
+    " (SELECT coalesce(sum(amount_msat), 0)::bigint FROM payments p WHERE " OF_WORK
+    " AND p.state = 'cancelled')";
 
 #define CHECKS (sizeof(checks) / sizeof(checks[0]))
 
@@ -205,6 +218,7 @@ static owm_status run_checks(struct owm_pg *pg, struct audit *audit)
     audit->response.rounds_failed = (uint32_t)owm_pg_get_i64(rows, 0, 4);
     audit->response.tasks_completed = (uint32_t)owm_pg_get_i64(rows, 0, 5);
     audit->response.double_completions = (uint32_t)owm_pg_get_i64(rows, 0, 6);
+    audit->response.cancelled_msat = owm_pg_get_i64(rows, 0, 7);
     owm_pg_rows_free(rows);
     if (audit->response.earned_msat != audit->response.payable_msat) {
         snprintf(audit->text[found], FINDING_BYTES, "earned %lld msat, but %lld msat are payable",

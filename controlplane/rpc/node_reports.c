@@ -164,6 +164,33 @@ struct earnings_question {
     uint8_t node_id[16];
 };
 
+/* The bytes that a row of the wire points to. */
+struct earning_proof {
+    uint8_t hash[32], preimage[32];
+};
+
+static void fill_earning(const struct owm_pg_rows *list, size_t i, PB(Earning) * earning,
+                         struct earning_proof *proof)
+{
+    const PB(Earning) empty = OWM__COORDINATOR__V1__EARNING__INIT;
+    *earning = empty;
+    earning->task_id = (char *)owm_pg_get_text(list, i, 0);
+    earning->purpose = (char *)owm_pg_get_text(list, i, 1);
+    earning->amount_msat = owm_pg_get_i64(list, i, 2);
+    earning->state = (char *)owm_pg_get_text(list, i, 3);
+    earning->reason = (char *)owm_pg_get_text(list, i, 4);
+    earning->created_ms = owm_pg_get_i64(list, i, 5);
+    earning->round = (uint32_t)owm_pg_get_i64(list, i, 6);
+    owm_pg_get_hash(list, i, 7, proof->hash, 32);
+    earning->payment_hash = (ProtobufCBinaryData){32, proof->hash};
+    if (!owm_pg_is_null(list, i, 8)) {
+        owm_pg_get_hash(list, i, 8, proof->preimage, 32);
+        earning->preimage = (ProtobufCBinaryData){32, proof->preimage};
+    }
+    earning->updated_ms = owm_pg_get_i64(list, i, 9);
+    earning->attempts = (uint32_t)owm_pg_get_i64(list, i, 10);
+}
+
 static void reply_earnings(struct owm_rpc_call *call, const struct owm_pg_rows *list,
                            const struct owm_pg_rows *sums)
 {
@@ -171,32 +198,49 @@ static void reply_earnings(struct owm_rpc_call *call, const struct owm_pg_rows *
     PB(EarningsResponse) response = OWM__COORDINATOR__V1__EARNINGS_RESPONSE__INIT;
     PB(Earning) *earning = calloc(count + 1, sizeof(*earning));
     PB(Earning) **pointer = calloc(count + 1, sizeof(*pointer));
-    if (!earning || !pointer) {
-        free(earning);
-        free(pointer);
+    struct earning_proof *proof = calloc(count + 1, sizeof(*proof));
+    if (!earning || !pointer || !proof) {
         owm_rpc_fail(call, OWM_RPC_RESOURCE_EXHAUSTED, "out of memory");
-        return;
+        goto out;
     }
     for (size_t i = 0; i < count; i++) {
-        const PB(Earning) empty = OWM__COORDINATOR__V1__EARNING__INIT;
-        earning[i] = empty;
-        earning[i].task_id = (char *)owm_pg_get_text(list, i, 0);
-        earning[i].purpose = (char *)owm_pg_get_text(list, i, 1);
-        earning[i].amount_msat = owm_pg_get_i64(list, i, 2);
-        earning[i].state = (char *)owm_pg_get_text(list, i, 3);
-        earning[i].reason = (char *)owm_pg_get_text(list, i, 4);
-        earning[i].created_ms = owm_pg_get_i64(list, i, 5);
-        earning[i].round = (uint32_t)owm_pg_get_i64(list, i, 6);
+        fill_earning(list, i, &earning[i], &proof[i]);
         pointer[i] = &earning[i];
     }
     response.earnings = pointer;
     response.n_earnings = count;
     response.owed_msat = owm_pg_get_i64(sums, 0, 0);
     response.settled_msat = owm_pg_get_i64(sums, 0, 1);
+    response.in_flight_msat = owm_pg_get_i64(sums, 0, 2);
+    response.cancelled_msat = owm_pg_get_i64(sums, 0, 3);
     wire_reply(call, &response.base);
+out:
+    free(proof);
     free(earning);
     free(pointer);
 }
+
+/* What failed for good is still owed: a person has to look. */
+static const char select_earned_sums[] =
+    "SELECT coalesce(sum(amount_msat) FILTER (WHERE state IN ('owed', 'failed')), 0)::bigint,"
+    " coalesce(sum(settled_msat), 0)::bigint,"
+    " coalesce(sum(amount_msat) FILTER (WHERE state = 'in_flight'), 0)::bigint,"
+    " coalesce(sum(amount_msat) FILTER (WHERE state = 'cancelled'), 0)::bigint"
+    " FROM payments WHERE node_id = $1";
+
+static const char select_earnings[] =
+    "SELECT p.source_id, p.purpose, p.amount_msat, p.state, CASE WHEN p.reason = ''"
+    " AND p.state = 'owed' AND p.attempts = 0 THEN $4::text ELSE p.reason END,"
+    " " OWM_PG_MS(
+        "p.created_at") ", coalesce(p.round_number, 0),"
+                        " coalesce(p.settled_hash, a.payment_hash, p.payment_hash), p.preimage,"
+                        " " OWM_PG_MS(
+                            "p.updated_at") ", p.attempts FROM payments p LEFT JOIN "
+                                            "payment_attempts a"
+                                            " ON a.payment_id = p.payment_id AND a.state = 'sent'"
+                                            " WHERE p.node_id = $1 AND p.created_at >= "
+                                            "to_timestamp($2 / 1000.0)"
+                                            " ORDER BY p.created_at DESC LIMIT $3";
 
 static void read_earnings(struct owm_services *services, struct owm_ask *ask, struct owm_pg *pg)
 {
@@ -205,22 +249,11 @@ static void read_earnings(struct owm_services *services, struct owm_ask *ask, st
     struct owm_pg_rows *list = NULL, *sums = NULL;
     owm_pg_begin_args(&args);
     owm_pg_uuid(&args, question->node_id);
-    owm_status status = owm_pg_query(
-        pg,
-        "SELECT coalesce(sum(amount_msat) FILTER (WHERE state <> 'settled'), 0)::bigint,"
-        " coalesce(sum(settled_msat), 0)::bigint FROM payments WHERE node_id = $1",
-        &args, &sums, NULL);
+    owm_status status = owm_pg_query(pg, select_earned_sums, &args, &sums, NULL);
     owm_pg_i64(&args, question->since_ms);
     owm_pg_i64(&args, question->limit);
-    if (status == OWM_OK)
-        status = owm_pg_query(
-            pg,
-            "SELECT source_id, purpose, amount_msat, state, reason,"
-            " " OWM_PG_MS(
-                "created_at") ", coalesce(round_number, 0) FROM payments"
-                              " WHERE node_id = $1 AND created_at >= to_timestamp($2 / 1000.0)"
-                              " ORDER BY created_at DESC LIMIT $3",
-            &args, &list, NULL);
+    owm_pg_text(&args, services->config.owed_note);
+    if (status == OWM_OK) status = owm_pg_query(pg, select_earnings, &args, &list, NULL);
     if (status == OWM_OK)
         reply_earnings(ask->call, list, sums);
     else

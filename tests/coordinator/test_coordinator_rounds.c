@@ -100,7 +100,7 @@ static void test_status_page(void **state)
     assert_non_null(strstr(html, "<td data-label=\"Round\">1<"));
     assert_non_null(strstr(html, "<td data-label=\"State\">complete<"));
     assert_non_null(strstr(html, "Checkpoint<td>owm-v0.1."));
-    snprintf(line, sizeof(line), "Owed to all nodes: %lld.%03lld sats",
+    snprintf(line, sizeof(line), "Earned by all nodes: %lld.%03lld sats",
              (long long)(earned_msat / 1000), (long long)(earned_msat % 1000));
     assert_non_null(strstr(html, line));
     snprintf(line, sizeof(line), "\nowm_earned_msat %lld\n", (long long)earned_msat);
