@@ -156,7 +156,7 @@ static void nap(unsigned seconds)
 
 static int loop(struct slasher *s)
 {
-    char said[REASON_MAX] = "";
+    char said[REASON_MAX] = "-"; /* so that the first turn says how it went */
     while (!asked_to_stop) {
         struct owm_error error = {""};
         owm_status status = turn(s, &error);
