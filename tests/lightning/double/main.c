@@ -3,10 +3,10 @@
  *     lnd-double [--network NAME] [--control SOCKET] FOLDER[=ADDRESS]…
  *     lnd-double --ask SOCKET NODE COMMAND…
  *
- * One node per folder, named by the folder's last part. Each says "ready NODE ADDRESS KEY" once it
- * listens. Then lines "NODE COMMAND…" come from standard input, until its end, or from whoever
- * connects to the socket, until the program is ended by a signal. An answer is "ok LINES" or
- * "error LINES", and so many lines. --ask sends one line, prints the answer and fails with it.
+ * One node per folder, named by the folder's last part. When all listen, "ready NODE ADDRESS KEY"
+ * is said of each. Then lines "NODE COMMAND…" come from standard input, until its end, or from
+ * whoever connects to the socket, until the program is ended by a signal. An answer is "ok LINES"
+ * or "error LINES", and so many lines. --ask sends one line, prints the answer and fails with it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -154,9 +154,6 @@ static bool node_start(char *argument)
         return false;
     }
     program.nodes[program.node_count++] = node;
-    printf("ready %s %s %s\n", lnd_double_name(node), lnd_double_address(node),
-           lnd_double_key(node));
-    fflush(stdout);
     return true;
 }
 
@@ -173,12 +170,23 @@ static bool arguments_take(int count, char **word)
     return program.node_count > 0;
 }
 
+static void ready_say(void)
+{
+    for (size_t i = 0; i < program.node_count; i++) {
+        struct lnd_double *node = program.nodes[i];
+        printf("ready %s %s %s\n", lnd_double_name(node), lnd_double_address(node),
+               lnd_double_key(node));
+    }
+    fflush(stdout);
+}
+
 int main(int count, char **word)
 {
     owm_signals_block();
     if (count > 3 && strcmp(word[1], "--ask") == 0) return ask(word[2], count - 3, word + 3);
     bool started = arguments_take(count, word);
     if (started && program.control) started = control_start(program.control);
+    if (started) ready_say();
     if (started && program.control)
         while (!owm_signals_wait(1000)) {
         }
