@@ -203,6 +203,19 @@ static const struct owm_conf_row rows[] = {
     {"limits.queue_events_max", OWM_CONF_INT, AT(queue_events_max), "65536", RANGE(64, 1048576),
      "Events that wait for the engine; beyond it calls are refused, to be tried again."},
 
+    {"bonds.enabled", OWM_CONF_BOOL, AT(bonds_enabled), "false", NONE,
+     "Nodes may put up a bond beside their channel: what they can really forfeit."},
+    {"bonds.min_sats", OWM_CONF_INT, AT(bond_min_sats), "10000", RANGE(1, MAX_SATS),
+     "Smallest bond."},
+    {"bonds.max_sats", OWM_CONF_INT, AT(bond_max_sats), "5000000", RANGE(1, MAX_SATS),
+     "Largest bond."},
+    {"bonds.unbonding_hours", OWM_CONF_INT, AT(unbonding_hours), "168", RANGE(0, 8760),
+     "A paid bond goes back this long after the node leaves."},
+    {"bonds.hold_blocks", OWM_CONF_INT, AT(hold_blocks), "1008", RANGE(20, 2000),
+     "How long the HTLC of a hold bond may lie; a route takes 2016 blocks at most."},
+    {"bonds.roll_blocks", OWM_CONF_INT, AT(roll_blocks), "144", RANGE(1, 1000),
+     "A node is told to roll its hold bond this long before its end."},
+
     {"slashing.maintainers", OWM_CONF_STRING, AT(maintainers), "", 0, 4096, NULL, NULL,
      "Comma-separated Ed25519 keys (hex) of those who decide T2 and T3 cases; one person, one "
      "key."},
@@ -281,6 +294,23 @@ static owm_status check_stake(const struct owm_coordinator_config *config, struc
     return OWM_OK;
 }
 
+static owm_status check_bonds(const struct owm_coordinator_config *config, struct owm_error *error)
+{
+    if (config->bond_min_sats > config->bond_max_sats)
+        return owm_fail(error, OWM_E_CONFIG, "bonds.min_sats is above bonds.max_sats");
+    if (config->roll_blocks >= config->hold_blocks)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "bonds.roll_blocks must be below bonds.hold_blocks: a bond would have to "
+                        "be rolled as soon as it is held");
+    if (config->bonds_enabled
+        && (config->lightning_backend == OWM_LIGHTNING_CHOICE_NONE
+            || (config->lightning_backend == OWM_LIGHTNING_CHOICE_LND
+                && !config->invoice_credential[0])))
+        return owm_fail(error, OWM_E_CONFIG,
+                        "bonds.enabled needs lightning.backend and lightning.invoice_credential");
+    return OWM_OK;
+}
+
 static owm_status check_payments(const struct owm_coordinator_config *config,
                                  struct owm_error *error)
 {
@@ -318,6 +348,7 @@ owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
     owm_status status = check_policy(config, error);
     if (status == OWM_OK) status = check_stake(config, error);
     if (status == OWM_OK) status = check_payments(config, error);
+    if (status == OWM_OK) status = check_bonds(config, error);
     if (status == OWM_OK) status = check_rounds(config, error);
     if (status != OWM_OK) return status;
     uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32];

@@ -61,6 +61,9 @@ struct owm_coordinator_config {
     /* limits */
     int64_t nodes_max, tasks_max, calls_max, attempts_max, lease_s, package_mb_max,
         queue_events_max;
+    /* bonds */
+    bool bonds_enabled;
+    int64_t bond_min_sats, bond_max_sats, unbonding_hours, hold_blocks, roll_blocks;
     /* slashing */
     char *maintainers;
     int64_t acks_needed, appeal_hours;

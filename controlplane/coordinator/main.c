@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "controlplane/bonds/bonds.h"
 #include "controlplane/db/schema.h"
 #include "driver.h"
 
@@ -231,6 +232,7 @@ static owm_status open_slashing(struct coordinator *c, struct owm_error *error)
         .grace_ms = periods > c->config.grace_ms ? periods : c->config.grace_ms,
         .store = c->driver.store,
         .metrics = c->driver.metrics,
+        .bonds = owm_bonds_hooks_of(),
         .ctx = c,
         .say = tell_engine,
         .publish = publish_bundle,
@@ -328,6 +330,8 @@ static owm_status start(struct coordinator *c, struct owm_error *error)
     if (status == OWM_OK)
         status = owm_payments_part_open(&c->config, c->driver.secret, c->driver.metrics,
                                         c->driver.page, &c->driver.payments, error);
+    if (status == OWM_OK)
+        owm_services_bonds(c->driver.services, owm_payments_part_bonds(c->driver.payments));
     if (status == OWM_OK) status = owm_page_serve(c->driver.page, error);
     if (status == OWM_OK && c->driver.stake) status = owm_stake_start(c->driver.stake);
     if (status == OWM_OK) status = owm_services_listen(c->driver.services, error);
@@ -349,7 +353,6 @@ static void stop(struct coordinator *c)
 {
     struct owm_driver *driver = &c->driver;
     owm_stake_stop(driver->stake);
-    owm_payments_part_stop(driver->payments);
     if (driver->services) owm_services_shut(driver->services, c->running ? DRAIN_MS : 0);
     if (c->running) {
         atomic_store(&driver->stop, true);
@@ -358,6 +361,7 @@ static void stop(struct coordinator *c)
     }
     owm_workers_close(driver->workers);
     owm_workers_close(driver->lab_worker);
+    owm_payments_part_stop(driver->payments);
     owm_page_close(driver->page);
     owm_payments_part_close(driver->payments);
     owm_slashing_close(driver->slashing);

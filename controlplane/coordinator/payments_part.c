@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "controlplane/bonds/bonds.h"
 #include "controlplane/payments/destination.h"
 #include "controlplane/payments/history.h"
 #include "controlplane/payments/payer.h"
@@ -16,6 +17,7 @@ struct owm_payments_part {
     struct owm_history *history;
     struct owm_pay *pay;
     struct owm_invoices *invoices;
+    struct owm_bonds *bonds;
 };
 
 /* Core Lightning's credential may be its socket's permissions. */
@@ -115,11 +117,34 @@ static owm_status open_invoices(struct owm_payments_part *part,
         .metrics = metrics,
         .note = note_invoices,
         .note_ctx = part,
+        .hooks = {owm_bonds_invoice_hook()},
+        .hook_count = 1,
     };
     if (!may(config, config->invoice_credential)
         || !owm_coordinator_lightning(config, OWM_LIGHTNING_INVOICE, &options.node))
         return OWM_OK;
     return owm_invoices_open(&options, &part->invoices);
+}
+
+static owm_status open_bonds(struct owm_payments_part *part,
+                             const struct owm_payment_secret *secret, struct owm_metrics *metrics)
+{
+    const struct owm_coordinator_config *config = part->config;
+    struct owm_bonds_options options = {
+        .database_url = config->database_url,
+        .secret = secret,
+        .invoices = part->invoices,
+        .metrics = metrics,
+        .min_sats = config->bond_min_sats,
+        .max_sats = config->bond_max_sats,
+        .unbonding_ms = config->unbonding_hours * 3600000,
+        .hold_blocks = (unsigned)config->hold_blocks,
+        .roll_blocks = (unsigned)config->roll_blocks,
+    };
+    if (!config->bonds_enabled
+        || !owm_coordinator_lightning(config, OWM_LIGHTNING_INVOICE, &options.node))
+        return OWM_OK;
+    return owm_bonds_open(&options, &part->bonds);
 }
 
 static void add_routes(struct owm_payments_part *part)
@@ -149,6 +174,7 @@ owm_status owm_payments_part_open(const struct owm_coordinator_config *config,
     if (status == OWM_OK) add_routes(part);
     if (status == OWM_OK) status = open_pay(part, secret, metrics);
     if (status == OWM_OK) status = open_invoices(part, secret, metrics);
+    if (status == OWM_OK) status = open_bonds(part, secret, metrics);
     return status;
 }
 
@@ -156,8 +182,10 @@ void owm_payments_part_stop(struct owm_payments_part *part)
 {
     if (!part) return;
     owm_pay_close(part->pay);
+    owm_bonds_close(part->bonds);
     owm_invoices_close(part->invoices);
     part->pay = NULL;
+    part->bonds = NULL;
     part->invoices = NULL;
 }
 
@@ -170,7 +198,7 @@ void owm_payments_part_close(struct owm_payments_part *part)
     free(part);
 }
 
-struct owm_invoices *owm_payments_part_invoices(struct owm_payments_part *part)
+struct owm_bonds *owm_payments_part_bonds(struct owm_payments_part *part)
 {
-    return part->invoices;
+    return part->bonds;
 }

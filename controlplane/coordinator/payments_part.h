@@ -25,12 +25,12 @@ OWM_MUST_USE owm_status owm_payments_part_open(const struct owm_coordinator_conf
                                                struct owm_payments_part **part,
                                                struct owm_error *error);
 
-/** owm_payments_part_stop: end what pays and watches; while the page is still there. _close: the
- *  rest; after owm_page_close. NULL is allowed. */
+/** owm_payments_part_stop: end what pays and watches, while the page is still there and nobody asks
+ *  for bonds any more. _close: the rest; after owm_page_close. NULL is allowed. */
 void owm_payments_part_stop(struct owm_payments_part *part);
 void owm_payments_part_close(struct owm_payments_part *part);
 
-/** owm_payments_part_invoices: NULL: no credential for invoices is configured. */
-struct owm_invoices *owm_payments_part_invoices(struct owm_payments_part *part);
+/** owm_payments_part_bonds: NULL: bonds.enabled is false. */
+struct owm_bonds *owm_payments_part_bonds(struct owm_payments_part *part);
 
 #endif

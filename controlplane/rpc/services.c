@@ -34,6 +34,7 @@ static const struct owm_rpc_method node_methods[] = {
     {.path = NODE("GetModelVersion"), .request_bytes_max = 1024, .on_message = on_get_model},
     {.path = NODE("GetReceipt"), .request_bytes_max = 1024, .on_message = on_get_receipt},
     {.path = NODE("GetEarnings"), .request_bytes_max = 1024, .on_message = on_get_earnings},
+    {.path = NODE("NodeBond"), .request_bytes_max = 1024, .on_message = on_bond},
     {.path = NODE("UploadBlob"),
      .kind = OWM_RPC_CLIENT_STREAM,
      .on_message = on_upload,
@@ -101,6 +102,11 @@ owm_status owm_services_open(const struct owm_services_config *config, struct ow
     }
     *out = services;
     return OWM_OK;
+}
+
+void owm_services_bonds(struct owm_services *services, struct owm_bonds *bonds)
+{
+    services->bonds = bonds;
 }
 
 void owm_services_close(struct owm_services *services)

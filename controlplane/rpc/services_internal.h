@@ -23,6 +23,7 @@ struct owm_services {
     struct owm_rate *rate;
     struct owm_stake_binding binding; /* with a stake policy only */
     struct owm_rpc_server *nodes, *internal;
+    struct owm_bonds *bonds; /* NULL: none */
     int64_t started_ms;
 
     pthread_mutex_t reader_lock; /* one connection for questions */
@@ -131,6 +132,7 @@ void on_result(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_
 void on_get_model(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_get_receipt(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_get_earnings(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_bond(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_upload(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_upload_half_close(void *app, struct owm_rpc_call *call);
 void on_upload_end(void *app, struct owm_rpc_call *call, bool cancelled);
