@@ -245,9 +245,10 @@ static void put_paid(FILE *out, const struct owm_report_now *now)
     fputs("<section><h2>Payouts*</h2>", out);
     put_group(out, OWM_FIGURES_MONEY, now);
     fputs(
-        "<p>A payment is written down, with the hash that it will have, when it becomes due. This "
-        "pool has no Lightning sender yet: payments stay <i>owed</i> until one takes them from "
-        "there.</p><div id=\"payouts\" data-fresh>",
+        "<p>A payment is written down, with the hash that it will have, when it becomes due. It is "
+        "sent by the owm-coordinator that pays from this pool's database, to the miner's name if "
+        "that is a Lightning address, node key or offer; until then it stays <i>owed</i>.</p><div "
+        "id=\"payouts\" data-fresh>",
         out);
     owm_html_payouts(out, now->ledger->payouts, count < PAYOUTS_SHOWN ? count : PAYOUTS_SHOWN);
     fputs("</div>", out);

@@ -156,10 +156,9 @@ void owm_html_blocks(FILE *out, const struct owm_block_line *lines, size_t count
 static const char *payout_state(const char *state)
 {
     static const char *const texts[][2] = {
-        {"owed", "owed: no Lightning sender yet"},
-        {"in_flight", "on its way"},
-        {"settled", "paid"},
-        {"failed", "failed; the money is still the miner's"},
+        {"owed", "owed"},           {"in_flight", "on its way"},
+        {"settled", "paid"},        {"failed", "failed; the money is still the miner's"},
+        {"cancelled", "cancelled"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (strcmp(state, texts[i][0]) == 0) return texts[i][1];

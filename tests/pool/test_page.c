@@ -61,7 +61,7 @@ static void page_shows_the_numbers(void **state)
         "in the chain: 40 of 100 confirmations",
         "refused: bad-&lt;txns&gt;",
         "312,500,003 sats",
-        "owed: no Lightning sender yet",
+        "until then it stays <i>owed</i>",
         "node 0011223344556677…",
         "Paid when a balance reaches 10,000 sats, or is 60 min old",
     };
