@@ -367,7 +367,7 @@ static void test_seen(void **state)
                      1);
     char *page = coordinator_page(&network, "/"), *metrics = coordinator_page(&network, "/metrics");
     assert_non_null(strstr(page, "lnd 0.21"));
-    assert_non_null(strstr(page, "200000&nbsp;&times;1.50"));
+    assert_non_null(strstr(page, ">200000<td data-label=\"Bonus\">1.50<"));
     assert_non_null(strstr(metrics, "owm_stake_channels 5\n"));
     assert_non_null(strstr(metrics, "owm_stake_sats 630000\n"));
     assert_non_null(strstr(metrics, "owm_treasury_up 1\n"));
