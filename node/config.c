@@ -68,7 +68,8 @@ static const struct owm_conf_row rows[] = {
     {"lightning.cln_socket", OWM_CONF_PATH, AT(cln_socket), "~/.lightning/bitcoin/lightning-rpc", 0,
      0, NULL, NULL, "Core Lightning's socket."},
     {"lightning.min_payment_channel_sat", OWM_CONF_INT, AT(min_payment_channel_sat), "100000", 0,
-     2100000000000000.0, NULL, NULL, "Smallest channel wanted, in sats; not used by this version."},
+     2100000000000000.0, NULL, NULL,
+     "Smallest stake channel that `owm-node stake` proposes, in sats, where the tier needs less."},
 
     {"model.model_cache_dir", OWM_CONF_PATH, AT(model_cache_dir), "", 0, 0, NULL,
      "OWM_MODEL_CACHE_DIR", "Downloaded checkpoints; empty: models in data_dir."},
@@ -110,7 +111,7 @@ static const struct owm_conf_row rows[] = {
 const struct owm_conf_table owm_node_table = {
     .program = "owm-node",
     .about = "Runs tasks for the OWM network on this machine. Commands: start, status, doctor,\n"
-             "init-config, earnings.",
+             "stake, earnings, init-config.",
     .file = OWM_NODE_FILE_FALLBACK,
     .operands = NULL,
     .rows = rows,

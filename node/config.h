@@ -16,6 +16,8 @@
 #define OWM_NODE_BACKENDS      "auto|cuda|hip|cpu"
 #define OWM_NODE_LIGHTNING     "none|lnd|cln"
 
+enum owm_node_lightning { OWM_NODE_BY_HAND, OWM_NODE_LND, OWM_NODE_CLN };
+
 /** owm_node_config: filled by owm_conf_load from owm_node_table; freed by owm_conf_deinit. */
 struct owm_node_config {
     /* [node] */
@@ -43,7 +45,7 @@ struct owm_node_config {
     int64_t reconnect_max_s;
 
     /* [lightning] */
-    int lightning; /* index into OWM_NODE_LIGHTNING */
+    int lightning; /* enum owm_node_lightning: index into OWM_NODE_LIGHTNING */
     char *lightning_network;
     char *payout_to;
     char *node_uri;

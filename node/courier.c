@@ -144,6 +144,15 @@ static void note_totals(struct node *node)
     owm_gauge_set(node->count.worker_starts, starts);
 }
 
+/** proof: the preimage, if it is the one of that hash. */
+static const uint8_t *proof(const PB(Earning) * e)
+{
+    uint8_t hash[32];
+    if (e->preimage.len != 32 || e->payment_hash.len != 32) return NULL;
+    owm_sha256(e->preimage.data, 32, hash);
+    return memcmp(hash, e->payment_hash.data, 32) == 0 ? e->preimage.data : NULL;
+}
+
 /** fetch_earnings: the coordinator's ledger is what counts; ours is a copy with its age. */
 static void fetch_earnings(struct node *node)
 {
@@ -158,8 +167,19 @@ static void fetch_earnings(struct node *node)
     bool kept = true;
     for (size_t i = 0; i < answer->n_earnings && i < EARNINGS_MAX; i++) {
         const PB(Earning) *e = answer->earnings[i];
-        const struct owm_task_earning earning = {e->task_id,     e->purpose,    e->state, e->reason,
-                                                 e->amount_msat, e->created_ms, e->round};
+        const struct owm_task_earning earning = {
+            .task_id = e->task_id,
+            .purpose = e->purpose,
+            .state = e->state,
+            .reason = e->reason,
+            .amount_msat = e->amount_msat,
+            .created_ms = e->created_ms,
+            .updated_ms = e->updated_ms,
+            .round = e->round,
+            .attempts = e->attempts,
+            .payment_hash = e->payment_hash.len == 32 ? e->payment_hash.data : NULL,
+            .preimage = proof(e),
+        };
         kept = owm_task_log_earning(node->log, &earning) == OWM_OK && kept;
     }
     char now[24];

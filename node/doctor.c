@@ -14,9 +14,12 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "node/contact.h"
 #include "node/detect.h"
-#include "node/link.h"
+#include "node/lightning.h"
 #include "node/node.h"
+#include "node/stake_command.h"
+#include "node/stake_watch.h"
 
 #define CLOCK_OFF_MAX_MS 30000
 #define DISK_FREE_MIN    (UINT64_C(2) << 30)
@@ -154,91 +157,122 @@ static void check_shard(const struct owm_node_config *config, struct doctor_repo
     if (status == OWM_OK) shard_close(&shard);
 }
 
-static void check_lightning(const struct owm_node_config *config, struct doctor_report *report)
-{
-    if (config->node_uri[0])
-        add(report, DOCTOR_OK, "lightning", "", "rewards go to %.100s", config->node_uri);
-    else
-        add(report, DOCTOR_WARNING, "lightning",
-            "Set lightning.node_uri = \"pubkey@host:port\" of your Lightning node",
-            "no Lightning node: rewards stay owed; networks with stake refuse the registration");
-}
-
 /* --------------------------------------------------------------------------- coordinator */
 
-/** hello: judge the coordinator's answer. */
-static void hello(struct owm_rpc_client *rpc, const uint8_t key[32], const char *target,
-                  struct doctor_report *report)
+/** judge_hello: what the coordinator's answer says about this machine and this version. */
+static void judge_hello(const PB(HelloResponse) * answer, const char *target,
+                        struct doctor_report *report)
 {
-    PB(HelloRequest) request = OWM__COORDINATOR__V1__HELLO_REQUEST__INIT;
-    char software[] = NODE_SOFTWARE " doctor";
-    request.protocol_min = NODE_PROTOCOL_MIN;
-    request.protocol_max = NODE_PROTOCOL_MAX;
-    request.software = software;
-    PB(HelloResponse) *answer = NULL;
-    struct owm_error error;
-    if (link_hello(rpc, &request, &answer, &error) != OWM_OK) {
-        add(report, DOCTOR_ERROR, "coordinator",
-            "Check network.coordinator_url, your internet connection and outgoing TCP; check that "
-            "network.coordinator_cert is the current certificate",
-            "%s does not answer: %.300s", target, error.text);
-        return;
-    }
     int64_t off = answer->server_time_ms - owm_clock_wall_ms();
-    bool same =
-        answer->coordinator_key.len == 32 && memcmp(answer->coordinator_key.data, key, 32) == 0;
-    if (!same)
-        add(report, DOCTOR_ERROR, "coordinator", "Get the current certificate from its operator",
-            "%s has another key than network.coordinator_cert", target);
-    else
-        add(report, DOCTOR_OK, "coordinator", "", "%s answers; network %.24s, stake policy %.24s",
-            target, answer->network, answer->stake_policy);
+    add(report, DOCTOR_OK, "coordinator", "", "%s answers; network %.24s, stake policy %.24s",
+        target, answer->network, answer->stake_policy);
     struct owm_error why;
-    if (same && node_weights_allowed(answer->network, &why) != OWM_OK)
+    if (node_weights_allowed(answer->network, &why) != OWM_OK)
         add(report, DOCTOR_ERROR, "provenance", "Update owm-node when a version checks proofs",
             "%s", why.text);
     if (answer->server_time_ms && (off > CLOCK_OFF_MAX_MS || off < -CLOCK_OFF_MAX_MS))
         add(report, DOCTOR_WARNING, "clock",
             "Turn on time synchronisation: timedatectl set-ntp true",
             "this clock is %lld s off the coordinator's", (long long)(off / 1000));
-    link_free(answer);
 }
 
 /** check_coordinator: with a throw-away identity: Hello needs none that is registered. */
-static void check_coordinator(const struct owm_node_config *config, struct doctor_report *report)
+static PB(HelloResponse)
+    * check_coordinator(const struct owm_node_config *config, struct doctor_report *report)
 {
-    char target[OWM_NODE_TARGET_MAX];
+    struct node_contact contact;
     struct owm_error error = {""};
-    uint8_t *pem = NULL, key[32];
-    size_t bytes = 0;
-    owm_status status = owm_node_target(config->coordinator_url, target, &error);
-    if (status == OWM_OK && config->coordinator_cert[0] == '\0')
-        status = owm_fail(&error, OWM_E_CONFIG, "network.coordinator_cert is empty");
-    if (status == OWM_OK)
-        status = owm_fs_read(config->coordinator_cert, 65536, &pem, &bytes, &error);
-    if (status == OWM_OK && owm_cert_public_key((char *)pem, bytes, key) != OWM_OK)
-        status = owm_fail(&error, OWM_E_CONFIG, "%s is no certificate with an Ed25519 key",
-                          config->coordinator_cert);
-    owm_identity *identity = NULL;
-    struct owm_cert cert = {0};
-    struct owm_rpc_client *rpc = NULL;
-    if (status == OWM_OK) status = owm_identity_generate(&identity);
-    if (status == OWM_OK) status = owm_identity_cert(identity, "owm-node", NULL, &cert, &error);
-    const struct owm_rpc_client_config client = {.target = target,
-                                                 .server_certificate_pem = (char *)pem,
-                                                 .certificate_pem = cert.cert_pem,
-                                                 .key_pem = cert.key_pem};
-    if (status == OWM_OK) status = owm_rpc_client_open(&rpc, &client, &error);
-    if (status == OWM_OK)
-        hello(rpc, key, target, report);
-    else
+    PB(HelloResponse) *hello = NULL;
+    owm_status status = node_contact_open(config, NODE_CONTACT_STRANGER, &contact, &error);
+    if (status != OWM_OK)
         add(report, DOCTOR_ERROR, "coordinator",
             "Set network.coordinator_url and network.coordinator_cert in owm.toml", "%s",
             error.text);
-    owm_rpc_client_close(rpc);
-    owm_cert_deinit(&cert);
-    owm_identity_close(identity);
-    free(pem);
+    else if (node_contact_hello(&contact, &hello, &error) == OWM_OK)
+        judge_hello(hello, contact.target, report);
+    else
+        add(report, DOCTOR_ERROR, "coordinator",
+            "Check network.coordinator_url, your internet connection and outgoing TCP; check that "
+            "network.coordinator_cert is the current certificate",
+            "%s", error.text);
+    node_contact_close(&contact);
+    return hello;
+}
+
+/* ----------------------------------------------------------------------------- lightning */
+
+static void check_payout(const struct owm_node_config *config, struct doctor_report *report)
+{
+    uint8_t key[OWM_LIGHTNING_KEY_BYTES];
+    const char *host;
+    if (!config->node_uri[0])
+        add(report, DOCTOR_WARNING, "lightning",
+            "Set lightning.node_uri = \"pubkey@host:port\" of your Lightning node",
+            "no Lightning node: rewards stay owed; networks with stake refuse the registration");
+    else if (owm_lightning_uri_parse(config->node_uri, key, &host) != OWM_OK)
+        add(report, DOCTOR_ERROR, "lightning",
+            "Set lightning.node_uri to what `lncli getinfo` shows under uris, pubkey@host:port",
+            "lightning.node_uri '%.100s' is not pubkey@host:port", config->node_uri);
+    else
+        add(report, DOCTOR_OK, "lightning", "", "rewards go to %.150s",
+            config->payout_to[0] ? config->payout_to : config->node_uri);
+}
+
+static void judge_channel(const struct owm_node_config *config, owm_lightning *lightning,
+                          const PB(HelloResponse) * hello, struct doctor_report *report)
+{
+    struct node_stake stake = {.sats = 0};
+    struct owm_error error = {""};
+    int64_t minimum = 0;
+    const char *tier = owm_tier_code(stake_tier(config, NULL));
+    for (size_t i = 0; i < hello->n_tiers; i++)
+        if (strcmp(hello->tiers[i]->tier, tier) == 0) minimum = hello->tiers[i]->minimum_sats;
+    snprintf(stake.treasury_uri, sizeof stake.treasury_uri, "%s", hello->treasury_uri);
+    if (node_stake_look(lightning, &stake, &error) != OWM_OK)
+        add(report, DOCTOR_WARNING, "stake", "Try again when the node is ready", "%s", error.text);
+    else if (stake.open_sats < minimum)
+        add(report, DOCTOR_WARNING, "stake", "Run owm-node stake: it says the next step",
+            "%lld of %lld sats are in open channels to the treasury, %lld more in opening ones",
+            (long long)stake.open_sats, (long long)minimum, (long long)stake.opening_sats);
+    else
+        add(report, DOCTOR_OK, "stake", "",
+            "%lld sats in open channels to the treasury; %s needs %lld", (long long)stake.open_sats,
+            tier, (long long)minimum);
+}
+
+/** check_node: opening the handle judges it: it answers, on the right chain, and its credential may
+ *  do no more than the operator's role. */
+static void check_node(const struct owm_node_config *config, const PB(HelloResponse) * hello,
+                       struct doctor_report *report)
+{
+    owm_lightning *lightning = NULL;
+    struct owm_error error = {""};
+    struct owm_lightning_info info;
+    enum owm_lightning_backend backend =
+        config->lightning == OWM_NODE_CLN ? OWM_LIGHTNING_CLN : OWM_LIGHTNING_LND;
+    bool staked = hello && strcmp(hello->stake_policy, "lightning") == 0;
+    owm_status status =
+        node_lightning_open(config, hello ? hello->network : "mainnet", &lightning, &error);
+    if (status == OWM_E_NOTFOUND) { /* lightning.backend is none */
+        if (staked)
+            add(report, DOCTOR_OK, "stake", "",
+                "proved and watched by hand (lightning.backend is none): owm-node stake");
+        return;
+    }
+    if (status == OWM_OK) status = owm_lightning_get_info(lightning, &info, &error);
+    if (status != OWM_OK) {
+        const char *recipe = owm_lightning_role_recipe(backend, OWM_LIGHTNING_OPERATOR);
+        bool credential = status == OWM_E_PERM || status == OWM_E_CONFIG;
+        add(report, status == OWM_E_AGAIN ? DOCTOR_WARNING : DOCTOR_ERROR, "lightning_node",
+            credential ? recipe : "Start or unlock the Lightning node; check the [lightning] keys",
+            "%s", error.text);
+    } else {
+        add(report, DOCTOR_OK, "lightning_node", "",
+            "%.60s answers on %s; its credential is the operator's and no wider", info.alias,
+            info.network);
+        if (staked) judge_channel(config, lightning, hello, report);
+    }
+    owm_lightning_close(lightning);
 }
 
 /* -------------------------------------------------------------------------------- report */
@@ -252,8 +286,10 @@ void doctor_run(const struct owm_node_config *config, struct doctor_report *repo
     check_disk(config, report);
     check_worker(config, report);
     check_shard(config, report);
-    check_lightning(config, report);
-    check_coordinator(config, report);
+    check_payout(config, report);
+    PB(HelloResponse) *hello = check_coordinator(config, report);
+    check_node(config, hello, report);
+    link_free(hello);
 }
 
 static const char *const severities[] = {"ok", "warning", "error"};

@@ -10,8 +10,6 @@
 
 #include "base/bytes.h"
 
-enum { CHOICE_NONE, CHOICE_LND, CHOICE_CLN };
-
 /* A macaroon that came in a variable gets a file that is nowhere but in memory. */
 static owm_status memory_file(const char *hex, int *fd, struct owm_error *error)
 {
@@ -37,16 +35,16 @@ owm_status node_lightning_open(const struct owm_node_config *config, const char 
     char path[32];
     int fd = -1;
     struct owm_lightning_config open = {
-        .backend = config->lightning == CHOICE_CLN ? OWM_LIGHTNING_CLN : OWM_LIGHTNING_LND,
+        .backend = config->lightning == OWM_NODE_CLN ? OWM_LIGHTNING_CLN : OWM_LIGHTNING_LND,
         .role = OWM_LIGHTNING_OPERATOR,
-        .address = config->lightning == CHOICE_CLN ? config->cln_socket : config->lnd_rpc_host,
+        .address = config->lightning == OWM_NODE_CLN ? config->cln_socket : config->lnd_rpc_host,
         .certificate = config->lnd_tls_cert_path,
-        .credential = config->lightning == CHOICE_CLN ? NULL : config->lnd_macaroon_path,
+        .credential = config->lightning == OWM_NODE_CLN ? NULL : config->lnd_macaroon_path,
         .network = config->lightning_network[0] ? config->lightning_network : network};
     *lightning = NULL;
-    if (config->lightning == CHOICE_NONE)
+    if (config->lightning == OWM_NODE_BY_HAND)
         return owm_fail(error, OWM_E_NOTFOUND, "lightning.backend is none");
-    if (config->lightning == CHOICE_LND && config->lnd_macaroon_hex[0]) {
+    if (config->lightning == OWM_NODE_LND && config->lnd_macaroon_hex[0]) {
         owm_status status = memory_file(config->lnd_macaroon_hex, &fd, error);
         if (status != OWM_OK) return status;
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);

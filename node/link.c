@@ -32,6 +32,7 @@ static const struct method progress = METHOD("ReportProgress", task_progress_ack
 static const struct method submit = METHOD("SubmitTaskResult", task_result_ack);
 static const struct method version = METHOD("GetModelVersion", model_version);
 static const struct method receipt = METHOD("GetReceipt", receipt_response);
+static const struct method bond = METHOD("NodeBond", bond_response);
 static const struct method earnings = METHOD("GetEarnings", earnings_response);
 
 static owm_status call_packed(struct owm_rpc_client *rpc, const struct method *method,
@@ -92,6 +93,7 @@ CALL(link_heartbeat, heartbeat, HeartbeatRequest, HeartbeatResponse)
 CALL(link_progress, progress, TaskProgress, TaskProgressAck)
 CALL(link_receipt, receipt, ReceiptRequest, ReceiptResponse)
 CALL(link_version, version, GetModelVersionRequest, ModelVersion)
+CALL(link_bond, bond, BondRequest, BondResponse)
 CALL(link_earnings, earnings, EarningsRequest, EarningsResponse)
 
 owm_status link_submit(struct owm_rpc_client *rpc, const uint8_t *result, size_t bytes,

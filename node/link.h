@@ -39,6 +39,8 @@ owm_status link_receipt(struct owm_rpc_client *rpc, const PB(ReceiptRequest) * r
                         PB(ReceiptResponse) * *response, struct owm_error *error) OWM_MUST_USE;
 owm_status link_version(struct owm_rpc_client *rpc, const PB(GetModelVersionRequest) * request,
                         PB(ModelVersion) * *response, struct owm_error *error) OWM_MUST_USE;
+owm_status link_bond(struct owm_rpc_client *rpc, const PB(BondRequest) * request,
+                     PB(BondResponse) * *response, struct owm_error *error) OWM_MUST_USE;
 owm_status link_earnings(struct owm_rpc_client *rpc, const PB(EarningsRequest) * request,
                          PB(EarningsResponse) * *response, struct owm_error *error) OWM_MUST_USE;
 

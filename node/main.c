@@ -1,20 +1,21 @@
-/* main.c: owm-node, the operator's daemon: start, status, doctor, init-config, earnings. */
+/* main.c: owm-node, the operator's daemon: start, status, doctor, stake, earnings, init-config. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/http_client.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "node/beside.h"
 #include "node/doctor.h"
+#include "node/earnings.h"
 #include "node/page.h"
+#include "node/stake_command.h"
 
 static const char usage[] =
     "owm-node: earn sats by running tasks for the OWM network on this machine.\n"
@@ -22,7 +23,12 @@ static const char usage[] =
     "  owm-node start [--config owm.toml]     run until SIGTERM or Ctrl-C\n"
     "  owm-node doctor [--json]               what keeps this machine from earning, and the fix\n"
     "  owm-node status [--json]               how the running node is\n"
-    "  owm-node earnings [--json]             tasks and payments of this node\n"
+    "  owm-node stake [--json]                the next step to a stake, with its command lines\n"
+    "  owm-node stake statement               the text that your Lightning node signs\n"
+    "  owm-node stake prove SIGNATURE         take the signature, where it was made by hand\n"
+    "  owm-node stake can-join [--tier tN] [--base-sats N]   what joining needs, earns, costs\n"
+    "  owm-node stake bond [hold|paid SATS] [--leave]        what else can be forfeited\n"
+    "  owm-node earnings [--json|--csv]       every sat, its state and the reason for it\n"
     "  owm-node init-config [FILE]            an example owm.toml, printed or written to FILE\n"
     "  owm-node --help                        every setting\n"
     "\n"
@@ -92,16 +98,6 @@ static int start(struct owm_node_config *config)
 
 /* ------------------------------------------------------------------------------- status */
 
-static owm_task_log *peek(const struct owm_node_config *config, struct owm_error *error)
-{
-    owm_task_log *log = NULL;
-    char *path = NULL;
-    if (asprintf(&path, "%s/tasks.sqlite", config->data_dir) < 0) return NULL;
-    owm_status status = owm_task_log_peek(path, &log, error);
-    free(path);
-    return status == OWM_OK ? log : NULL;
-}
-
 static void print_status(const json_t *health)
 {
     static const char *const fields[] = {"status",  "link",         "node_id", "node_status",
@@ -123,99 +119,22 @@ static void print_status(const json_t *health)
 static int status(const struct owm_node_config *config, bool as_json)
 {
     struct owm_error error = {""};
-    char port[8], url[64];
-    snprintf(port, sizeof port, "%" PRId64, config->http_port);
-    owm_task_log *log = peek(config, &error);
-    if (log != NULL && owm_task_log_get(log, "http_port", port, sizeof port) != OWM_OK)
-        snprintf(port, sizeof port, "%" PRId64, config->http_port);
-    owm_task_log_close(log);
-    snprintf(url, sizeof url, "http://127.0.0.1:%s/health", port);
-    const struct owm_http_call call = {.url = url, .deadline_ms = 5000};
-    struct owm_http_result result;
-    if (owm_http_fetch(&call, &result, &error) != OWM_OK) {
-        fprintf(stderr,
-                "owm-node: not running (%s does not answer). Start it with "
-                "`owm-node start`; if it should run, see its log.\n",
-                url);
-        return 1;
-    }
     json_t *health = NULL;
-    owm_status parsed =
-        owm_json_parse((const char *)result.body, result.body_bytes, 1 << 20, &health, &error);
-    if (as_json)
-        printf("%s\n", (const char *)result.body);
-    else if (parsed == OWM_OK)
+    bool healthy = false;
+    if (node_beside_health(config, &health, &healthy, &error) != OWM_OK) return fail(&error);
+    if (as_json) {
+        json_dumpf(health, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else
         print_status(health);
-    else
-        fail(&error);
-    int code = result.status == 200 ? 0 : 1;
     json_decref(health);
-    owm_http_result_deinit(&result);
-    return code;
+    return healthy ? 0 : 1;
 }
 
-/* ----------------------------------------------------------------------------- earnings */
-
-#define EARNINGS_ROWS 50
-
-static void print_earnings(const struct owm_task_totals *t, const struct owm_task_row *rows,
-                           size_t count)
-{
-    printf("owed %" PRId64 ".%03" PRId64 " sats, in flight %" PRId64 ".%03" PRId64 ", paid %" PRId64
-           ".%03" PRId64 ", failed %" PRId64 ".%03" PRId64 "\n",
-           t->owed_msat / 1000, t->owed_msat % 1000, t->in_flight_msat / 1000,
-           t->in_flight_msat % 1000, t->settled_msat / 1000, t->settled_msat % 1000,
-           t->failed_msat / 1000, t->failed_msat % 1000);
-    printf("tasks %" PRId64 ", accepted %" PRId64 ", refused %" PRId64 ", waiting %" PRId64 "\n\n",
-           t->tasks, t->accepted, t->refused, t->unsent);
-    for (size_t i = 0; i < count; i++)
-        printf("%.8s  %-10s %-9s %8" PRId64 " ms  %6" PRId64 ".%03" PRId64 " sats %-9s %s\n",
-               rows[i].task_id, rows[i].type, rows[i].state, rows[i].execution_ms,
-               rows[i].payment_msat / 1000, rows[i].payment_msat % 1000, rows[i].payment_state,
-               rows[i].reason);
-}
-
-static void json_earnings(const struct owm_task_totals *t, const struct owm_task_row *rows,
-                          size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:s,s:o,s:I,s:I}", "task_id", rows[i].task_id,
-                            "type", rows[i].type, "state", rows[i].state, "execution_ms",
-                            (json_int_t)rows[i].execution_ms, "amount_msat",
-                            (json_int_t)rows[i].payment_msat, "payment", rows[i].payment_state,
-                            "reason", owm_json_text(rows[i].reason), "received_ms",
-                            (json_int_t)rows[i].received_ms, "round", (json_int_t)rows[i].round));
-    json_t *root =
-        json_pack("{s:I,s:I,s:I,s:I,s:o}", "owed_msat", (json_int_t)t->owed_msat, "in_flight_msat",
-                  (json_int_t)t->in_flight_msat, "settled_msat", (json_int_t)t->settled_msat,
-                  "failed_msat", (json_int_t)t->failed_msat, "tasks", list);
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(root);
-}
-
-static int earnings(const struct owm_node_config *config, bool as_json)
+static int earnings(const struct owm_node_config *config, enum earnings_form form)
 {
     struct owm_error error = {""};
-    struct owm_task_totals totals;
-    static struct owm_task_row rows[EARNINGS_ROWS];
-    size_t count = 0;
-    owm_task_log *log = peek(config, &error);
-    if (log == NULL) return fail(&error);
-    owm_status status = owm_task_log_totals(log, &totals);
-    if (status == OWM_OK) status = owm_task_log_recent(log, rows, EARNINGS_ROWS, &count);
-    owm_task_log_close(log);
-    if (status != OWM_OK) {
-        owm_fail(&error, status, "the task log in %s cannot be read", config->data_dir);
-        return fail(&error);
-    }
-    if (as_json)
-        json_earnings(&totals, rows, count);
-    else
-        print_earnings(&totals, rows, count);
-    return 0;
+    return node_earnings(config, form, stdout, &error) == OWM_OK ? 0 : fail(&error);
 }
 
 /* ------------------------------------------------------------------------- other commands */
@@ -250,56 +169,92 @@ static int doctor(const struct owm_node_config *config, bool as_json)
     return doctor_print(&report, as_json, stdout) ? 0 : 1;
 }
 
-static int dispatch(const char *command, struct owm_node_config *config, bool as_json)
+/* ------------------------------------------------------------------------- command line */
+
+/** request: a command line without the settings, which owm_conf_load reads. */
+struct request {
+    const char *command;
+    struct stake_options stake; /* its words are those of every command */
+    bool csv;
+    size_t words;
+};
+
+/** take_flag: whether argv[at] is `--name` or `--name VALUE`, which fills the request; *used words
+ *  of argv. */
+static bool take_flag(struct request *request, int argc, char **argv, int at, int *used)
 {
+    const char **value = strcmp(argv[at], "--tier") == 0        ? &request->stake.tier
+                         : strcmp(argv[at], "--base-sats") == 0 ? &request->stake.base_sats
+                                                                : NULL;
+    bool *flag = strcmp(argv[at], "--json") == 0    ? &request->stake.json
+                 : strcmp(argv[at], "--csv") == 0   ? &request->csv
+                 : strcmp(argv[at], "--leave") == 0 ? &request->stake.leave
+                                                    : NULL;
+    *used = value && at + 1 < argc ? 2 : 1;
+    if (*used == 2) *value = argv[at + 1];
+    if (flag) *flag = true;
+    return flag || *used == 2;
+}
+
+/** take: move the command, its words and flags from argv into the request. What is left is for
+ *  owm_conf_load, which also complains about what nobody knows. */
+static void take(struct request *request, int *argc, char **argv)
+{
+    int kept = 1, used = 1;
+    bool is_value = false; /* of the setting before it */
+    for (int i = 1; i < *argc; i += used) {
+        used = 1;
+        bool is_word = argv[i][0] != '-' && !is_value;
+        is_value = strcmp(argv[i], "--config") == 0;
+        if (is_word && request->command == NULL)
+            request->command = argv[i];
+        else if (is_word && request->words < STAKE_WORDS_MAX)
+            request->stake.word[request->words++] = argv[i];
+        else if (!take_flag(request, *argc, argv, i, &used))
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+}
+
+static int dispatch(const struct request *request, struct owm_node_config *config)
+{
+    const char *command = request->command;
     int code = 2;
     if (strcmp(command, "start") == 0) return start(config); /* Takes config. */
     if (strcmp(command, "status") == 0)
-        code = status(config, as_json);
+        code = status(config, request->stake.json);
     else if (strcmp(command, "doctor") == 0)
-        code = doctor(config, as_json);
+        code = doctor(config, request->stake.json);
+    else if (strcmp(command, "stake") == 0)
+        code = node_stake_command(config, &request->stake);
     else if (strcmp(command, "earnings") == 0)
-        code = earnings(config, as_json);
+        code = earnings(config, request->csv          ? EARNINGS_CSV
+                                : request->stake.json ? EARNINGS_JSON
+                                                      : EARNINGS_TABLE);
     else
         fprintf(stderr, "owm-node: there is no command '%s'\n\n%s", command, usage);
     owm_conf_deinit(&owm_node_table, config);
     return code;
 }
 
-/** take_json: remove --json from argv. */
-static bool take_json(int *argc, char **argv)
-{
-    bool found = false;
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            found = true;
-        else
-            argv[kept++] = argv[i];
-    }
-    argv[kept] = NULL;
-    *argc = kept;
-    return found;
-}
-
 int main(int argc, char **argv)
 {
     owm_log_program_set("owm-node");
-    bool as_json = take_json(&argc, argv);
+    struct request request = {0};
     if (argc < 2) {
         fputs(usage, stderr);
         return 2;
     }
-    const char *command = argv[1];
-    if (strcmp(command, "init-config") == 0) return init_config(argc > 2 ? argv[2] : NULL);
-    bool is_flag = command[0] == '-'; /* --help and --print-config need no command. */
+    take(&request, &argc, argv);
+    const char *command = request.command ? request.command : ""; /* --help needs none. */
+    request.command = command;
+    if (strcmp(command, "init-config") == 0) return init_config(request.stake.word[0]);
     char *program = realpath("/proc/self/exe", NULL);
     struct owm_node_config config;
     struct owm_error error = {""};
     enum owm_conf_action action;
-    int skip = is_flag ? 0 : 1;
-    owm_status loaded =
-        owm_conf_load(&owm_node_table, argc - skip, argv + skip, &config, &action, NULL, &error);
+    owm_status loaded = owm_conf_load(&owm_node_table, argc, argv, &config, &action, NULL, &error);
     if (loaded != OWM_OK) {
         free(program);
         return fail(&error);
@@ -315,7 +270,7 @@ int main(int argc, char **argv)
         code = fail(&error);
     } else {
         owm_log_level_set((enum owm_log_level)config.log_level);
-        code = dispatch(is_flag ? "" : command, &config, as_json);
+        code = dispatch(&request, &config);
     }
     free(program);
     return code;

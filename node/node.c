@@ -1,6 +1,7 @@
 /* node.c: open, start, drain and close the daemon. */
 #include "node/node.h"
 #include "node/mining.h"
+#include "node/stake_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ const struct node_timing node_timing_default = {
     .resend = 2000,
     .earnings = 30000,
     .heartbeat_max = 60000,
+    .stake_look = 30000,
 };
 
 /* ------------------------------------------------------------------------------- open */
@@ -143,6 +145,8 @@ static void open_metrics(struct node *node)
     GAUGE(slots_busy, "owm_node_slots_busy", "Tasks running");
     GAUGE(owed_msat, "owm_node_owed_msat", "Earned and not yet paid");
     GAUGE(settled_msat, "owm_node_settled_msat", "Paid");
+    GAUGE(stake, "owm_node_stake_sats", "Stake that the treasury sees of this node");
+    GAUGE(stake_required, "owm_node_stake_required_sats", "Stake that its tier needs");
     GAUGE(unsent, "owm_node_results_unsent", "Results waiting to be delivered");
     GAUGE(worker_starts, "owm_node_worker_starts", "Worker processes started since the start");
 #undef COUNTER
@@ -235,8 +239,9 @@ owm_status node_start(struct node *node, struct owm_error *error)
     if (pthread_create(&node->session, NULL, node_session_main, node) != 0)
         return owm_fail(error, OWM_E_NOMEM, "no thread to be had");
     if (pthread_create(&node->heartbeat, NULL, node_heartbeat_main, node) != 0
-        || pthread_create(&node->courier, NULL, node_courier_main, node) != 0)
-        abort(); /* One of three threads runs: there is no half daemon to clean up. */
+        || pthread_create(&node->courier, NULL, node_courier_main, node) != 0
+        || pthread_create(&node->stake, NULL, node_stake_watch_main, node) != 0)
+        abort(); /* One of four threads runs: there is no half daemon to clean up. */
     node->threads_started = true;
     struct node_mining *mining = NULL;
     status = node_mining_open(node, &mining, error);
@@ -272,6 +277,7 @@ void node_close(struct node *node)
         pthread_join(node->session, NULL);
         pthread_join(node->heartbeat, NULL);
         pthread_join(node->courier, NULL);
+        pthread_join(node->stake, NULL);
     }
     node_mining_close(atomic_load(&node->mining));
     node_slots_stop(node);

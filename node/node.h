@@ -3,6 +3,7 @@
  *   session    connect, register, read the task stream, again after a pause
  *   heartbeat  renew leases, send the manifest when due
  *   courier    deliver results until they are answered, fetch earnings
+ *   stake      look at the stake channel through the operator's Lightning node (stake_watch.h)
  *   slot 0..n  one task at a time each, with a worker process of its own
  *   http       the local page
  *
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/identity.h"
+#include "base/lightning/lightning.h"
 #include "base/metrics.h"
 #include "dataplane/store/blob_store.h"
 #include "node/config.h"
@@ -41,10 +43,30 @@ struct node_timing {
     unsigned resend;                       /* between two tries to deliver a result */
     unsigned earnings;                     /* between two looks at what was earned */
     unsigned heartbeat_max;                /* whatever the coordinator asks for */
+    unsigned stake_look;                   /* between two looks at the stake channel */
 };
 extern const struct node_timing node_timing_default;
 
 enum node_link { NODE_CONNECTING, NODE_REGISTERED, NODE_REFUSED };
+
+#define NODE_STAKE_NOTE_MAX 240
+
+/** node_stake: what is known of this node's stake. Sats; times are Unix ms, 0: never. */
+struct node_stake {
+    /* The coordinator's word, by registrations and heartbeats. */
+    char treasury_uri[OWM_LIGHTNING_TEXT_BYTES];
+    int64_t sats, required_sats; /* required 0: none is asked for, or not known yet */
+    unsigned bonus_permille;     /* 1000 to 2000; 0: not known */
+    int64_t degraded_until_ms;   /* 0: not degraded */
+    char note[NODE_STAKE_NOTE_MAX];
+
+    /* What the operator's Lightning node shows of channels that it opened to the treasury. */
+    int64_t looked_ms;                  /* last time it answered */
+    char look_error[OWM_TASK_TEXT_MAX]; /* why it did not, last time; "" */
+    int64_t open_sats, opening_sats;    /* its side of them */
+    unsigned open, opening, closing;    /* channels */
+    unsigned offline;                   /* of the open ones: the treasury is not connected */
+};
 
 /** node_view: what is known of the network; copied for the page. Times are Unix ms, 0: never. */
 struct node_view {
@@ -57,8 +79,7 @@ struct node_view {
     char last_error[OWM_ERROR_BYTES_MAX]; /* "" while registered and well */
     int64_t link_since_ms, heartbeat_ms, next_try_ms;
     int64_t clock_offset_ms;
-    int64_t required_stake_sats;
-    char treasury_uri[256];
+    struct node_stake stake;
     unsigned heartbeat_period_ms, manifest_period_ms;
     uint64_t manifest_sequence;
     int64_t manifest_ms;
@@ -88,6 +109,7 @@ struct node_metrics {
     owm_counter *heartbeats, *heartbeats_failed, *sessions, *results_sent, *results_refused;
     owm_counter *bytes_up, *bytes_down;
     owm_gauge *registered, *slots_busy, *owed_msat, *settled_msat, *unsent, *worker_starts;
+    owm_gauge *stake, *stake_required;
 };
 
 struct node_mining; /* mining.h */
@@ -114,8 +136,9 @@ struct node {
     int64_t started_ms;
     int lock_fd;
     unsigned slot_count;
-    pthread_t session, heartbeat, courier;
+    pthread_t session, heartbeat, courier, stake;
     bool threads_started;
+    bool rebind;              /* the session thread's: prove the stake although it is bound */
     pthread_mutex_t training; /* one round at a time: there is one residual */
 
     pthread_mutex_t lock; /* guarded from here */

@@ -3,9 +3,10 @@
 #define OWM_NODE_PAGE_H
 
 #include "base/http_server.h"
-#include "node/node.h"
+#include "node/stake_watch.h"
 
 #define PAGE_ROWS_MAX    20
+#define PAGE_PAYMENTS    12
 #define PAGE_REASONS_MAX 8
 
 /** page_health: the verdict, one sentence per reason why it is not healthy.
@@ -13,6 +14,8 @@
 struct page_health {
     char reason[PAGE_REASONS_MAX][OWM_ERROR_BYTES_MAX];
     size_t count;
+    char warning[NODE_STAKE_ALERTS_MAX][OWM_ERROR_BYTES_MAX]; /* worth knowing, and no reason */
+    size_t warning_count;
 };
 size_t page_health(struct node *node, const struct node_view *view, struct page_health *health);
 

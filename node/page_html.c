@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/html.h"
+#include "node/earnings.h"
 #include "node/mining.h"
 #include "node/page.h"
 
@@ -87,6 +88,8 @@ struct shown {
     struct owm_task_totals totals;
     struct owm_task_row rows[PAGE_ROWS_MAX];
     size_t row_count;
+    struct owm_task_payment payments[PAGE_PAYMENTS];
+    size_t payment_count;
     int64_t earnings_ms;
 };
 
@@ -128,6 +131,8 @@ static void earning(FILE *out, const struct shown *s)
     PARAGRAPH(out, "", "Paid so far: %s.", sats(t->settled_msat, a));
     if (t->failed_msat)
         PARAGRAPH(out, "bad", "Payments that failed: %s; see the table.", sats(t->failed_msat, a));
+    if (t->cancelled_msat)
+        PARAGRAPH(out, "warn", "Cancelled: %s; see the table.", sats(t->cancelled_msat, a));
     PARAGRAPH(out, "dim", "From the coordinator's ledger, fetched %s. Oldest unpaid: %s.",
               age(s->earnings_ms, b), t->owed_since_ms ? age(t->owed_since_ms, c) : "none");
     PARAGRAPH(out, "",
@@ -149,6 +154,8 @@ static void health(FILE *out, const struct shown *s)
     else
         PARAGRAPH(out, "big bad", "No");
     for (size_t i = 0; i < s->health.count; i++) PARAGRAPH(out, "bad", "%s", s->health.reason[i]);
+    for (size_t i = 0; i < s->health.warning_count; i++)
+        PARAGRAPH(out, "warn", "%s", s->health.warning[i]);
     PARAGRAPH(out, "", "Last heartbeat answered: %s (expected every %.1f s).",
               age(s->view.heartbeat_ms, a), s->view.heartbeat_period_ms / 1000.0);
     if (s->view.trouble_ms)
@@ -190,11 +197,8 @@ static void next(FILE *out, const struct shown *s)
         PARAGRAPH(out, "", "The next try to register comes in %" PRId64 " s, by itself.",
                   left > 0 ? left : 0);
     }
-    if (s->view.required_stake_sats)
-        PARAGRAPH(out, "warn",
-                  "Open a channel of at least %" PRId64 " sats to %s, and set "
-                  "lightning.node_uri.",
-                  s->view.required_stake_sats, s->view.treasury_uri);
+    if (s->view.link == NODE_REFUSED && s->view.stake.required_sats)
+        PARAGRAPH(out, "warn", "First the stake: run owm-node stake, it says the next step.");
     if (node->shard.fd < 0)
         PARAGRAPH(out, "warn", "No training rounds: data.shard_paths is empty.");
     fputs("</section>", out);
@@ -231,6 +235,51 @@ static void own(FILE *out, const struct shown *s)
         fputs("</code></p>", out);
     }
     fputs("</section>", out);
+}
+
+/* What the operator's Lightning node shows, which may be ahead of the treasury's reading. */
+static void own_channels(FILE *out, const struct node_stake *stake)
+{
+    char a[32];
+    if (stake->looked_ms == 0) {
+        PARAGRAPH(out, "dim",
+                  "Your Lightning node is not asked (lightning.backend); the numbers are the "
+                  "coordinator's.");
+        return;
+    }
+    PARAGRAPH(out, "",
+              "Your Lightning node shows %" PRId64 " sats in %u open %s to it, %" PRId64
+              " in opening ones.",
+              stake->open_sats, stake->open, stake->open == 1 ? "channel" : "channels",
+              stake->opening_sats);
+    PARAGRAPH(out, "dim", "Asked %s.", age(stake->looked_ms, a));
+}
+
+static void stake(FILE *out, const struct shown *s)
+{
+    const struct node_stake *stake = &s->view.stake;
+    if (strcmp(s->view.stake_policy, "lightning") != 0) return;
+    fputs("<section id=\"stake\"><h2>Stake</h2><p class=\"big\">", out);
+    put(out, "%" PRId64, stake->sats);
+    put(out, " of %" PRId64 " sats", stake->required_sats);
+    if (stake->bonus_permille)
+        put(out, ", rewards x %u.%03u", stake->bonus_permille / 1000, stake->bonus_permille % 1000);
+    fputs("</p>", out);
+    if (stake->degraded_until_ms) {
+        int64_t left_ms = stake->degraded_until_ms - owm_clock_wall_ms();
+        PARAGRAPH(out, "bad",
+                  "Degraded: no tasks. %" PRId64 " sats are missing; %" PRId64
+                  " hours until it is suspended.",
+                  stake->required_sats - stake->sats, left_ms > 0 ? left_ms / 3600000 : 0);
+    }
+    if (stake->note[0]) PARAGRAPH(out, "", "The treasury says: %s.", stake->note);
+    fputs("<p>Treasury <code>", out);
+    put(out, "%s", stake->treasury_uri);
+    fputs("</code></p>", out);
+    own_channels(out, stake);
+    fputs("<p class=\"dim\">The next step, with its command lines: <code>owm-node stake</code>."
+          "</p></section>",
+          out);
 }
 
 static void mining(FILE *out, const struct shown *s)
@@ -279,12 +328,37 @@ static void table(FILE *out, const struct shown *s)
     fputs("</section>", out);
 }
 
+static void payments(FILE *out, const struct shown *s)
+{
+    char a[40], why[OWM_ERROR_BYTES_MAX];
+    fputs("<section><h2>Newest payments</h2><table><thead><tr><th>Earned<th>For<th>Sats<th>State"
+          "<th>Why</thead>",
+          out);
+    for (size_t i = 0; i < s->payment_count; i++) {
+        const struct owm_task_payment *payment = &s->payments[i];
+        fputs("<tr>", out);
+        cell(out, "Earned", age(payment->created_ms, a));
+        snprintf(a, sizeof a, "%.20s %.8s", payment->purpose, payment->task_id);
+        cell(out, "For", a);
+        cell(out, "Sats", sats(payment->amount_msat, a));
+        cell(out, "State", payment->state);
+        node_earning_why(payment, why);
+        cell(out, "Why", why);
+        fputs("</tr>", out);
+    }
+    fputs("</table>", out);
+    if (s->payment_count == 0) PARAGRAPH(out, "dim", "None yet.");
+    PARAGRAPH(out, "dim", "All of them: owm-node earnings --csv, or --json.");
+    fputs("</section>", out);
+}
+
 static void how(FILE *out)
 {
     fputs("<section id=\"how\"><h2>How these are computed</h2>"
           "<p>Sats: sums over the payments that the coordinator lists for this node (GetEarnings), "
           "kept in the local task log; 1 sat is 1000 msat. An accepted update earns only when its "
-          "round counts it.</p><p>Tasks: rows of the local task log, one per attempt.</p>"
+          "round counts it. A preimage proves a payment: its SHA-256 is the payment "
+          "hash.</p><p>Tasks: rows of the local task log, one per attempt.</p>"
           "<p>Tier: the highest row of the table whose VRAM, RAM and bandwidth are all reached "
           "(docs/node-setup.md).</p><p>The same numbers for programs: <a href=\"/health\">/health"
           "</a>, <a href=\"/metrics\">/metrics</a>.</p></section>",
@@ -306,7 +380,9 @@ char *page_html(struct node *node)
     page_health(node, &s->view, &s->health);
     char stamp[24] = "0", now[40];
     if (owm_task_log_totals(node->log, &s->totals) != OWM_OK
-        || owm_task_log_recent(node->log, s->rows, PAGE_ROWS_MAX, &s->row_count) != OWM_OK)
+        || owm_task_log_recent(node->log, s->rows, PAGE_ROWS_MAX, &s->row_count) != OWM_OK
+        || owm_task_log_payments(node->log, s->payments, 0, PAGE_PAYMENTS, &s->payment_count)
+               != OWM_OK)
         snprintf(s->view.notice, sizeof s->view.notice, "the task log cannot be read");
     if (owm_task_log_get(node->log, "earnings_ms", stamp, sizeof stamp) == OWM_OK)
         s->earnings_ms = strtoll(stamp, NULL, 10);
@@ -320,8 +396,10 @@ char *page_html(struct node *node)
     health(out, s);
     next(out, s);
     fputs("</div>", out);
+    stake(out, s);
     own(out, s);
     mining(out, s);
+    payments(out, s);
     table(out, s);
     how(out);
     devnet(out, s);

@@ -40,6 +40,18 @@ static void add(struct page_health *health, const char *format, ...)
     va_end(args);
 }
 
+static void add_stake(struct page_health *health, const struct node_view *view)
+{
+    struct node_stake_alert alerts[NODE_STAKE_ALERTS_MAX];
+    size_t n = node_stake_alerts(view, owm_clock_wall_ms(), alerts);
+    health->warning_count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (alerts[i].grave)
+            add(health, "%s", alerts[i].text);
+        else
+            memcpy(health->warning[health->warning_count++], alerts[i].text, OWM_ERROR_BYTES_MAX);
+}
+
 size_t page_health(struct node *node, const struct node_view *view, struct page_health *health)
 {
     health->count = 0;
@@ -55,6 +67,7 @@ size_t page_health(struct node *node, const struct node_view *view, struct page_
     if (view->link == NODE_REGISTERED && strcmp(view->status, "active") != 0)
         add(health, "the coordinator says this node is '%s': %.300s", view->status,
             view->notice[0] ? view->notice : "no reason given");
+    add_stake(health, view);
     if (view->link == NODE_REGISTERED) {
         struct owm_error error;
         if (node_weights_allowed(view->network, &error) != OWM_OK) add(health, "%s", error.text);
@@ -64,6 +77,18 @@ size_t page_health(struct node *node, const struct node_view *view, struct page_
     pthread_mutex_unlock(&node->lock);
     if (draining) add(health, "shutting down: finishing what runs, taking nothing new");
     return health->count;
+}
+
+static json_t *stake_json(const struct node_stake *s)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:o,s:I,s:I,s:I}", "sats", (json_int_t)s->sats,
+                     "required_sats", (json_int_t)s->required_sats, "bonus_permille",
+                     (json_int_t)s->bonus_permille, "degraded_until_ms",
+                     (json_int_t)s->degraded_until_ms, "note", owm_json_text(s->note),
+                     "treasury_uri", owm_json_text(s->treasury_uri), "looked_ms",
+                     (json_int_t)s->looked_ms, "look_error", owm_json_text(s->look_error),
+                     "open_sats", (json_int_t)s->open_sats, "opening_sats",
+                     (json_int_t)s->opening_sats, "closing", (json_int_t)s->closing);
 }
 
 static json_t *slots_json(struct node *node)
@@ -92,20 +117,23 @@ char *page_health_json(struct node *node, bool *healthy)
         add(&health, "the task log cannot be read");
         *healthy = false;
     }
-    json_t *reasons = json_array();
+    json_t *reasons = json_array(), *warnings = json_array();
     for (size_t i = 0; i < health.count; i++)
         json_array_append_new(reasons, owm_json_text(health.reason[i]));
+    for (size_t i = 0; i < health.warning_count; i++)
+        json_array_append_new(warnings, owm_json_text(health.warning[i]));
     static const char *const links[] = {"connecting", "registered", "refused"};
     json_t *root = json_pack(
-        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "status",
-        *healthy ? "ok" : "unhealthy", "reasons", reasons, "link", links[view.link], "node_id",
-        owm_json_text(view.node_id), "node_status", owm_json_text(view.status), "network",
-        owm_json_text(view.network), "stake_policy", owm_json_text(view.stake_policy), "tier",
-        owm_tier_code(node->tier.tier), "tier_overridden", node->tier.overridden, "device",
-        owm_json_text(node->machine.device), "heartbeat_ms", (json_int_t)view.heartbeat_ms,
-        "owed_msat", (json_int_t)t.owed_msat, "settled_msat", (json_int_t)t.settled_msat, "round",
-        (json_int_t)view.round, "results_unsent", (json_int_t)t.unsent, "running", slots_json(node),
-        "mining", node_mining_json(atomic_load(&node->mining)));
+        "{s:s,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "status",
+        *healthy ? "ok" : "unhealthy", "reasons", reasons, "warnings", warnings, "stake",
+        stake_json(&view.stake), "link", links[view.link], "node_id", owm_json_text(view.node_id),
+        "node_status", owm_json_text(view.status), "network", owm_json_text(view.network),
+        "stake_policy", owm_json_text(view.stake_policy), "tier", owm_tier_code(node->tier.tier),
+        "tier_overridden", node->tier.overridden, "device", owm_json_text(node->machine.device),
+        "heartbeat_ms", (json_int_t)view.heartbeat_ms, "owed_msat", (json_int_t)t.owed_msat,
+        "settled_msat", (json_int_t)t.settled_msat, "round", (json_int_t)view.round,
+        "results_unsent", (json_int_t)t.unsent, "running", slots_json(node), "mining",
+        node_mining_json(atomic_load(&node->mining)));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;

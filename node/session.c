@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "node/node.h"
 #include "node/stake.h"
+#include "node/stake_watch.h"
 #include "proto/canonical.h"
 
 #define STREAM_POLL_MS   250
@@ -140,6 +141,8 @@ static owm_status say_hello(struct node *node, PB(HelloResponse) * *hello, struc
     pthread_mutex_lock(&node->lock);
     set_word(node->view.network, h->network);
     set_word(node->view.stake_policy, h->stake_policy);
+    snprintf(node->view.stake.treasury_uri, sizeof node->view.stake.treasury_uri, "%s",
+             h->treasury_uri);
     node->view.clock_offset_ms = clock_offset(h->server_time_ms);
     pthread_mutex_unlock(&node->lock);
     return OWM_OK;
@@ -185,7 +188,7 @@ static void note_registered(struct node *node, const PB(RegisterNodeResponse) * 
     if (answer->heartbeat_period_ms) view->heartbeat_period_ms = answer->heartbeat_period_ms;
     if (answer->manifest_period_ms) view->manifest_period_ms = answer->manifest_period_ms;
     view->manifest_ms = 0; /* Due with the first heartbeat. */
-    view->required_stake_sats = 0;
+    node_stake_registered(&view->stake, answer);
     snprintf(view->notice, sizeof view->notice, "%s", answer->message);
     node->register_now = false;
     node->beat_now = node->deliver_now = true;
@@ -201,17 +204,19 @@ static void note_registered(struct node *node, const PB(RegisterNodeResponse) * 
 static unsigned refused(struct node *node, const PB(RegisterNodeResponse) * answer)
 {
     if (strcmp(answer->error, "INSUFFICIENT_STAKE") != 0) {
+        /* The operator has moved to another Lightning node: that one has to sign. */
+        if (strcmp(answer->error, "LN_KEY_MISMATCH") == 0) node->rebind = true;
         set_link(node, NODE_REFUSED, "registration refused, %.40s: %.300s", answer->error,
                  answer->message);
         return 0;
     }
     pthread_mutex_lock(&node->lock);
-    node->view.required_stake_sats = answer->required_stake_sats;
-    snprintf(node->view.treasury_uri, sizeof node->view.treasury_uri, "%s", answer->treasury_uri);
+    node_stake_registered(&node->view.stake, answer);
     pthread_mutex_unlock(&node->lock);
     set_link(node, NODE_REFUSED,
              "INSUFFICIENT_STAKE: open a Lightning channel of at least %lld sats from your node to "
-             "%.150s and set lightning.node_uri; the registration is tried again by itself. %.150s",
+             "%.150s and set lightning.node_uri (`owm-node stake` has the command lines); the "
+             "registration is tried again by itself. %.150s",
              (long long)answer->required_stake_sats, answer->treasury_uri, answer->message);
     return node->timing.stake_retry;
 }
@@ -240,6 +245,7 @@ static owm_status register_node(struct node *node, unsigned *pause_ms)
         status = OWM_E_PROTO;
     } else
         note_registered(node, answer);
+    if (status == OWM_OK) node->rebind = false;
     link_free(hello);
     link_free(answer);
     return status;
@@ -413,6 +419,7 @@ static unsigned note_beat(struct node *node, const struct beat *beat,
         view->model_known = true;
     }
     view->round = answer->round;
+    node_stake_beat(&view->stake, answer);
     unsigned pause =
         answer->next_heartbeat_ms ? answer->next_heartbeat_ms : view->heartbeat_period_ms;
     pthread_mutex_unlock(&node->lock);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "node/lightning.h"
 
 #define KEY_STATEMENT "stake_statement"
@@ -17,15 +18,28 @@ static owm_status next_step(struct owm_error *error)
                     "which says what to sign by hand");
 }
 
-/* What was signed by hand counts as long as the coordinator still knows the text, which it judges. */
-static owm_status signed_by_hand(owm_task_log *log, struct node_stake_proof *proof,
-                                 struct owm_error *error)
+owm_status node_stake_kept(owm_task_log *log, int64_t now_s, struct node_stake_proof *proof)
 {
-    if (owm_task_log_get(log, KEY_STATEMENT, proof->statement, sizeof proof->statement) == OWM_OK
-        && owm_task_log_get(log, KEY_SIGNATURE, proof->signature, sizeof proof->signature)
-               == OWM_OK)
-        return OWM_OK;
-    return next_step(error);
+    struct owm_statement statement;
+    owm_status status =
+        owm_task_log_get(log, KEY_STATEMENT, proof->statement, sizeof proof->statement);
+    if (status == OWM_OK)
+        status = owm_task_log_get(log, KEY_SIGNATURE, proof->signature, sizeof proof->signature);
+    if (status == OWM_OK
+        && (owm_statement_parse(proof->statement, &statement) != OWM_OK
+            || statement.expires_s <= now_s))
+        status = OWM_E_NOTFOUND;
+    if (status != OWM_OK) memset(proof, 0, sizeof *proof);
+    return status;
+}
+
+static owm_status signed_by_hand(struct node *node, const PB(HelloResponse) * hello,
+                                 struct node_stake_proof *proof, struct owm_error *error)
+{
+    int64_t now_ms = hello->server_time_ms > 0 ? hello->server_time_ms : owm_clock_wall_ms();
+    if (node_stake_kept(node->log, now_ms / 1000, proof) != OWM_OK) return next_step(error);
+    return owm_statement_names(proof->statement, hello->network, node->coordinator_key,
+                               owm_identity_public_key(node->identity), error);
 }
 
 owm_status node_stake_prove(struct node *node, const PB(HelloResponse) * hello,
@@ -33,9 +47,10 @@ owm_status node_stake_prove(struct node *node, const PB(HelloResponse) * hello,
 {
     owm_lightning *lightning = NULL;
     memset(proof, 0, sizeof *proof);
-    if (strcmp(hello->stake_policy, "lightning") != 0 || hello->stake_bound) return OWM_OK;
+    if (strcmp(hello->stake_policy, "lightning") != 0) return OWM_OK;
+    if (hello->stake_bound && !node->rebind) return OWM_OK;
     owm_status status = node_lightning_open(&node->config, hello->network, &lightning, error);
-    if (status == OWM_E_NOTFOUND) return signed_by_hand(node->log, proof, error);
+    if (status == OWM_E_NOTFOUND) return signed_by_hand(node, hello, proof, error);
     if (status != OWM_OK) return status;
     status = owm_statement_names(hello->stake_statement, hello->network, node->coordinator_key,
                                  owm_identity_public_key(node->identity), error);

@@ -27,4 +27,8 @@ OWM_MUST_USE owm_status node_stake_keep(owm_task_log *log, const struct owm_node
                                         const struct node_stake_proof *proof,
                                         struct owm_error *error);
 
+/** node_stake_kept: the pair that was kept. OWM_E_NOTFOUND: there is none, or it has expired. */
+OWM_MUST_USE owm_status node_stake_kept(owm_task_log *log, int64_t now_s,
+                                        struct node_stake_proof *proof);
+
 #endif

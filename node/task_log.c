@@ -17,9 +17,10 @@ struct owm_task_log {
     pthread_mutex_t lock;
 };
 
-/* Version 1. application_id is "OWMn", so that another program's file is not taken for ours. */
+/* application_id is "OWMn", so that another program's file is not taken for ours. A new file is made
+ * as version 1 and taken up the same steps as an old one. */
 #define APPLICATION_ID 0x4f574d6e
-static const char schema[] =
+static const char version_1[] =
     "CREATE TABLE attempts ("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL, lease_token INTEGER NOT NULL,"
     " type TEXT NOT NULL, round INTEGER NOT NULL, state TEXT NOT NULL,"
@@ -37,7 +38,17 @@ static const char schema[] =
     "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
     "PRAGMA application_id = 1331121518; PRAGMA user_version = 1;";
 _Static_assert(APPLICATION_ID == 1331121518, "the pragma above");
-_Static_assert(OWM_TASK_LOG_VERSION == 1, "the pragma above");
+
+/* What proves a payment, and when it last moved. */
+static const char version_2[] =
+    "ALTER TABLE payments ADD COLUMN payment_hash BLOB;"
+    "ALTER TABLE payments ADD COLUMN preimage BLOB;"
+    "ALTER TABLE payments ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE payments ADD COLUMN updated_ms INTEGER NOT NULL DEFAULT 0;"
+    "PRAGMA user_version = 2;";
+
+static const char *const steps[] = {version_1, version_2}; /* [i] leads to version i + 1 */
+_Static_assert(sizeof steps / sizeof steps[0] == OWM_TASK_LOG_VERSION, "one step per version");
 
 /* ------------------------------------------------------------------------- statements */
 
@@ -129,23 +140,36 @@ static owm_status exec(sqlite3 *db, const char *sql, const char *path, struct ow
     return status;
 }
 
+/** climb: the steps from the file's version to ours, in one transaction. */
+static owm_status climb(sqlite3 *db, const char *path, struct owm_error *error)
+{
+    owm_status status = exec(db, "BEGIN IMMEDIATE", path, error);
+    int64_t version = query_int(db, "PRAGMA user_version");
+    for (; status == OWM_OK && version < OWM_TASK_LOG_VERSION; version++)
+        status = exec(db, steps[version], path, error);
+    if (status == OWM_OK) return exec(db, "COMMIT", path, error);
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return status;
+}
+
 static owm_status set_up(sqlite3 *db, const char *path, struct owm_error *error)
 {
     owm_status status = check_version(db, path, error);
     if (status != OWM_OK && status != OWM_E_NOTFOUND) return status;
-    bool fresh = status == OWM_E_NOTFOUND;
     status = exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", path, error);
-    if (status == OWM_OK && fresh) {
-        status = exec(db, "BEGIN IMMEDIATE", path, error);
-        if (status == OWM_OK) status = exec(db, schema, path, error);
-        if (status == OWM_OK) status = exec(db, "COMMIT", path, error);
-    }
-    if (status == OWM_OK)
-        status =
-            exec(db,
-                 "UPDATE attempts SET state = 'abandoned', reason = 'owm-node stopped while it "
-                 "ran' WHERE state = 'running'",
-                 path, error);
+    return status == OWM_OK ? climb(db, path, error) : status;
+}
+
+static owm_status check_readable(sqlite3 *db, const char *path, struct owm_error *error)
+{
+    owm_status status = check_version(db, path, error);
+    if (status == OWM_E_NOTFOUND)
+        return owm_fail(error, status, "%s is empty: owm-node has not run yet", path);
+    if (status == OWM_OK && query_int(db, "PRAGMA user_version") < OWM_TASK_LOG_VERSION)
+        return owm_fail(error, OWM_E_STATE,
+                        "%s was written by an older owm-node; `owm-node start` brings it up to "
+                        "date",
+                        path);
     return status;
 }
 
@@ -162,9 +186,7 @@ static owm_status open_log(const char *path, int flags, owm_task_log **out, stru
     if (status == OWM_OK && flags & SQLITE_OPEN_READWRITE)
         status = set_up(log->db, path, error);
     else if (status == OWM_OK)
-        status = check_version(log->db, path, error);
-    if (status == OWM_E_NOTFOUND)
-        status = owm_fail(error, OWM_E_NOTFOUND, "%s is empty: owm-node has not run yet", path);
+        status = check_readable(log->db, path, error);
     if (status == OWM_OK)
         *out = log;
     else
@@ -172,9 +194,25 @@ static owm_status open_log(const char *path, int flags, owm_task_log **out, stru
     return status;
 }
 
-owm_status owm_task_log_open(const char *path, owm_task_log **out, struct owm_error *error)
+owm_status owm_task_log_join(const char *path, owm_task_log **out, struct owm_error *error)
 {
     return open_log(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, out, error);
+}
+
+owm_status owm_task_log_open(const char *path, owm_task_log **out, struct owm_error *error)
+{
+    owm_task_log *log = NULL;
+    owm_status status = owm_task_log_join(path, &log, error);
+    if (status == OWM_OK)
+        status = exec(log->db,
+                      "UPDATE attempts SET state = 'abandoned', reason = 'owm-node stopped while "
+                      "it ran' WHERE state = 'running'",
+                      path, error);
+    if (status == OWM_OK)
+        *out = log;
+    else
+        owm_task_log_close(log);
+    return status;
 }
 
 owm_status owm_task_log_peek(const char *path, owm_task_log **out, struct owm_error *error)
@@ -325,12 +363,21 @@ owm_status owm_task_log_recent(owm_task_log *log, struct owm_task_row *rows, siz
 
 /* ---------------------------------------------------------------------------- payments */
 
+static void bind_hash(sqlite3_stmt *s, int at, const uint8_t *hash)
+{
+    if (hash)
+        sqlite3_bind_blob(s, at, hash, 32, SQLITE_TRANSIENT);
+    else
+        sqlite3_bind_null(s, at);
+}
+
 owm_status owm_task_log_earning(owm_task_log *log, const struct owm_task_earning *e)
 {
     sqlite3_stmt *s =
-        prepare(log, "INSERT INTO payments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-                     " ON CONFLICT (task_id, purpose) DO UPDATE SET amount_msat = ?4, state = ?5,"
-                     " reason = ?6, seen_ms = ?8");
+        prepare(log, "INSERT INTO payments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
+                     " ?12) ON CONFLICT (task_id, purpose) DO UPDATE SET amount_msat = ?4,"
+                     " state = ?5, reason = ?6, seen_ms = ?8, payment_hash = ?9, preimage = ?10,"
+                     " attempts = ?11, updated_ms = ?12");
     if (s == NULL) return OWM_E_IO;
     bind_text(s, 1, e->task_id);
     bind_text(s, 2, e->purpose);
@@ -340,7 +387,45 @@ owm_status owm_task_log_earning(owm_task_log *log, const struct owm_task_earning
     bind_text(s, 6, e->reason);
     sqlite3_bind_int64(s, 7, e->created_ms);
     sqlite3_bind_int64(s, 8, owm_clock_wall_ms());
+    bind_hash(s, 9, e->payment_hash);
+    bind_hash(s, 10, e->preimage);
+    sqlite3_bind_int64(s, 11, e->attempts);
+    sqlite3_bind_int64(s, 12, e->updated_ms);
     return run(log, s);
+}
+
+static void read_payment(sqlite3_stmt *s, struct owm_task_payment *p)
+{
+    memset(p, 0, sizeof *p);
+    column_text(s, 0, p->task_id, sizeof p->task_id);
+    column_text(s, 1, p->purpose, sizeof p->purpose);
+    p->round = (uint32_t)sqlite3_column_int64(s, 2);
+    p->amount_msat = sqlite3_column_int64(s, 3);
+    column_text(s, 4, p->state, sizeof p->state);
+    column_text(s, 5, p->reason, sizeof p->reason);
+    p->created_ms = sqlite3_column_int64(s, 6);
+    p->has_hash = sqlite3_column_bytes(s, 7) == 32;
+    column_hash(s, 7, p->payment_hash);
+    p->has_preimage = sqlite3_column_bytes(s, 8) == 32;
+    column_hash(s, 8, p->preimage);
+    p->attempts = (uint32_t)sqlite3_column_int64(s, 9);
+    p->updated_ms = sqlite3_column_int64(s, 10);
+}
+
+owm_status owm_task_log_payments(owm_task_log *log, struct owm_task_payment *rows, size_t skip,
+                                 size_t rows_max, size_t *count)
+{
+    *count = 0;
+    sqlite3_stmt *s =
+        prepare(log, "SELECT task_id, purpose, round, amount_msat, state, reason, created_ms,"
+                     " payment_hash, preimage, attempts, updated_ms FROM payments"
+                     " ORDER BY created_ms DESC, task_id, purpose LIMIT ?1 OFFSET ?2");
+    if (s == NULL) return OWM_E_IO;
+    sqlite3_bind_int64(s, 1, (sqlite3_int64)rows_max);
+    sqlite3_bind_int64(s, 2, (sqlite3_int64)skip);
+    while (*count < rows_max && sqlite3_step(s) == SQLITE_ROW) read_payment(s, &rows[(*count)++]);
+    finish(log, s);
+    return OWM_OK;
 }
 
 owm_status owm_task_log_totals(owm_task_log *log, struct owm_task_totals *t)
@@ -354,15 +439,16 @@ owm_status owm_task_log_totals(owm_task_log *log, struct owm_task_totals *t)
         " (SELECT total(amount_msat) FROM payments WHERE state = 'in_flight'),"
         " (SELECT total(amount_msat) FROM payments WHERE state = 'settled'),"
         " (SELECT total(amount_msat) FROM payments WHERE state = 'failed'),"
-        " (SELECT coalesce(min(created_ms), 0) FROM payments WHERE state <> 'settled'),"
+        " (SELECT total(amount_msat) FROM payments WHERE state = 'cancelled'),"
+        " (SELECT coalesce(min(created_ms), 0) FROM payments WHERE state IN ('owed', 'in_flight')),"
         " coalesce(max(CASE WHEN state = 'accepted' THEN acknowledged_ms END), 0) FROM attempts");
     if (s == NULL) return OWM_E_IO;
     owm_status status = sqlite3_step(s) == SQLITE_ROW ? OWM_OK : OWM_E_IO;
     if (status == OWM_OK) {
-        int64_t *const out[] = {&t->tasks,           &t->accepted,    &t->refused,
-                                &t->unsent,          &t->owed_msat,   &t->in_flight_msat,
-                                &t->settled_msat,    &t->failed_msat, &t->owed_since_ms,
-                                &t->last_accepted_ms};
+        int64_t *const out[] = {&t->tasks,         &t->accepted,        &t->refused,
+                                &t->unsent,        &t->owed_msat,       &t->in_flight_msat,
+                                &t->settled_msat,  &t->failed_msat,     &t->cancelled_msat,
+                                &t->owed_since_ms, &t->last_accepted_ms};
         for (int i = 0; i < (int)(sizeof out / sizeof out[0]); i++)
             *out[i] = sqlite3_column_int64(s, i);
     }

@@ -17,7 +17,7 @@
 
 #include "base/status.h"
 
-#define OWM_TASK_LOG_VERSION   1
+#define OWM_TASK_LOG_VERSION   2
 #define OWM_TASK_ID_MAX        64
 #define OWM_TASK_TYPE_MAX      24
 #define OWM_TASK_TEXT_MAX      256
@@ -37,7 +37,7 @@ struct owm_task_row {
     int64_t input_bytes, output_bytes;
     int64_t reward_msat; /* as accepted; 0 while a delta is still judged */
     char reason[OWM_TASK_TEXT_MAX];
-    char payment_state[12]; /* "", owed, in_flight, settled, failed */
+    char payment_state[12]; /* "", owed, in_flight, settled, failed, cancelled */
     int64_t payment_msat;
 };
 
@@ -46,19 +46,37 @@ struct owm_task_earning {
     const char *task_id, *purpose, *state, *reason;
     int64_t amount_msat, created_ms;
     uint32_t round;
+    int64_t updated_ms; /* when its state last changed; 0: not told */
+    uint32_t attempts;
+    const uint8_t *payment_hash, *preimage; /* [32]; NULL: none yet */
+};
+
+/** owm_task_payment: one, as it lies in the log. The preimage is the proof that it was paid: its
+ *  SHA-256 is the payment hash. */
+struct owm_task_payment {
+    char task_id[OWM_TASK_ID_MAX], purpose[OWM_TASK_TYPE_MAX], state[12];
+    char reason[OWM_TASK_TEXT_MAX];
+    int64_t amount_msat, created_ms, updated_ms;
+    uint32_t round, attempts;
+    bool has_hash, has_preimage;
+    uint8_t payment_hash[32], preimage[32];
 };
 
 struct owm_task_totals {
     int64_t tasks, accepted, refused, unsent;
-    int64_t owed_msat, in_flight_msat, settled_msat, failed_msat;
+    int64_t owed_msat, in_flight_msat, settled_msat, failed_msat, cancelled_msat;
     int64_t owed_since_ms;    /* the oldest unpaid one; 0: none */
     int64_t last_accepted_ms; /* 0: never */
 };
 
-/** owm_task_log_open: open or create; attempts that a crash left running become abandoned.
+/** owm_task_log_open: open or create, and bring an older version up to date; attempts that a crash
+ *  left running become abandoned: for the daemon alone.
  *  Returns: OWM_OK; OWM_E_STATE the file is of a newer version; OWM_E_PROTO it is no task log;
  *  OWM_E_IO; OWM_E_NOMEM; each with the fix. */
 OWM_MUST_USE owm_status owm_task_log_open(const char *path, owm_task_log **out,
+                                          struct owm_error *error);
+/** owm_task_log_join: the same beside a running daemon: no attempt is touched. */
+OWM_MUST_USE owm_status owm_task_log_join(const char *path, owm_task_log **out,
                                           struct owm_error *error);
 /** owm_task_log_peek: the same read-only, for `status` and `earnings` beside a running daemon. */
 OWM_MUST_USE owm_status owm_task_log_peek(const char *path, owm_task_log **out,
@@ -92,6 +110,10 @@ OWM_MUST_USE owm_status owm_task_log_unsent(owm_task_log *log, int64_t *cursor,
 /** owm_task_log_earning: insert or update one payment. Returns: OWM_OK; OWM_E_IO. */
 OWM_MUST_USE owm_status owm_task_log_earning(owm_task_log *log,
                                              const struct owm_task_earning *earning);
+
+/** owm_task_log_payments: newest first, from the skip-th on; *count how many, at most rows_max. */
+OWM_MUST_USE owm_status owm_task_log_payments(owm_task_log *log, struct owm_task_payment *rows,
+                                              size_t skip, size_t rows_max, size_t *count);
 
 OWM_MUST_USE owm_status owm_task_log_totals(owm_task_log *log, struct owm_task_totals *totals);
 

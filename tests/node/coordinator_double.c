@@ -8,9 +8,11 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/lightning/lightning.h"
 #include "base/sha256.h"
 #include "dataplane/fl/receipt.h"
 #include "proto/canonical.h"
+#include "proto/statement.h"
 
 #define PB(name) Owm__Coordinator__V1__##name
 #define PATH     "/owm.coordinator.v1.CoordinatorService/"
@@ -30,6 +32,19 @@ static void reply(struct owm_rpc_call *call, const ProtobufCMessage *message)
     free(bytes);
 }
 
+/** statement: of this double about the node that speaks; or, as a liar would, about another. */
+static void statement(struct coordinator_double *d, struct owm_rpc_call *call,
+                      char text[OWM_STATEMENT_BYTES])
+{
+    struct owm_statement said = {.expires_s = owm_clock_wall_ms() / 1000 + 86400,
+                                 .seal = "sealed by double"};
+    snprintf(said.network, sizeof said.network, "%s", d->network);
+    memcpy(said.coordinator, owm_identity_public_key(d->identity), sizeof said.coordinator);
+    owm_rpc_peer_key(call, said.node_key);
+    if (d->foreign_statement) said.node_key[0] ^= 1;
+    must(owm_statement_format(&said, text), "statement");
+}
+
 static void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t count)
 {
     struct coordinator_double *d = app;
@@ -38,13 +53,24 @@ static void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes,
     uint8_t key[32];
     memcpy(key, owm_identity_public_key(d->identity), 32);
     PB(HelloResponse) r = OWM__COORDINATOR__V1__HELLO_RESPONSE__INIT;
-    char network[32], policy[] = "none";
+    char network[32], policy[32], treasury[200], stake[OWM_STATEMENT_BYTES] = "", t1[] = "t1";
+    PB(TierStake) tier = OWM__COORDINATOR__V1__TIER_STAKE__INIT, *tiers[] = {&tier};
     pthread_mutex_lock(&d->lock);
     d->hellos++;
     if (d->wrong_key) key[0] ^= 1;
     for (size_t i = 0; i < sizeof d->challenge; i++)
         d->challenge[i] = (uint8_t)(owm_clock_mono_ns() >> i);
     snprintf(network, sizeof network, "%s", d->network);
+    snprintf(policy, sizeof policy, "%s", d->stake_policy);
+    snprintf(treasury, sizeof treasury, "%s", d->treasury_uri);
+    if (strcmp(policy, "lightning") == 0) {
+        statement(d, call, stake);
+        tier.tier = t1;
+        tier.minimum_sats = d->minimum_sats;
+        r.tiers = tiers;
+        r.n_tiers = 1;
+    }
+    r.stake_bound = d->stake_bound;
     r.server_time_ms = d->server_time_ms ? d->server_time_ms : owm_clock_wall_ms();
     pthread_mutex_unlock(&d->lock);
     r.protocol = 1;
@@ -52,6 +78,8 @@ static void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes,
     r.coordinator_key = (ProtobufCBinaryData){32, key};
     r.network = network;
     r.stake_policy = policy;
+    r.stake_statement = stake;
+    r.treasury_uri = treasury;
     reply(call, &r.base);
 }
 
@@ -69,22 +97,51 @@ static bool registration_holds(struct coordinator_double *d,
                   == OWM_OK;
 }
 
+/** stake_holds: bound already, or the Lightning node of ln_node_uri signed the statement. */
+static bool stake_holds(struct coordinator_double *d, const PB(RegisterNodeRequest) * request)
+{
+    uint8_t named[OWM_LIGHTNING_KEY_BYTES], signer[OWM_LIGHTNING_KEY_BYTES];
+    struct owm_error error;
+    const char *host;
+    if (strcmp(d->stake_policy, "lightning") != 0) return request->stake_statement[0] == '\0';
+    if (request->stake_statement[0] == '\0') return d->stake_bound;
+    if (owm_statement_names(request->stake_statement, d->network,
+                            owm_identity_public_key(d->identity), d->node_key, &error)
+            != OWM_OK
+        || owm_lightning_uri_parse(request->ln_node_uri, named, &host) != OWM_OK
+        || owm_lightning_recover(request->stake_statement, request->stake_signature, signer)
+               != OWM_OK
+        || memcmp(named, signer, sizeof named) != 0)
+        return false;
+    d->stake_proofs++;
+    return true;
+}
+
 static void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t count)
 {
     struct coordinator_double *d = app;
     PB(RegisterNodeRequest) *request =
         owm__coordinator__v1__register_node_request__unpack(NULL, count, bytes);
     PB(RegisterNodeResponse) r = OWM__COORDINATOR__V1__REGISTER_NODE_RESPONSE__INIT;
-    char id[] = DOUBLE_NODE_ID, active[] = "active", refused[] = "refused", error[64] = "";
-    char message[] = "lock the stake", treasury[] = "02ab@treasury:9735";
+    char id[] = DOUBLE_NODE_ID, active[32], refused[] = "refused", error[64] = "";
+    char message[] = "lock the stake", treasury[200], note[128];
     pthread_mutex_lock(&d->lock);
     if (request == NULL || !registration_holds(d, request)) {
         d->bad_signatures++;
         snprintf(error, sizeof error, "BAD_SIGNATURE");
-    } else
+    } else if (!stake_holds(d, request))
+        snprintf(error, sizeof error, "BAD_STAKE_SIGNATURE");
+    else
         snprintf(error, sizeof error, "%s", d->register_error);
+    snprintf(treasury, sizeof treasury, "%s", d->treasury_uri);
+    snprintf(note, sizeof note, "%s", d->stake_note);
+    snprintf(active, sizeof active, "%s", d->register_status);
+    if (request) snprintf(d->payout_to, sizeof d->payout_to, "%s", request->payout_to);
+    r.required_stake_sats = d->minimum_sats;
+    r.stake_sats = d->stake_sats;
+    r.stake_note = note;
+    r.stake_bonus = 1.25;
     if (error[0]) {
-        r.required_stake_sats = 100000;
         r.treasury_uri = treasury;
         r.message = message;
         r.status = refused;
@@ -132,6 +189,9 @@ static void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *by
     if (request->manifest) note_manifest(d, request->manifest);
     r.next_heartbeat_ms = d->heartbeat_ms;
     r.round = d->round;
+    r.stake_sats = d->stake_sats;
+    r.required_stake_sats = d->minimum_sats;
+    r.degraded_until_ms = d->degraded_until_ms;
     if (d->lost_lease && request->n_leases > 0) {
         snprintf(lost, sizeof lost, "%s", d->lost_lease);
         r.lost_leases = list;
@@ -334,10 +394,13 @@ static void on_earnings(void *app, struct owm_rpc_call *call, const uint8_t *byt
     PB(EarningsResponse) r = OWM__COORDINATOR__V1__EARNINGS_RESPONSE__INIT;
     PB(Earning) e[DOUBLE_RESULTS_MAX], *list[DOUBLE_RESULTS_MAX];
     PB(Earning) empty = OWM__COORDINATOR__V1__EARNING__INIT;
-    char purpose[] = "inference", state[24];
+    char purpose[] = "inference", state[24], reason[128];
+    uint8_t preimage[32] = {42}, hash[32];
+    owm_sha256(preimage, sizeof preimage, hash);
     pthread_mutex_lock(&d->lock);
     d->earnings++;
     snprintf(state, sizeof state, "%s", d->payment_state);
+    snprintf(reason, sizeof reason, "%s", d->payment_reason);
     for (size_t i = 0; i < d->result_count && i < DOUBLE_RESULTS_MAX; i++) {
         if (d->result[i].error[0]) continue;
         list[r.n_earnings] = &e[r.n_earnings];
@@ -345,6 +408,13 @@ static void on_earnings(void *app, struct owm_rpc_call *call, const uint8_t *byt
         e[r.n_earnings].task_id = d->result[i].task_id;
         e[r.n_earnings].purpose = purpose;
         e[r.n_earnings].state = state;
+        e[r.n_earnings].reason = reason;
+        e[r.n_earnings].attempts = 2;
+        e[r.n_earnings].updated_ms = owm_clock_wall_ms();
+        if (d->payment_proven) {
+            e[r.n_earnings].payment_hash = (ProtobufCBinaryData){sizeof hash, hash};
+            e[r.n_earnings].preimage = (ProtobufCBinaryData){sizeof preimage, preimage};
+        }
         e[r.n_earnings].amount_msat = 10000;
         e[r.n_earnings].created_ms = owm_clock_wall_ms();
         r.n_earnings++;
@@ -390,6 +460,37 @@ static void on_version(void *app, struct owm_rpc_call *call, const uint8_t *byte
     free(r.manifest);
 }
 
+static void on_bond(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t count)
+{
+    struct coordinator_double *d = app;
+    PB(BondRequest) *m = owm__coordinator__v1__bond_request__unpack(NULL, count, bytes);
+    PB(BondResponse) r = OWM__COORDINATOR__V1__BOND_RESPONSE__INIT;
+    PB(Bond) bond = OWM__COORDINATOR__V1__BOND__INIT, *list[] = {&bond};
+    char id[] = "bond-1", asked[] = "asked", leaving[] = "leaving", invoice[4096];
+    char error[] = "UNKNOWN_NODE", message[] = "register first";
+    pthread_mutex_lock(&d->lock);
+    d->bonds++;
+    d->bond_leave = m->leave;
+    d->bond_sats = m->amount_sats;
+    snprintf(d->bond_kind, sizeof d->bond_kind, "%s", m->kind);
+    snprintf(invoice, sizeof invoice, "%s", d->bond_invoice);
+    bool known = strcmp(m->node_id, DOUBLE_NODE_ID) == 0;
+    pthread_mutex_unlock(&d->lock);
+    bond.bond_id = id;
+    bond.kind = m->kind;
+    bond.amount_sats = m->amount_sats;
+    bond.state = m->leave ? leaving : asked;
+    bond.invoice = invoice;
+    r.bonds = list;
+    r.n_bonds = known && m->kind[0] ? 1 : 0;
+    if (!known) {
+        r.error = error;
+        r.message = message;
+    }
+    reply(call, &r.base);
+    protobuf_c_message_free_unpacked(&m->base, NULL);
+}
+
 static const struct owm_rpc_method methods[] = {
     {.path = PATH "Hello", .kind = OWM_RPC_UNARY, .on_message = on_hello},
     {.path = PATH "RegisterNode", .kind = OWM_RPC_UNARY, .on_message = on_register},
@@ -404,6 +505,7 @@ static const struct owm_rpc_method methods[] = {
     {.path = PATH "DownloadBlob", .kind = OWM_RPC_SERVER_STREAM, .on_message = on_download},
     {.path = PATH "GetReceipt", .kind = OWM_RPC_UNARY, .on_message = on_receipt},
     {.path = PATH "GetEarnings", .kind = OWM_RPC_UNARY, .on_message = on_earnings},
+    {.path = PATH "NodeBond", .kind = OWM_RPC_UNARY, .on_message = on_bond},
     {.path = PATH "GetModelVersion", .kind = OWM_RPC_UNARY, .on_message = on_version},
 };
 
@@ -437,6 +539,13 @@ void double_open(struct coordinator_double *d)
     d->notice = "";
     d->verdict = "unknown";
     d->payment_state = "owed";
+    d->payment_reason = "waits for its turn";
+    d->stake_policy = "none";
+    d->treasury_uri = "02ab@treasury:9735";
+    d->minimum_sats = 100000;
+    d->stake_note = "";
+    d->register_status = "active";
+    d->bond_invoice = "";
     d->heartbeat_ms = 200;
     d->manifest_ms = 500;
     struct owm_error error;

@@ -53,11 +53,26 @@ struct coordinator_double {
     size_t blob_break;         /* the download breaks off at this byte, once; 0: never */
     const char *verdict;       /* of GetReceipt: pending, unknown, included, not_included */
     const char *payment_state; /* of GetEarnings for each accepted result */
+    const char *payment_reason;
+    bool payment_proven;         /* with hash and preimage */
+    const char *stake_policy;    /* of Hello: "none" */
+    const char *treasury_uri;    /* of Hello and registrations */
+    bool stake_bound;            /* of Hello */
+    bool foreign_statement;      /* … names another node */
+    int64_t minimum_sats;        /* of tier t1, in Hello and registrations */
+    int64_t stake_sats;          /* of registrations and heartbeats */
+    int64_t degraded_until_ms;   /* of heartbeats */
+    const char *stake_note;      /* of registrations */
+    const char *register_status; /* "active" */
+    const char *bond_invoice;    /* of NodeBond; "" */
 
     /* seen */
     unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts, downloads,
-        earnings;
+        earnings, bonds, stake_proofs;
     unsigned bad_signatures;
+    bool bond_leave;
+    int64_t bond_sats;
+    char bond_kind[16], payout_to[200];
     bool draining;
     uint64_t boot_id, download_offset;
     size_t leases;

@@ -47,7 +47,8 @@ static owm_status open_node(struct world *w, const char *extra, struct owm_error
                                        .stake_retry = 300,
                                        .resend = 100,
                                        .earnings = 200,
-                                       .heartbeat_max = 1000};
+                                       .heartbeat_max = 1000,
+                                       .stake_look = 200};
     return node_open(&config, &timing, &w->node, error);
 }
 
@@ -590,7 +591,10 @@ static void test_page(void **state)
     assert_non_null(strstr(body, "not connected"));
     assert_ok(node_start(w->node, &error));
     wait_stream(w, 1);
-    owm_clock_sleep_ms(300);
+    for (int i = 0; i < WAIT / 10; i++) { /* The next heartbeat says that all is well. */
+        if (get(server, "/health", "127.0.0.1:8080", body, sizeof body) == 200) break;
+        owm_clock_sleep_ms(10);
+    }
     assert_int_equal(get(server, "/health", "127.0.0.1:8080", body, sizeof body), 200);
     assert_non_null(strstr(body, "\"status\": \"ok\""));
     assert_int_equal(get(server, "/health", "evil.example", body, sizeof body), 403);

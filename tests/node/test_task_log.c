@@ -113,13 +113,23 @@ static void test_payments(void **state)
     assert_ok(owm_task_log_begin(log, &r));
     assert_ok(owm_task_log_finish(log, &r, (const uint8_t *)"", 0));
     assert_ok(owm_task_log_acknowledge(log, "c", 1, true, "", 0));
-    struct owm_task_earning e = {"c", "inference", "owed", "no Lightning node", 2500, 3000, 0};
+    struct owm_task_earning e = {.task_id = "c",
+                                 .purpose = "inference",
+                                 .state = "owed",
+                                 .reason = "no Lightning node",
+                                 .amount_msat = 2500,
+                                 .created_ms = 3000};
     assert_ok(owm_task_log_earning(log, &e));
     struct owm_task_totals t;
     assert_ok(owm_task_log_totals(log, &t));
     assert_int_equal(t.owed_msat, 2500);
     assert_int_equal(t.owed_since_ms, 3000);
+    const uint8_t hash[32] = {1}, preimage[32] = {2};
     e.state = "settled";
+    e.payment_hash = hash;
+    e.preimage = preimage;
+    e.attempts = 3;
+    e.updated_ms = 4000;
     assert_ok(owm_task_log_earning(log, &e));
     assert_ok(owm_task_log_earning(log, &e));
     assert_ok(owm_task_log_totals(log, &t));
@@ -130,6 +140,78 @@ static void test_payments(void **state)
     assert_ok(owm_task_log_recent(log, &got, 1, &count));
     assert_string_equal(got.payment_state, "settled");
     assert_int_equal(got.payment_msat, 2500);
+    struct owm_task_payment payment;
+    assert_ok(owm_task_log_payments(log, &payment, 0, 1, &count));
+    assert_int_equal(count, 1);
+    assert_string_equal(payment.task_id, "c");
+    assert_true(payment.has_hash && payment.has_preimage);
+    assert_memory_equal(payment.payment_hash, hash, 32);
+    assert_memory_equal(payment.preimage, preimage, 32);
+    assert_int_equal(payment.attempts, 3);
+    assert_int_equal(payment.updated_ms, 4000);
+    assert_ok(owm_task_log_payments(log, &payment, 1, 1, &count));
+    assert_int_equal(count, 0);
+    e.task_id = "d";
+    e.state = "cancelled";
+    assert_ok(owm_task_log_earning(log, &e));
+    assert_ok(owm_task_log_totals(log, &t));
+    assert_int_equal(t.cancelled_msat, 2500);
+    assert_int_equal(t.owed_since_ms, 0);
+    owm_task_log_close(log);
+}
+
+/* A file as version 1 left it, with a payment in it. */
+static void write_version_1(const char *path)
+{
+    static const char script[] =
+        "CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL,"
+        " lease_token INTEGER NOT NULL, type TEXT NOT NULL, round INTEGER NOT NULL,"
+        " state TEXT NOT NULL, received_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL"
+        " DEFAULT 0, execution_ms INTEGER NOT NULL DEFAULT 0, acknowledged_ms INTEGER NOT NULL"
+        " DEFAULT 0, input_hash BLOB NOT NULL, input_bytes INTEGER NOT NULL, output_hash BLOB,"
+        " output_bytes INTEGER NOT NULL DEFAULT 0, result BLOB, reward_msat INTEGER NOT NULL"
+        " DEFAULT 0, reason TEXT NOT NULL DEFAULT '', UNIQUE (task_id, lease_token));"
+        "CREATE TABLE payments (task_id TEXT NOT NULL, purpose TEXT NOT NULL, round INTEGER NOT"
+        " NULL, amount_msat INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,"
+        " created_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, PRIMARY KEY (task_id, purpose));"
+        "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
+        "INSERT INTO payments VALUES ('old', 'fl_round', 7, 1500, 'owed', 'waits', 100, 200);"
+        "INSERT INTO attempts (task_id, lease_token, type, round, state, received_ms, input_hash,"
+        " input_bytes) VALUES ('old', 1, 'fl_round', 7, 'running', 1, x'00', 0);"
+        "PRAGMA application_id = 1331121518; PRAGMA user_version = 1;";
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, script, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* SRS-NODE-06: an older file is brought up to date with what is in it; reading it before that says
+ * how; joining a running daemon abandons nothing. */
+static void test_older(void **state)
+{
+    const struct place *place = *state;
+    struct owm_error error = {""};
+    struct owm_task_payment payment;
+    struct owm_task_row got;
+    owm_task_log *log = NULL;
+    size_t count = 0;
+    write_version_1(place->path);
+    assert_int_equal(owm_task_log_peek(place->path, &log, &error), OWM_E_STATE);
+    assert_non_null(strstr(error.text, "owm-node start"));
+    assert_ok(owm_task_log_join(place->path, &log, &error));
+    assert_ok(owm_task_log_payments(log, &payment, 0, 1, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(payment.amount_msat, 1500);
+    assert_int_equal(payment.round, 7);
+    assert_false(payment.has_hash || payment.has_preimage);
+    assert_ok(owm_task_log_recent(log, &got, 1, &count));
+    assert_string_equal(got.state, "running");
+    owm_task_log_close(log);
+    log = open_log(place->path);
+    assert_ok(owm_task_log_recent(log, &got, 1, &count));
+    assert_string_equal(got.state, "abandoned");
+    owm_task_log_close(log);
+    assert_ok(owm_task_log_peek(place->path, &log, &error));
     owm_task_log_close(log);
 }
 
@@ -178,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_outbox, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_abandoned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_payments, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_older, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),
     };
