@@ -20,7 +20,7 @@ struct poison {
     struct certificate certificate;
     struct owm_delta *delta; /* [count] */
     uint32_t decoded, at;
-    struct owm_screen_report report;
+    struct owm_screen_report report, blind; /* blind: without the held-out losses */
 };
 
 static owm_status fails(const struct poison *p, enum owm_finding *finding, const char *why)
@@ -103,6 +103,19 @@ static bool gram_agrees(const struct certificate *c, const double *gram)
     return true;
 }
 
+/* The screening without what the certificate says of losses: does the verdict rest on them? */
+static owm_status screen_blind(struct poison *p, const double *gram)
+{
+    const struct certificate *c = &p->certificate;
+    struct owm_fl_package *packages = calloc(c->count, sizeof(*packages));
+    if (!packages) return OWM_E_NOMEM;
+    memcpy(packages, c->packages, c->count * sizeof(*packages));
+    for (uint32_t i = 0; i < c->count; i++) packages[i].loss_change = NAN;
+    owm_status status = owm_screen(&c->policy.screen, packages, c->count, gram, &p->blind);
+    free(packages);
+    return status;
+}
+
 /* Pass A on this machine, then the same screening. agrees: with the certificate's matrix. */
 static owm_status screen(struct poison *p, bool *agrees, struct owm_error *error)
 {
@@ -119,6 +132,7 @@ static owm_status screen(struct poison *p, bool *agrees, struct owm_error *error
         *agrees = gram_agrees(c, gram);
         status = owm_screen(&c->policy.screen, c->packages, c->count, gram, &p->report);
     }
+    if (status == OWM_OK) status = screen_blind(p, gram);
     if (device) device->backend->close(device);
     owm_pool_close(pool);
     free(gram);
@@ -131,7 +145,7 @@ static owm_status judge_loss(struct poison *p, enum owm_finding *finding, struct
 {
     bool same = false;
     if (!p->source->heldout_file)
-        return undecided(p, "the signal is about the held-out loss; give the coordinator's text "
+        return undecided(p, "the verdict rests on the held-out loss; give the coordinator's text "
                             "with --heldout FILE");
     owm_status status = replay_round(p->source, &p->certificate, p->certificate_hash, &same, error);
     if (status == OWM_E_NOTFOUND)
@@ -161,7 +175,8 @@ static owm_status compare(struct poison *p, bool agrees, enum owm_finding *findi
                      "the screening, done again, rejects the package without a signal: odd, "
                      "not proven");
     *finding = OWM_EVIDENCE_HOLDS;
-    if (verdict->reason == OWM_SCREEN_LOSS) {
+    const struct owm_screen_verdict *blind = &p->blind.verdict[p->at];
+    if (blind->reason != verdict->reason || blind->severity != verdict->severity) {
         *finding = OWM_EVIDENCE_UNDECIDED;
         status = judge_loss(p, finding, error);
     }

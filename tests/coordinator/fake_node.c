@@ -329,6 +329,7 @@ static uint8_t *make_package(struct fake_node *node, const PB(FlRoundPayload) * 
     float value[K], size = fake_node_gradient ? 0x1p-5f : 0x1p-8f;
     struct owm_rng rng;
     if (wrong.flipped) size *= 4; /* not so much that the norm alone gives it away */
+    if (wrong.huge) size *= 64;
     owm_rng_seed(&rng, node->boot_id * 1000 + ++node->packages);
     for (uint32_t i = 0; i < K; i++) {
         index[i] = i * 16 + (uint32_t)owm_rng_below(&rng, 16);

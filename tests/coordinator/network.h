@@ -123,6 +123,7 @@ struct wrong {
     bool hash, signature, lease;        /* of a result */
     bool truncated, nonce, base, round; /* of a package */
     bool zero, flipped;                 /* of an update: nothing in it; against the gradient */
+    bool huge;                          /* and far too large: beyond doubt */
     bool resumed; /* nothing wrong: the upload breaks off half way and goes on from there */
 };
 
