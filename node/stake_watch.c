@@ -53,17 +53,24 @@ void node_stake_beat(struct node_stake *stake, const PB(HeartbeatResponse) * ans
 
 /* --------------------------------------------------------------------------------- the look */
 
+/* Our side as the treasury counts it: gross of what we, the opener, pay for the commitment. */
+static int64_t gross_sats(const struct owm_lightning_channel *channel)
+{
+    int64_t msat = channel->capacity_msat - channel->remote_msat - channel->unsettled_msat;
+    return msat > 0 ? msat / 1000 : 0;
+}
+
 static void count(struct node_stake *stake, const struct owm_lightning_channel *channel)
 {
     if (channel->opened_by_peer) return; /* The treasury's money. */
     switch (channel->state) {
     case OWM_LIGHTNING_OPENING:
         stake->opening++;
-        stake->opening_sats += channel->local_msat / 1000;
+        stake->opening_sats += gross_sats(channel);
         break;
     case OWM_LIGHTNING_NORMAL:
         stake->open++;
-        stake->open_sats += channel->local_msat / 1000;
+        stake->open_sats += gross_sats(channel);
         if (!channel->active) stake->offline++;
         break;
     case OWM_LIGHTNING_CLOSING:
