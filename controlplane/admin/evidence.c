@@ -218,7 +218,7 @@ static owm_status judge_case(const struct owm_evidence_source *source, const jso
         (void)fprintf(source->out, "Case %s against node key %s (%s), signed by the coordinator:\n",
                       id, node, owm_tier_name(c->tier));
         print_acks(source, c);
-        *finding = OWM_EVIDENCE_HOLDS;
+        *finding = c->signal_count ? OWM_EVIDENCE_HOLDS : OWM_EVIDENCE_FAILS;
         status = judge_signals(source, c, finding, error);
     }
     if (status == OWM_OK)
