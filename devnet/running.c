@@ -44,6 +44,17 @@ owm_status network_client(const char *folder, struct client **client, char *page
     return status;
 }
 
+owm_status network_internal(const char *folder, char *address, struct owm_error *error)
+{
+    json_t *addresses = NULL;
+    const char *internal;
+    owm_status status = read_addresses(folder, &addresses, error);
+    if (status == OWM_OK) status = owm_json_string(addresses, "", "internal", &internal, error);
+    if (status == OWM_OK) snprintf(address, 128, "%s", internal);
+    json_decref(addresses);
+    return status;
+}
+
 owm_status network_pool(const char *folder, struct figures *figures, char *database_url,
                         struct owm_error *error)
 {

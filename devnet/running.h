@@ -10,6 +10,11 @@
 owm_status network_client(const char *folder, struct client **client, char *page_url,
                           struct owm_error *error) OWM_MUST_USE;
 
+/** network_internal: "host:port" of the internal service of the network that runs in `folder`.
+ *  address [128]. Returns: OWM_E_NOTFOUND none runs there. */
+owm_status network_internal(const char *folder, char *address,
+                            struct owm_error *error) OWM_MUST_USE;
+
 /** network_pool: the pool of the network that runs in `folder`: its addresses in *figures, and
  *  database_url [MINING_URL_MAX], "" where there is none (DATABASE_URL of the user's own).
  *  Returns: OWM_E_NOTFOUND no network runs there, or it has no pool. */

@@ -1,7 +1,7 @@
 # build.sh: configure and build a preset with its log kept, and the doctor. Sourced by ./owm.
 
 # What `./owm up` runs.
-programs=(owm-coordinator owm-node owm-worker owm-devnet owm-devnet-blocks owm-pool owm-mine)
+programs=(owm-coordinator owm-node owm-worker owm-devnet owm-devnet-blocks owm-pool owm-mine owm-slasher owm-admin)
 
 build() { # build PRESET [TARGET…]
     local preset=$1 flags=()
