@@ -30,7 +30,7 @@ static const char head[] =
     "1fr))}.three>section{margin:0}.big "
     "small{font-size:1rem}code{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .5rem .25rem 0;border-bottom:1px solid var(--line);"
-    "vertical-align:top;overflow-wrap:anywhere}"
+    "vertical-align:top;overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}"
     "@media(max-width:600px){thead{display:none}tr,td{display:block;border:0;padding:0}"
     "tr{border-bottom:1px solid var(--line);padding:.4rem 0}"
     "td::before{content:attr(data-label) \": \";color:var(--dim)}td.none{display:none}}"
@@ -260,11 +260,12 @@ static void stake(FILE *out, const struct shown *s)
     const struct node_stake *stake = &s->view.stake;
     if (strcmp(s->view.stake_policy, "lightning") != 0) return;
     fputs("<section id=\"stake\"><h2>Stake</h2><p class=\"big\">", out);
-    put(out, "%" PRId64, stake->sats);
-    put(out, " of %" PRId64 " sats", stake->required_sats);
+    put(out, "%" PRId64 " sats", stake->sats);
+    fputs(" <small>", out);
+    put(out, "of at least %" PRId64 " that the tier needs", stake->required_sats);
     if (stake->bonus_permille)
-        put(out, ", rewards x %u.%03u", stake->bonus_permille / 1000, stake->bonus_permille % 1000);
-    fputs("</p>", out);
+        put(out, "; rewards x %u.%03u", stake->bonus_permille / 1000, stake->bonus_permille % 1000);
+    fputs("</small></p>", out);
     if (stake->degraded_until_ms) {
         int64_t left_ms = stake->degraded_until_ms - owm_clock_wall_ms();
         PARAGRAPH(out, "bad",

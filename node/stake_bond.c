@@ -183,8 +183,11 @@ owm_status stake_bond(const struct owm_node_config *config, const struct stake_o
     PB(BondResponse) *answer = NULL;
     if (kind && strcmp(kind, "hold") != 0 && strcmp(kind, "paid") != 0)
         return owm_fail(error, OWM_E_ARG, "a bond is `hold` or `paid`, not '%.40s'", kind);
+    if (kind && options->leave)
+        return owm_fail(error, OWM_E_ARG,
+                        "--leave asks for every bond of this node: owm-node stake bond --leave");
     owm_status status = OWM_OK;
-    if (kind && !options->leave) status = read_amount(options->word[2], &b.amount_sats, error);
+    if (kind) status = read_amount(options->word[2], &b.amount_sats, error);
     if (status == OWM_OK) status = prepare(&b, error);
     if (status == OWM_OK) status = call(&b, options->leave, &answer, error);
     if (status == OWM_OK) {
@@ -192,7 +195,7 @@ owm_status stake_bond(const struct owm_node_config *config, const struct stake_o
             print_json(answer);
         else
             print_text(answer);
-        if (kind && !options->leave) status = settle(&b, answer, options->json, error);
+        if (kind) status = settle(&b, answer, options->json, error);
     }
     link_free(answer);
     node_contact_close(&b.contact);

@@ -423,9 +423,11 @@ static void test_bond(void **state)
     settings(w, "none", "operator.macaroon");
     RUN(w, 0, "stake", "bond", "paid", "50000");
     has(w, invoice);
-    RUN(w, 0, "stake", "bond", "paid", "--leave");
-    has(w, "leaving");
+    RUN(w, 2, "stake", "bond", "paid", "--leave");
+    assert_false(SEEN(w, bond_leave));
+    RUN(w, 0, "stake", "bond", "--leave");
     assert_true(SEEN(w, bond_leave));
+    assert_string_equal(w->d.bond_kind, "");
 }
 
 /* SRS-LN-10: every sat with its state and why: owed, cancelled, settled with the preimage; as a
