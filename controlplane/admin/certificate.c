@@ -1,4 +1,5 @@
-/* certificate.c: a round's certificate back from its JSON (dataplane/fl/certificate.c writes it). */
+/* certificate.c: a round's certificate back from its JSON (dataplane/fl/certificate.c writes it).
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

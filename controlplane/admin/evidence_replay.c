@@ -1,5 +1,5 @@
-/* evidence_replay.c: a whole round once more, in a folder of its own, by the coordinator's own code:
- * the same packages, policy and held-out text give the same certificate, byte for byte. */
+/* evidence_replay.c: a whole round once more, in a folder of its own, by the coordinator's own
+ * code: the same packages, policy and held-out text give the same certificate, byte for byte. */
 #include <ftw.h>
 #include <math.h>
 #include <stdlib.h>

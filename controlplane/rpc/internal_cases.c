@@ -1,5 +1,5 @@
-/* internal_cases.c: ListCases and DecideCase: what maintainers see of slashing cases, and their signed
- * words (SRS-SEC-14). Who says something need not be who connects: the signature counts. */
+/* internal_cases.c: ListCases and DecideCase: what maintainers see of slashing cases, and their
+ * signed words (SRS-SEC-14). Who says something need not be who connects: the signature counts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -19,9 +19,8 @@ struct owm_bonds_hooks {
     owm_status (*slash)(void *ctx, struct owm_pg *pg, const uint8_t node_id[16],
                         const uint8_t case_id[16], struct owm_error *error);
 
-    /** give_back: the case was overturned: what it forfeited is owed to the node (an outbox row with
-     *  purpose "bond_return"), or was never settled and is released.
-     *  Returns: as slash. */
+    /** give_back: the case was overturned: what it forfeited is owed to the node (an outbox row
+     * with purpose "bond_return"), or was never settled and is released. Returns: as slash. */
     owm_status (*give_back)(void *ctx, struct owm_pg *pg, const uint8_t node_id[16],
                             const uint8_t case_id[16], struct owm_error *error);
 };

@@ -31,10 +31,9 @@ OWM_MUST_USE owm_status owm_evictor_open(const struct owm_evictor_config *config
                                          struct owm_evictor **evictor);
 void owm_evictor_close(struct owm_evictor *evictor); /* NULL is allowed */
 
-/** owm_evictor_turn: one look at every case that is to be evicted. A case that does not hold is left
- *  alone, logged and counted, and does not hold up the others.
- *  Returns: OWM_OK; as owm_pg_query; OWM_E_NET, OWM_E_TIMEOUT, OWM_E_AGAIN, OWM_E_PERM of the node:
- *  try again later. */
+/** owm_evictor_turn: one look at every case that is to be evicted. A case that does not hold is
+ * left alone, logged and counted, and does not hold up the others. Returns: OWM_OK; as
+ * owm_pg_query; OWM_E_NET, OWM_E_TIMEOUT, OWM_E_AGAIN, OWM_E_PERM of the node: try again later. */
 OWM_MUST_USE owm_status owm_evictor_turn(struct owm_evictor *evictor, struct owm_error *error);
 
 /** owm_eviction_check: whether this case may be evicted now. c is from owm_decision_open, with the

@@ -51,10 +51,9 @@ void owm_slash_pseudonym(const uint8_t public_key[32], uint8_t node[32]);
 /** owm_slash_log_seal: hash and signature of an entry whose other fields are set. */
 void owm_slash_log_seal(struct owm_slash_entry *entry, const owm_identity *coordinator);
 
-/** owm_slash_log_check: whether `entry` follows the one with this sequence and hash (0 and zeros: it is
- *  the first) and is signed.
- *  Returns: OWM_OK; OWM_E_STATE a gap, or another predecessor; OWM_E_CRYPTO altered, or not signed
- *  by this coordinator; each with the entry's number. */
+/** owm_slash_log_check: whether `entry` follows the one with this sequence and hash (0 and zeros:
+ * it is the first) and is signed. Returns: OWM_OK; OWM_E_STATE a gap, or another predecessor;
+ * OWM_E_CRYPTO altered, or not signed by this coordinator; each with the entry's number. */
 OWM_MUST_USE owm_status owm_slash_log_check(const struct owm_slash_entry *entry, uint64_t sequence,
                                             const uint8_t previous_hash[32],
                                             const uint8_t coordinator_key[32],

@@ -92,7 +92,7 @@ struct owm_http_route owm_slashing_route(struct owm_slashing *slashing)
     return (struct owm_http_route){"GET", "/v1/network/slashing-log", serve_log, slashing};
 }
 
-/* ---------------------------------------------------------------------------- the manager's side */
+/* ---------------------------------------------------------------------- the manager's side */
 
 static owm_status make_page(struct owm_slashing *s, const struct question *question, char **text,
                             struct owm_error *error)

@@ -32,8 +32,8 @@ OWM_MUST_USE owm_status owm_cases_list(struct owm_pg *pg, enum owm_case_list whi
 OWM_MUST_USE owm_status owm_case_load(struct owm_pg *pg, const uint8_t case_id[16], bool lock,
                                       struct owm_case *c, struct owm_error *error);
 
-/** owm_case_channel: the channel that the node staked with, the largest of several; "" where none is
- *  known. */
+/** owm_case_channel: the channel that the node staked with, the largest of several; "" where none
+ * is known. */
 OWM_MUST_USE owm_status owm_case_channel(struct owm_pg *pg, const uint8_t node_id[16],
                                          char channel[OWM_SLASH_CHANNEL_BYTES],
                                          struct owm_error *error);

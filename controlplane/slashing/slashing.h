@@ -38,7 +38,8 @@ struct owm_slashing_config {
 struct owm_slashing;
 
 /** owm_slashing_open: connect and start the thread. A database that goes away later is waited for.
- *  Returns: OWM_OK; as owm_pg_open; OWM_E_CONFIG the policy (owm_case_policy_check); OWM_E_NOMEM. */
+ *  Returns: OWM_OK; as owm_pg_open; OWM_E_CONFIG the policy (owm_case_policy_check); OWM_E_NOMEM.
+ */
 OWM_MUST_USE owm_status owm_slashing_open(const struct owm_slashing_config *config,
                                           struct owm_slashing **slashing, struct owm_error *error);
 void owm_slashing_close(struct owm_slashing *slashing); /* NULL is allowed */

@@ -1,5 +1,5 @@
-/* fuzz_evidence.c: bundles and certificates that owm-admin is asked to judge. Input: a bundle, a zero
- * byte, and what every blob is that it names. Random bytes never hold. */
+/* fuzz_evidence.c: bundles and certificates that owm-admin is asked to judge. Input: a bundle, a
+ * zero byte, and what every blob is that it names. Random bytes never hold. */
 #include <stdlib.h>
 #include <string.h>
 

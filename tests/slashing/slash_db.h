@@ -21,7 +21,8 @@ void add_node(struct owm_pg *pg, int n, const char *tier, bool ln);
 /** add_signal: signal `s` of node n, with its own evidence and task. */
 void add_signal(struct owm_pg *pg, int n, int s);
 
-/** add_payment: what the task of signal s of node n earned, in this state; payment_of: its state. */
+/** add_payment: what the task of signal s of node n earned, in this state; payment_of: its state.
+ */
 void add_payment(struct owm_pg *pg, int n, int s, const char *state);
 const char *payment_of(struct owm_pg *pg, int n, int s);
 

@@ -1,5 +1,5 @@
-/* test_manager.c: the slashing manager over a real PostgreSQL, with a double of the engine, of bonds and
- * of owm-slasher. */
+/* test_manager.c: the slashing manager over a real PostgreSQL, with a double of the engine, of
+ * bonds and of owm-slasher. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
@@ -19,7 +19,8 @@ static struct owm_blob_store *store;
 static struct owm_metrics *metrics;
 static char blobs[] = "/tmp/owm-slash-XXXXXX";
 
-/** world: one manager and what it talks to. The doubles' own connection is the manager's thread's. */
+/** world: one manager and what it talks to. The doubles' own connection is the manager's thread's.
+ */
 struct world {
     char url[256];
     struct owm_pg *pg, *engine;
@@ -453,8 +454,9 @@ static pid_t manager_process(struct world *w)
     }
 }
 
-/* kill -9 between any two steps: whatever was done stays done once, whatever was not is done by the
- * next process: one decision, one log entry, one cancellation for each case, and the chain holds. */
+/* kill -9 between any two steps: whatever was done stays done once, whatever was not is done by
+ * the next process: one decision, one log entry, one cancellation for each case, and the chain
+ * holds. */
 static void test_killed(void **state)
 {
     (void)state;

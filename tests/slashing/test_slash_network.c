@@ -1,6 +1,6 @@
-/* test_slash_network.c: slashing in a whole coordinator, by what a maintainer has in hand: owm-admin.
- * Three poisoned gradients of a T1 node; fake results of a T2 node and two maintainers; evidence
- * replayed from the round's packages; the public log. */
+/* test_slash_network.c: slashing in a whole coordinator, by what a maintainer has in hand:
+ * owm-admin. Three poisoned gradients of a T1 node; fake results of a T2 node and two
+ * maintainers; evidence replayed from the round's packages; the public log. */
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,8 +89,9 @@ static void poisoned_round(void)
     assert_int_equal(count("SELECT count(*) FROM misbehavior_signals"), before + 1);
 }
 
-/* TST-15, SRS-SEC-11: three poisoned gradients: suspended, the case decided, the cooldown recorded.
- * TST-16, SRS-STAKE-07: the node may not register again. SRS-LN-13, SRS-STAKE-06: the public log. */
+/* TST-15, SRS-SEC-11: three poisoned gradients: suspended, the case decided, the cooldown
+ * recorded. TST-16, SRS-STAKE-07: the node may not register again. SRS-LN-13, SRS-STAKE-06: the
+ * public log. */
 static void test_three_poisoned(void **state)
 {
     (void)state;

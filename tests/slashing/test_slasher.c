@@ -1,5 +1,5 @@
-/* test_slasher.c: owm-slasher as a process, over a real PostgreSQL and a double of LND: what it evicts,
- * what it refuses, and what happens when it is killed. */
+/* test_slasher.c: owm-slasher as a process, over a real PostgreSQL and a double of LND: what it
+ * evicts, what it refuses, and what happens when it is killed. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -125,7 +125,7 @@ static void wait_for(struct slasher *s, const char *query, int64_t value)
     if (number(s->pg, query) != value) fail_msg("waited in vain for %s", query);
 }
 
-/* ---------------------------------------------------------------------------- cases in the table */
+/* ----------------------------------------------------------------------- cases in the table */
 
 static uint8_t bytes[OWM_DECISION_BYTES_MAX], signature[64];
 static size_t count;
@@ -301,8 +301,8 @@ static void test_refuses(void **state)
     slasher_close(&s);
 }
 
-/* kill -9 between any two steps: each channel is closed, by whichever process. One that died with its
- * question on the way may have it asked again; the node closes a channel once. */
+/* kill -9 between any two steps: each channel is closed, by whichever process. One that died with
+ * its question on the way may have it asked again; the node closes a channel once. */
 static void test_killed(void **state)
 {
     (void)state;
