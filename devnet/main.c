@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "admin.h"
 #include "network.h"
 #include "options.h"
 #include "running.h"
@@ -56,6 +57,7 @@ static void watch(struct network *network, struct client *client, struct view *v
         if (network->mining.on)
             (void)!figures_take(&view->pool, &network->mining.database,
                                 network->mining.database_url, NULL);
+        if (network->paying.on) (void)!paying_look(network, NULL);
         view_update(view, snapshot, *trouble && (news || view->terminal) ? trouble : NULL);
         if (status == OWM_OK && network->options.rounds && snapshot->network->rounds_finished)
             break;
@@ -83,7 +85,8 @@ static int up(const struct options *options)
                         .started_ms = owm_clock_mono_ms(),
                         .round_told = network.rounds_before,
                         .round_opened = network.rounds_before,
-                        .page_url = page_url};
+                        .page_url = page_url,
+                        .paying = network.paying.on ? &network.paying.figures : NULL};
     if (network.mining.on) {
         snprintf(view.pool.pool_url, sizeof view.pool.pool_url, "%s", network.mining.pool_url);
         snprintf(view.pool.page_url, sizeof view.pool.page_url, "http://127.0.0.1:%u/",
@@ -240,6 +243,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct owm_error error = {""};
+    if (admin_is_meant(argc, argv)) return admin_become(argc, argv);
     owm_status status = options_parse(argc, argv, &options, &error);
     if (status) {
         complain(argc > 1 ? argv[1] : "", status, &error);

@@ -116,7 +116,8 @@ owm_status network_up(struct network *network, const struct options *options,
     if (status) return status;
 
     places_ports(network);
-    status = places_coordinator_config(network, error);
+    status = paying_up(network, error);
+    if (status == OWM_OK) status = places_coordinator_config(network, error);
     if (status == OWM_OK) status = places_write_addresses(network, error);
     if (status == OWM_OK) status = start_coordinator(network, 0, error);
     if (status == OWM_OK) status = wait_for_coordinator(network, error);
@@ -162,6 +163,12 @@ void network_tend(struct network *network, char trouble[static 256])
         {&network->mining.miner, mining_start_miner, 0},
     };
     trouble[0] = 0;
+    if (paying_tend(network)) {
+        network->restarts++;
+        snprintf(trouble, 256,
+                 "a program of the Lightning network ended, or makes no block; its logs "
+                 "are in lightning/logs");
+    }
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
         tend(network, &programs[i], trouble);
     for (unsigned i = 0; i < network->options.nodes; i++)
@@ -185,6 +192,7 @@ void network_down(struct network *network)
     for (unsigned i = 0; i < network->options.nodes; i++)
         process_stop(&network->nodes[i], 0, STOP_TIMEOUT_MS);
     process_stop(&network->coordinator, SIGTERM, STOP_TIMEOUT_MS);
+    paying_down(network);
     postgres_stop(&network->postgres);
     snprintf(path, sizeof path, "%s/devnet.json", network->folder);
     if (network->lock_fd >= 0) {

@@ -4,9 +4,10 @@
  *   folder/shards/…          the text (corpus.h)
  *   folder/coordinator/…     its data and coordinator.toml
  *   folder/node-N/…          its data and owm.toml
- *   folder/operator.key      the identity that may ask the internal service
+ *   folder/operator.key      the identity that may ask the internal service, and a maintainer's;
+ *   folder/maintainer.key    the second maintainer's: it takes two to slash a T2 or T3 node
  *   folder/devnet.json       addresses, for `ask`, `status` and `admin`
- *   mining.h                 its mining part
+ *   mining.h, paying.h       its mining and its Lightning part
  *
  * A program that ends by itself is started again, as a service manager would, and counted.
  */
@@ -17,6 +18,7 @@
 #include "figures.h"
 #include "mining.h"
 #include "options.h"
+#include "paying.h"
 #include "postgres.h"
 #include "process.h"
 
@@ -36,6 +38,7 @@ struct network {
     struct process coordinator;
     struct process nodes[DEVNET_NODES_MAX];
     struct mining mining;
+    struct paying paying;
     unsigned restarts;
     uint32_t rounds_before; /* Complete before this run. */
 };

@@ -7,28 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lightning/rig.h"
+
 void options_help(void)
 {
-    puts("owm-devnet: a whole OWM network on this machine (development network, no stake).\n"
-         "\n"
-         "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--no-mining] [--fresh] "
-         "[--target BITS]\n"
-         "      start PostgreSQL, the coordinator and N nodes (4) that train one model together;\n"
-         "      and a mining pool on a regtest chain, with one slow miner.\n"
-         "      --rounds N   end after N rounds, print a summary, exit 0 only if it all holds\n"
-         "      --poison N   N of the nodes send poisoned updates; see them caught\n"
-         "      --no-mining  learning alone: no source of blocks, no pool, no miner\n"
-         "      --fresh      a new network; the old one is kept as run.old-…\n"
-         "      --target B   with --rounds: held-out bits per byte to get below (3.5)\n"
-         "  owm-devnet ask \"TEXT\" [--tokens N] [--temperature T] [--seed S]\n"
-         "      a task for the newest checkpoint; the answer streams here\n"
-         "  owm-devnet status\n"
-         "      rounds, nodes, earnings, and the pool's shares, blocks and sats\n"
-         "  owm-devnet admin recompute [--from DAY] [--to DAY] [--journal DIR]\n"
-         "      every sat that the pool credited once more, from the shares: of the network in\n"
-         "      --folder, running or not, or of the database in DATABASE_URL\n"
-         "\n"
-         "  --folder DIR     where the network lives (run)");
+    puts(
+        "owm-devnet: a whole OWM network on this machine (development network).\n"
+        "\n"
+        "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--no-mining] [--fresh] "
+        "[--target BITS]\n"
+        "      start PostgreSQL, the coordinator and N nodes (4) that train one model together;\n"
+        "      and a mining pool on a regtest chain, with one slow miner.\n"
+        "      --rounds N   end after N rounds, print a summary, exit 0 only if it all holds\n"
+        "      --poison N   N of the nodes send poisoned updates; see them caught\n"
+        "      --no-mining  learning alone: no source of blocks, no pool, no miner\n"
+        "      --lightning DIR  real Lightning nodes, started from the lnd, lncli and btcd in DIR\n"
+        "                   (tests/peers/lightning.sh prints it): nodes have stakes and are paid\n"
+        "      --fresh      a new network; the old one is kept as run.old-…\n"
+        "      --target B   with --rounds: held-out bits per byte to get below (3.5)\n"
+        "  owm-devnet ask \"TEXT\" [--tokens N] [--temperature T] [--seed S]\n"
+        "      a task for the newest checkpoint; the answer streams here\n"
+        "  owm-devnet status\n"
+        "      rounds, nodes, earnings, and the pool's shares, blocks and sats\n"
+        "  owm-devnet admin recompute [--from DAY] [--to DAY] [--journal DIR]\n"
+        "      every sat that the pool credited once more, from the shares: of the network in\n"
+        "      --folder, running or not, or of the database in DATABASE_URL\n"
+        "  owm-devnet admin slash list|show|ack|dismiss|overturn [CASE]\n"
+        "  owm-devnet admin evidence verify HASH, admin log verify URL, admin key\n"
+        "      owm-admin (see its --help) on the network in --folder, as its operator;\n"
+        "      --key FOLDER/maintainer.key is the second maintainer\n"
+        "\n"
+        "  --folder DIR     where the network lives (run)");
 }
 
 static owm_status number(const char *name, const char *text, double min, double max, double *out,
@@ -98,6 +107,9 @@ static owm_status take(int option, struct options *o, struct owm_error *error)
     case 'm':
         o->no_mining = true;
         return OWM_OK;
+    case 'l':
+        o->lightning = optarg;
+        return OWM_OK;
     case 'a':
         o->from = optarg;
         return OWM_OK;
@@ -130,6 +142,7 @@ owm_status options_parse(int argc, char **argv, struct options *o, struct owm_er
                                           {"folder", required_argument, NULL, 'f'},
                                           {"fresh", no_argument, NULL, 'F'},
                                           {"no-mining", no_argument, NULL, 'm'},
+                                          {"lightning", required_argument, NULL, 'l'},
                                           {"from", required_argument, NULL, 'a'},
                                           {"to", required_argument, NULL, 'z'},
                                           {"journal", required_argument, NULL, 'j'},
@@ -148,9 +161,14 @@ owm_status options_parse(int argc, char **argv, struct options *o, struct owm_er
     if (o->verb == VERB_ASK && (!o->text || !*o->text))
         return owm_fail(error, OWM_E_CONFIG, "what shall be asked? ./owm ask \"TEXT\"");
     if (o->verb == VERB_ADMIN && (optind == argc || strcmp(argv[optind++], "recompute")))
-        return owm_fail(error, OWM_E_CONFIG, "there is ./owm admin recompute --from DAY --to DAY");
+        return owm_fail(error, OWM_E_CONFIG,
+                        "there are ./owm admin recompute --from DAY --to DAY, and slash, "
+                        "evidence, log, key");
     if (optind < argc)
         return owm_fail(error, OWM_E_CONFIG, "'%s' is not understood here", argv[optind]);
+    if (o->lightning && o->nodes > RIG_OPERATORS_MAX)
+        return owm_fail(error, OWM_E_CONFIG, "--lightning starts at most %d nodes",
+                        RIG_OPERATORS_MAX);
     if (o->poison > o->nodes)
         return owm_fail(error, OWM_E_CONFIG, "--poison %u: there are only %u nodes", o->poison,
                         o->nodes);

@@ -15,11 +15,12 @@ struct options {
     enum verb verb;
     const char *folder; /* Everything the network keeps. */
     unsigned nodes;
-    unsigned rounds; /* 0: until Ctrl-C. */
-    unsigned poison; /* How many of the nodes send poisoned updates. */
-    bool fresh;      /* Start a new network; the old folder is kept under another name. */
-    bool no_mining;  /* Without source of blocks, pool and miner. */
-    double target;   /* Held-out bits per byte that a finite run must get below. */
+    unsigned rounds;       /* 0: until Ctrl-C. */
+    unsigned poison;       /* How many of the nodes send poisoned updates. */
+    bool fresh;            /* Start a new network; the old folder is kept under another name. */
+    bool no_mining;        /* Without source of blocks, pool and miner. */
+    const char *lightning; /* The folder of lnd, lncli and btcd; NULL: no stake, nothing paid. */
+    double target;         /* Held-out bits per byte that a finite run must get below. */
     const char *text;
     unsigned tokens;
     double temperature;

@@ -15,7 +15,8 @@
 #include "base/identity.h"
 #include "ports.h"
 
-#define CONFIG_BYTES_MAX 4096
+#define CONFIG_BYTES_MAX    8192
+#define LIGHTNING_BYTES_MAX (4 * DAEMON_PATH_MAX + 512)
 
 void places_ports(struct network *network)
 {
@@ -86,12 +87,12 @@ owm_status places_open(struct network *network, struct owm_error *error)
     return owm_fs_mkdirs(path, 0755, error);
 }
 
-static owm_status operator_key_hex(const struct network *network, char hex[static 65],
-                                   struct owm_error *error)
+static owm_status key_hex(const struct network *network, const char *name, char hex[static 65],
+                          struct owm_error *error)
 {
     char path[DEVNET_PATH_MAX + 32];
     owm_identity *identity;
-    snprintf(path, sizeof path, "%s/operator.key", network->folder);
+    snprintf(path, sizeof path, "%s/%s", network->folder, name);
     owm_status status = owm_identity_load_or_create(path, &identity, NULL, error);
     if (status) return status;
     owm_hex_encode(owm_identity_public_key(identity), 32, hex);
@@ -107,40 +108,79 @@ static owm_status write_config(const char *path, const char *text, int bytes,
     return owm_fs_write_atomic(path, text, (size_t)bytes, 0600, error);
 }
 
+/* Where the treasury's node is, and that it pays; "" where there is none. */
+static void treasury_config(const struct network *network, char *text, size_t bytes)
+{
+    const struct daemon *treasury = &network->paying.rig.treasury;
+    *text = 0;
+    if (!network->paying.on) return;
+    snprintf(text, bytes,
+             "\n[lightning]\nbackend = \"lnd\"\naddress = \"127.0.0.1:%u\"\n"
+             "certificate = \"%s/tls.cert\"\nnetwork = \"simnet\"\n"
+             "stake_credential = \"%s/owm-stake.macaroon\"\n"
+             "invoice_credential = \"%s/owm-invoice.macaroon\"\n"
+             "pay_credential = \"%s/owm-pay.macaroon\"\n\n"
+             "[stake]\nt1_sats = %d\n\n"
+             "[payments]\nopen_channels = true\n",
+             treasury->rpc_port, treasury->folder, treasury->folder, treasury->folder,
+             treasury->folder, PAYING_MINIMUM_SATS);
+}
+
 owm_status places_coordinator_config(const struct network *network, struct owm_error *error)
 {
-    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], operator_hex[65];
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], operator_hex[65], second_hex[65];
+    char treasury[LIGHTNING_BYTES_MAX];
     const struct options *o = &network->options;
-    owm_status status = operator_key_hex(network, operator_hex, error);
+    owm_status status = key_hex(network, "operator.key", operator_hex, error);
+    if (status == OWM_OK) status = key_hex(network, "maintainer.key", second_hex, error);
     if (status) return status;
     snprintf(path, sizeof path, "%s/coordinator", network->folder);
     status = owm_fs_mkdirs(path, 0700, error);
     if (status) return status;
 
     unsigned quorum = o->nodes < 3 ? o->nodes : 3;
+    treasury_config(network, treasury, sizeof treasury);
     int bytes = snprintf(text, sizeof text,
                          "# Written by owm-devnet at each start.\n"
                          "[server]\nlisten = \"127.0.0.1:%u\"\ninternal_listen = \"127.0.0.1:%u\"\n"
                          "data_dir = \"%s/coordinator\"\n\n"
-                         "[policy]\nnetwork = \"devnet\"\nstake = \"none\"\n"
+                         "[policy]\nnetwork = \"devnet\"\nstake = \"%s\"\n"
                          "registrations_per_ip_hour = 0\n\n"
                          "[heartbeat]\nperiod_ms = 2000\ngrace_ms = 6000\n\n"
                          "[rounds]\nmin_participants = %u\nstop_after = %u\n"
                          "steps = 160\nlr = 0.003\nwarmup_steps = 16\nserver_lr = 2.0\n"
                          "heldout_file = \"%s/shards/heldout.txt\"\n\n"
+                         "[slashing]\nmaintainers = \"%s,%s\"\nappeal_hours = 0\n\n"
                          "[internal]\nallowed_keys = \"%s\"\n\n"
-                         "[http]\nport = %u\n",
-                         network->ports.nodes, network->ports.internal, network->folder, quorum,
+                         "[http]\nport = %u\n%s",
+                         network->ports.nodes, network->ports.internal, network->folder,
+                         network->paying.on ? "lightning" : "none", quorum,
                          o->rounds ? network->rounds_before + o->rounds : 0, network->folder,
-                         operator_hex, network->ports.page);
+                         operator_hex, second_hex, operator_hex, network->ports.page, treasury);
     snprintf(path, sizeof path, "%s/coordinator/coordinator.toml", network->folder);
     return write_config(path, text, bytes, error);
+}
+
+static void node_lightning_config(const struct network *network, unsigned index, char *text,
+                                  size_t bytes)
+{
+    const struct daemon *daemon = &network->paying.rig.operators[index];
+    char uri[OWM_LIGHTNING_TEXT_BYTES];
+    *text = 0;
+    if (!network->paying.on) return;
+    daemon_uri(daemon, uri);
+    snprintf(text, bytes,
+             "\n[lightning]\nnode_uri = \"%s\"\nbackend = \"lnd\"\nnetwork = \"simnet\"\n"
+             "lnd_rpc_host = \"127.0.0.1:%u\"\nlnd_tls_cert_path = \"%s/tls.cert\"\n"
+             "lnd_macaroon_path = \"%s/owm-operator.macaroon\"\n",
+             uri, daemon->rpc_port, daemon->folder, daemon->folder);
 }
 
 owm_status places_node_config(const struct network *network, unsigned index,
                               struct owm_error *error)
 {
     char text[CONFIG_BYTES_MAX], folder[DEVNET_PATH_MAX + 32], path[DEVNET_PATH_MAX + 64];
+    char lightning[LIGHTNING_BYTES_MAX];
     const struct options *o = &network->options;
     /* The last ones are poisoned: their worker is the test double, the daemon is the real one. */
     bool poisoned = index >= o->nodes - o->poison;
@@ -148,6 +188,7 @@ owm_status places_node_config(const struct network *network, unsigned index,
     owm_status status = owm_fs_mkdirs(folder, 0700, error);
     if (status) return status;
 
+    node_lightning_config(network, index, lightning, sizeof lightning);
     int bytes = snprintf(text, sizeof text,
                          "# Written by owm-devnet at each start.\n"
                          "[node]\nalias = \"node-%u\"\ntier_override = \"t1\"\n"
@@ -157,10 +198,10 @@ owm_status places_node_config(const struct network *network, unsigned index,
                          "coordinator_cert = \"%s/coordinator/coordinator.crt\"\n"
                          "max_concurrent_tasks = 2\nreconnect_max_s = 5\n\n"
                          "[data]\nshard_paths = \"%s/shards/node-%u.txt\"\n\n"
-                         "[limits]\nshutdown_s = 60\n",
+                         "[limits]\nshutdown_s = 60\n%s",
                          index + 1, folder, network->ports.node_page[index], network->programs,
                          poisoned ? "owm-worker-poisoned" : "owm-worker", network->ports.nodes,
-                         network->folder, network->folder, index + 1);
+                         network->folder, network->folder, index + 1, lightning);
     snprintf(path, sizeof path, "%s/owm.toml", folder);
     return write_config(path, text, bytes, error);
 }

@@ -111,8 +111,25 @@ static bool pool_adds_up(const struct network *network, const struct figures *po
     return ok;
 }
 
-bool summary_print(const struct network *network, const struct snapshot *snapshot,
-                   struct client *client, const struct figures *pool)
+/* The coordinator's books against those of the nodes that were paid. */
+static bool paid(struct network *network)
+{
+    char sentence[256];
+    if (!network->paying.on) {
+        puts("  note   rewards are owed, not paid: there is no Lightning node here (--lightning)");
+        return true;
+    }
+    bool ok = paying_agree(network, sentence);
+    ok = say(ok, "%s", sentence);
+    ok = say(network->paying.figures.settled > 0 || !network->options.rounds, "%u payments arrived",
+             network->paying.figures.settled)
+         && ok;
+    view_paying(&network->paying.figures);
+    return ok;
+}
+
+bool summary_print(struct network *network, const struct snapshot *snapshot, struct client *client,
+                   const struct figures *pool)
 {
     if (!snapshot->network) {
         puts("\nThe coordinator never answered; there is nothing to sum up.");
@@ -125,12 +142,13 @@ bool summary_print(const struct network *network, const struct snapshot *snapsho
     if (pool->known) putchar('\n');
     view_pool(pool);
     view_pool_places(pool);
+    if (network->paying.on) putchar('\n');
+    if (network->paying.on) view_stakes(&network->paying.figures);
     putchar('\n');
     bool ok = !network->options.rounds || learned(network, snapshot); /* Without an end: no aim. */
     ok = ledger(client, network) && ok;
     ok = poison_caught(network, snapshot) && ok;
     ok = pool_adds_up(network, pool) && ok;
     if (network->restarts) printf("  note   %u programs were started again\n", network->restarts);
-    puts("  note   rewards are owed, not paid: no Lightning node is configured here");
-    return ok;
+    return paid(network) && ok;
 }

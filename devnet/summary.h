@@ -7,7 +7,7 @@
 
 /** summary_print: tables, then one line per promise with "ok" or "NOT OK". pool: the newest
  *  figures. Returns true if all of them hold. */
-bool summary_print(const struct network *network, const struct snapshot *snapshot,
-                   struct client *client, const struct figures *pool);
+bool summary_print(struct network *network, const struct snapshot *snapshot, struct client *client,
+                   const struct figures *pool);
 
 #endif

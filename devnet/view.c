@@ -156,6 +156,33 @@ void view_pool_places(const struct figures *pool)
     if (*pool->pool_url) printf("      page %s, for miners %s\n", pool->page_url, pool->pool_url);
 }
 
+void view_paying(const struct paying_figures *paying)
+{
+    char settled[32], owed[32], newest[32];
+    if (!paying || !paying->known) return;
+    format_sats(paying->settled_msat, settled);
+    format_sats(paying->owed_msat, owed);
+    printf("paid: %s in %u payments, %s owed or on the way\n", settled, paying->settled, owed);
+    if (!*paying->preimage) return;
+    format_sats(paying->newest_msat, newest);
+    printf("      newest: %s to %s, preimage %s\n", newest, paying->alias, paying->preimage);
+}
+
+void view_stakes(const struct paying_figures *paying)
+{
+    if (!paying || !paying->known) return;
+    printf("%-12s %-18s %-7s %-18s %s\n", "node", "stake", "bonus", "settled", "owed");
+    for (unsigned i = 0; i < paying->node_count; i++) {
+        const struct paying_node *node = &paying->nodes[i];
+        char settled[32], owed[32], stake[32];
+        format_sats(node->settled_msat, settled);
+        format_sats(node->owed_msat, owed);
+        format_sats(node->stake_sats * 1000, stake);
+        printf("%-12s %-18s %-7.2f %-18s %s\n", node->alias, stake, paying_bonus(node->stake_sats),
+               settled, owed);
+    }
+}
+
 static void bar(unsigned done, unsigned all, unsigned width)
 {
     putchar('[');
@@ -168,7 +195,7 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     const network_t *network = snapshot->network;
     struct winsize window = {0};
     size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
-    size_t fixed = 16 + network->n_nodes;
+    size_t fixed = 16 + network->n_nodes + (view->paying ? view->paying->node_count + 4 : 0);
 
     fputs("\033[H\033[2J", stdout);
     printf("OWM development network: %s, stake policy \"%s\"\nprovenance %s\n", network->network,
@@ -186,6 +213,9 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     if (*view->pool.pool_url) putchar('\n');
     view_pool(&view->pool);
     view_pool_places(&view->pool);
+    if (view->paying && view->paying->known) putchar('\n');
+    view_stakes(view->paying);
+    view_paying(view->paying);
     printf("\n%s\n", trouble ? trouble : "Ctrl-C ends it.  ./owm ask \"TEXT\" asks the model.");
     fflush(stdout);
 }
@@ -204,6 +234,19 @@ static void tell_pool(struct view *view)
     view->shares_told = pool->shares;
 }
 
+/* Sats that arrived are news, where they are not too many. */
+static void tell_paying(struct view *view)
+{
+    const struct paying_figures *paying = view->paying;
+    uint64_t now_ms = owm_clock_mono_ms();
+    if (!paying || paying->settled == view->payments_told
+        || (view->payments_told && now_ms - view->payments_told_ms < POOL_NEWS_MS))
+        return;
+    view_paying(paying);
+    view->payments_told = paying->settled;
+    view->payments_told_ms = now_ms;
+}
+
 static void tell(struct view *view, const struct snapshot *snapshot, const char *trouble)
 {
     for (size_t i = 0; i < snapshot->rounds->n_rounds; i++) {
@@ -218,6 +261,7 @@ static void tell(struct view *view, const struct snapshot *snapshot, const char 
         view->round_told = round->round;
     }
     tell_pool(view);
+    tell_paying(view);
     if (trouble) printf("%s\n", trouble);
     fflush(stdout);
 }

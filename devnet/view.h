@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "figures.h"
+#include "paying.h"
 
 /** snapshot: both replies at one moment; NULL before the first answer. */
 struct snapshot {
@@ -31,6 +32,9 @@ struct view {
     const char *page_url;
     struct figures pool; /* Not known: not shown. */
     uint64_t blocks_told, shares_told, pool_told_ms;
+    const struct paying_figures *paying; /* NULL, or not known: not shown. */
+    unsigned payments_told;
+    uint64_t payments_told_ms;
 };
 
 /** view_update: redraw (terminal) or print what is new (log). `trouble` is a sentence to show, or
@@ -40,13 +44,15 @@ void view_update(struct view *view, const struct snapshot *snapshot, const char 
 /** view_leave: give the terminal back. */
 void view_leave(const struct view *view);
 
-/** view_round, view_rounds, view_nodes, view_pool, view_pool_places: lines and tables, for the log,
- *  the summary and `status`. */
+/** view_round, view_rounds, view_nodes, view_pool, view_pool_places, view_paying, view_stakes: lines
+ *  and tables, for the log, the summary and `status`. */
 void view_round(const Owm__Internal__V1__Round *round);
 void view_rounds(const struct snapshot *snapshot, size_t newest);
 void view_nodes(const struct snapshot *snapshot);
 void view_pool(const struct figures *pool);
 void view_pool_places(const struct figures *pool);
+void view_paying(const struct paying_figures *paying);
+void view_stakes(const struct paying_figures *paying);
 
 /** format_sats: "45 sats", "37.500 sats"; text [32]. format_bytes: "612 kB"; text [16]. */
 void format_sats(int64_t msat, char text[static 32]);

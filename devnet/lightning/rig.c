@@ -16,7 +16,7 @@
 #include "ports.h"
 
 #define FIRST_BLOCKS    400 /* Segwit is active on simnet at 300, and a coinbase matures in 100. */
-#define OPERATOR_SATS   20000000
+#define OPERATOR_SATS   12000000
 #define FUNDS_MIN_SATS  5000000
 #define CHANNEL_WAIT_MS 60000
 #define STOP_TIMEOUT_MS 20000
