@@ -27,7 +27,8 @@ OWM_MUST_USE owm_status node_contact_open(const struct owm_node_config *config,
 void node_contact_close(struct node_contact *contact);
 
 /** node_contact_hello: its answer; link_free it.
- *  Returns: OWM_OK; OWM_E_CRYPTO it has another key than network.coordinator_cert; as link_hello. */
+ *  Returns: OWM_OK; OWM_E_CRYPTO its key is not the one of network.coordinator_cert; as
+ *  link_hello. */
 OWM_MUST_USE owm_status node_contact_hello(struct node_contact *contact, PB(HelloResponse) * *hello,
                                            struct owm_error *error);
 

@@ -250,9 +250,10 @@ static void check_node(const struct owm_node_config *config, const PB(HelloRespo
     struct owm_lightning_info info;
     enum owm_lightning_backend backend =
         config->lightning == OWM_NODE_CLN ? OWM_LIGHTNING_CLN : OWM_LIGHTNING_LND;
+    if (hello == NULL && !config->lightning_network[0]) return; /* Which chain? */
     bool staked = hello && strcmp(hello->stake_policy, "lightning") == 0;
     owm_status status =
-        node_lightning_open(config, hello ? hello->network : "mainnet", &lightning, &error);
+        node_lightning_open(config, hello ? hello->network : "", &lightning, &error);
     if (status == OWM_E_NOTFOUND) { /* lightning.backend is none */
         if (staked)
             add(report, DOCTOR_OK, "stake", "",

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "node/config.h"
+#include "node/task_log.h"
 
 enum earnings_form { EARNINGS_TABLE, EARNINGS_JSON, EARNINGS_CSV };
 
@@ -17,7 +18,6 @@ OWM_MUST_USE owm_status node_earnings(const struct owm_node_config *config, enum
 
 /** node_earning_why: a payment's state as a sentence: "in flight since …", "paid; preimage …".
  *  text [OWM_ERROR_BYTES_MAX]. */
-struct owm_task_payment;
 void node_earning_why(const struct owm_task_payment *payment, char *text);
 
 #endif

@@ -42,6 +42,32 @@ static owm_status signed_by_hand(struct node *node, const PB(HelloResponse) * he
                                owm_identity_public_key(node->identity), error);
 }
 
+/* The statement of Hello, signed by the Lightning node of the settings. */
+static owm_status sign(const struct node *node, owm_lightning *lightning,
+                       const PB(HelloResponse) * hello, struct node_stake_proof *proof,
+                       struct owm_error *error)
+{
+    owm_status status =
+        owm_statement_names(hello->stake_statement, hello->network, node->coordinator_key,
+                            owm_identity_public_key(node->identity), error);
+    if (status == OWM_OK)
+        status = owm_lightning_sign(lightning, hello->stake_statement, proof->signature, error);
+    if (status == OWM_OK)
+        snprintf(proof->statement, sizeof proof->statement, "%s", hello->stake_statement);
+    return status;
+}
+
+/* NET and TIMEOUT of a registration are the coordinator's. */
+static owm_status not_the_coordinator(owm_status status, struct owm_error *error)
+{
+    struct owm_error why = *error;
+    if (status != OWM_E_NET && status != OWM_E_TIMEOUT) return status;
+    return owm_fail(error, OWM_E_AGAIN,
+                    "your Lightning node has to sign the proof of the stake, and cannot be "
+                    "reached: %.400s; it is tried again",
+                    why.text);
+}
+
 owm_status node_stake_prove(struct node *node, const PB(HelloResponse) * hello,
                             struct node_stake_proof *proof, struct owm_error *error)
 {
@@ -51,15 +77,9 @@ owm_status node_stake_prove(struct node *node, const PB(HelloResponse) * hello,
     if (hello->stake_bound && !node->rebind) return OWM_OK;
     owm_status status = node_lightning_open(&node->config, hello->network, &lightning, error);
     if (status == OWM_E_NOTFOUND) return signed_by_hand(node, hello, proof, error);
-    if (status != OWM_OK) return status;
-    status = owm_statement_names(hello->stake_statement, hello->network, node->coordinator_key,
-                                 owm_identity_public_key(node->identity), error);
-    if (status == OWM_OK)
-        status = owm_lightning_sign(lightning, hello->stake_statement, proof->signature, error);
-    if (status == OWM_OK)
-        snprintf(proof->statement, sizeof proof->statement, "%s", hello->stake_statement);
+    if (status == OWM_OK) status = sign(node, lightning, hello, proof, error);
     owm_lightning_close(lightning);
-    return status;
+    return status == OWM_OK ? OWM_OK : not_the_coordinator(status, error);
 }
 
 owm_status node_stake_keep(owm_task_log *log, const struct owm_node_config *config,

@@ -16,7 +16,8 @@ struct node_stake_proof {
  *  before (node_stake_keep). Nothing but a statement of this coordinator about this node is ever
  *  signed.
  *  Returns: OWM_OK; OWM_E_PERM nobody has signed it yet: the sentence says what to do next;
- *  OWM_E_CRYPTO the statement is about others; as node_lightning_open. */
+ *  OWM_E_CRYPTO the statement is about others; OWM_E_AGAIN the Lightning node is away; as
+ *  node_lightning_open. */
 OWM_MUST_USE owm_status node_stake_prove(struct node *node, const PB(HelloResponse) * hello,
                                          struct node_stake_proof *proof, struct owm_error *error);
 

@@ -155,10 +155,12 @@ static void judge_balance(struct alerts *alerts, const struct node_view *view, i
 static void judge_channel(struct alerts *alerts, const struct node_stake *s)
 {
     if (s->closing)
-        add(alerts, true,
+        add(alerts, s->open_sats < s->required_sats,
             "%u stake channel%s with the treasury %s closing: its balance comes back to you and "
-            "stops counting; open another one to stay. Run owm-node stake",
-            s->closing, s->closing == 1 ? "" : "s", s->closing == 1 ? "is" : "are");
+            "stops counting%s",
+            s->closing, s->closing == 1 ? "" : "s", s->closing == 1 ? "is" : "are",
+            s->open_sats < s->required_sats ? "; open another one to stay. Run owm-node stake"
+                                            : "; what else is open is enough");
     if (s->open && s->sats >= s->required_sats && s->open_sats < s->required_sats)
         add(alerts, true,
             "your Lightning node shows %" PRId64 " sats in the stake channel, below the minimum of "

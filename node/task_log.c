@@ -17,8 +17,8 @@ struct owm_task_log {
     pthread_mutex_t lock;
 };
 
-/* application_id is "OWMn", so that another program's file is not taken for ours. A new file is made
- * as version 1 and taken up the same steps as an old one. */
+/* application_id is "OWMn", so that another program's file is not taken for ours. A new
+ * file is made as version 1 and taken up the same steps as an old one. */
 #define APPLICATION_ID 0x4f574d6e
 static const char version_1[] =
     "CREATE TABLE attempts ("

@@ -210,6 +210,19 @@ static void test_foreign_statement(void **state)
     assert_string_equal(lnd_double_do(w->own, "calls SignMessage"), "0");
 }
 
+/* A Lightning node that is away is not taken for the coordinator; it signs when it is back. */
+static void test_away(void **state)
+{
+    struct world *w = *state;
+    lnd_double_do(w->own, "down");
+    start_node(w);
+    wait_for(w, "your Lightning node has to sign");
+    assert_int_equal(SEEN(w, registrations), 0);
+    lnd_double_do(w->own, "up");
+    assert_true(double_wait(&w->d, &w->d.streams, 1, WAIT));
+    assert_int_equal(SEEN(w, stake_proofs), 1);
+}
+
 /* No way to sign: the sentence says what to do; a credential that may do more is refused. */
 static void test_no_signature(void **state)
 {
@@ -397,7 +410,8 @@ static void test_can_join(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
-/* A bond is asked for, its invoice paid exactly as the operator said, or printed; left on demand. */
+/* A bond is asked for, its invoice paid exactly as the operator said, or printed; then
+ * left. */
 static void test_bond(void **state)
 {
     struct world *w = *state;
@@ -482,6 +496,7 @@ int main(int argc, char **argv)
         IN_WORLD(test_moved),
         IN_WORLD(test_foreign_statement),
         IN_WORLD(test_no_signature),
+        IN_WORLD(test_away),
         IN_WORLD(test_watch),
         IN_WORLD(test_guide_by_hand),
         IN_WORLD(test_guide_beside),

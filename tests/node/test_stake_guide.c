@@ -240,6 +240,10 @@ static void test_channel_alerts(void **state)
     assert_int_equal(alerts(&view, list), 1);
     assert_true(list[0].grave);
     has(list[0].text, "closing");
+    view.stake.open = 1;
+    view.stake.open_sats = 120000; /* Another one is enough. */
+    assert_int_equal(alerts(&view, list), 1);
+    assert_false(list[0].grave);
     view = well();
     view.stake.open = 1;
     view.stake.open_sats = 120000;
