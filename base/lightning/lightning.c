@@ -12,9 +12,7 @@
 
 static const struct owm_lightning_ops *const backends[] = {
     [OWM_LIGHTNING_LND] = &owm_lightning_lnd_ops,
-#ifdef OWM_LIGHTNING_CLN_THERE
     [OWM_LIGHTNING_CLN] = &owm_lightning_cln_ops,
-#endif
 };
 
 const char *owm_lightning_role_name(enum owm_lightning_role role)
