@@ -228,7 +228,11 @@ static void judge_channel(const struct owm_node_config *config, owm_lightning *l
     for (size_t i = 0; i < hello->n_tiers; i++)
         if (strcmp(hello->tiers[i]->tier, tier) == 0) minimum = hello->tiers[i]->minimum_sats;
     snprintf(stake.treasury_uri, sizeof stake.treasury_uri, "%s", hello->treasury_uri);
-    if (node_stake_look(lightning, &stake, &error) != OWM_OK)
+    if (!stake.treasury_uri[0])
+        add(report, DOCTOR_WARNING, "stake", "Ask the operator of the coordinator for it",
+            "the coordinator does not publish the treasury's address: the channel to it cannot be "
+            "watched");
+    else if (node_stake_look(lightning, &stake, &error) != OWM_OK)
         add(report, DOCTOR_WARNING, "stake", "Try again when the node is ready", "%s", error.text);
     else if (stake.open_sats < minimum)
         add(report, DOCTOR_WARNING, "stake", "Run owm-node stake: it says the next step",

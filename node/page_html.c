@@ -243,7 +243,7 @@ static void own_channels(FILE *out, const struct node_stake *stake)
     char a[32];
     if (stake->looked_ms == 0) {
         PARAGRAPH(out, "dim",
-                  "Your Lightning node is not asked (lightning.backend); the numbers are the "
+                  "Your Lightning node has not been asked (lightning.backend); the numbers are the "
                   "coordinator's.");
         return;
     }
@@ -275,7 +275,7 @@ static void stake(FILE *out, const struct shown *s)
     }
     if (stake->note[0]) PARAGRAPH(out, "", "The treasury says: %s.", stake->note);
     fputs("<p>Treasury <code>", out);
-    put(out, "%s", stake->treasury_uri);
+    put(out, "%s", stake->treasury_uri[0] ? stake->treasury_uri : "(address not published)");
     fputs("</code></p>", out);
     own_channels(out, stake);
     fputs("<p class=\"dim\">The next step, with its command lines: <code>owm-node stake</code>."

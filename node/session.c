@@ -412,6 +412,7 @@ static unsigned note_beat(struct node *node, const struct beat *beat,
         view->manifest_sequence = beat->manifest.sequence;
     }
     if (answer->server_time_ms) view->clock_offset_ms = clock_offset(answer->server_time_ms);
+    bool moved = strcmp(view->status, answer->status) != 0;
     set_word(view->status, answer->status);
     snprintf(view->notice, sizeof view->notice, "%s", answer->notice);
     if (answer->model_hash.len == 32) {
@@ -423,6 +424,9 @@ static unsigned note_beat(struct node *node, const struct beat *beat,
     unsigned pause =
         answer->next_heartbeat_ms ? answer->next_heartbeat_ms : view->heartbeat_period_ms;
     pthread_mutex_unlock(&node->lock);
+    if (moved)
+        owm_log(strcmp(answer->status, "active") == 0 ? OWM_LOG_INFO : OWM_LOG_WARN,
+                "status_changed status=%.32s notice=\"%.300s\"", answer->status, answer->notice);
     owm_counter_add(node->count.heartbeats, 1);
     if (pause > node->timing.heartbeat_max) pause = node->timing.heartbeat_max;
     return pause > HEARTBEAT_MIN_MS ? pause : HEARTBEAT_MIN_MS;

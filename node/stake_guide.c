@@ -138,6 +138,13 @@ static void ask_for_signature(const struct stake_facts *f, struct stake_guide *g
 static void ask_for_channel(const struct stake_facts *f, struct stake_guide *guide)
 {
     int64_t sats = stake_channel_sats(f->config, f->minimum_sats);
+    if (!f->stake.treasury_uri[0]) {
+        say(guide, STAKE_CHANNEL,
+            "Open a channel of %" PRId64 " sats from your Lightning node to the treasury. The "
+            "coordinator does not publish the treasury's address; ask its operator for it.",
+            sats);
+        return;
+    }
     say(guide, STAKE_CHANNEL,
         "Open a channel from your Lightning node to the treasury. %s needs %" PRId64
         " sats on your side; %" PRId64 " leaves %d %% for payments and fees. Push nothing to the "
@@ -161,16 +168,16 @@ static void ask_for_more(const struct stake_facts *f, struct stake_guide *guide)
         " count. Receive sats through the channel to the treasury until it has them again, or open "
         "a second one; all your channels to it count together.%s%.200s",
         missing, have, f->minimum_sats, f->reason[0] ? " " : "", f->reason);
-    open_commands(f, guide, sats);
+    if (f->stake.treasury_uri[0]) open_commands(f, guide, sats);
 }
 
 static void wait_for_it(const struct stake_facts *f, struct stake_guide *guide)
 {
     say(guide, STAKE_CONFIRMATIONS,
         "Wait: the channel counts when the chain has confirmed it, usually within an hour. There "
-        "is nothing to do%s. %.300s",
+        "is nothing to do%s.%s%s",
         f->running ? "; this node becomes active by itself" : " but to start the node",
-        f->stake.note[0] ? f->stake.note : f->reason);
+        f->stake.note[0] ? " The treasury says: " : "", f->stake.note);
     if (!f->running) command(guide, "owm-node start");
 }
 
@@ -279,7 +286,8 @@ void stake_guide_print(const struct stake_facts *f, const struct stake_guide *gu
     bool asked = f->answered && guide->step != STAKE_NOT_ASKED;
     if (asked)
         fprintf(out, "Stake on %s: %s needs %" PRId64 " sats in channels to %s\n\n", f->network,
-                f->tier, f->minimum_sats, f->stake.treasury_uri);
+                f->tier, f->minimum_sats,
+                f->stake.treasury_uri[0] ? f->stake.treasury_uri : "the treasury");
     for (size_t i = 0; asked && i < sizeof lines / sizeof lines[0]; i++)
         fprintf(out, "  [%c] %zu. %s\n", guide->step > lines[i].until ? 'x' : ' ', i + 1,
                 lines[i].text);

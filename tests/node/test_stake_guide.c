@@ -114,6 +114,10 @@ static void test_channel(void **state)
     config.lightning = OWM_NODE_LND;
     decide(&f, &guide, STAKE_CHANNEL);
     has(guide.command[0], "lncli connect");
+    f.stake.treasury_uri[0] = '\0'; /* The coordinator does not say where to. */
+    decide(&f, &guide, STAKE_CHANNEL);
+    assert_int_equal(guide.commands, 0);
+    has(guide.what, "ask its operator");
 }
 
 /* SRS-NODE-11: opening, confirmed without a daemon, too small, fallen below, active. */
