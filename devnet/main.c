@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "admin.h"
 #include "network.h"
 #include "options.h"
 #include "running.h"

@@ -124,7 +124,8 @@ owm_status network_up(struct network *network, const struct options *options,
     if (status) return status;
     printf("coordinator  gRPC 127.0.0.1:%u (mTLS), page http://127.0.0.1:%u/\n",
            network->ports.nodes, network->ports.page);
-    status = mining_up(network, error);
+    status = paying_slasher(network, error);
+    if (status == OWM_OK) status = mining_up(network, error);
     if (status == OWM_OK) status = places_write_addresses(network, error); /* With the pool's. */
     return status ? status : start_nodes(network, error);
 }
@@ -161,6 +162,7 @@ void network_tend(struct network *network, char trouble[static 256])
         {&network->mining.source.process, mining_start_source, 0},
         {&network->mining.pool, mining_start_pool, 0},
         {&network->mining.miner, mining_start_miner, 0},
+        {&network->paying.slasher, paying_start_slasher, 0},
     };
     trouble[0] = 0;
     if (paying_tend(network)) {

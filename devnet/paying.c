@@ -1,6 +1,7 @@
 /* paying.c: stakes, blocks, and both sides' books. */
 #include "paying.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +9,11 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "network.h"
+#include "places.h"
 #include "view.h"
 
-#define AGREE_MS 60000
+#define AGREE_MS        60000
+#define STOP_TIMEOUT_MS 15000
 
 static const char sql[] =
     "SELECT n.alias, n.stake_sats,"
@@ -71,6 +74,40 @@ owm_status paying_up(struct network *network, struct owm_error *error)
     printf("             the treasury is %s\n             ask it: %s getinfo\n", uri,
            paying->rig.treasury.script);
     return OWM_OK;
+}
+
+owm_status paying_start_slasher(struct network *network, unsigned index, struct owm_error *error)
+{
+    (void)index;
+    char program[DEVNET_PATH_MAX + 32], config[DEVNET_PATH_MAX + 64], log[DEVNET_PATH_MAX + 64];
+    snprintf(program, sizeof program, "%s/owm-slasher", network->programs);
+    snprintf(config, sizeof config, "%s/slasher/slasher.toml", network->folder);
+    snprintf(log, sizeof log, "%s/logs/slasher.log", network->folder);
+    const char *const argv[] = {program, "--config", config, NULL};
+    return process_start(
+        &network->paying.slasher, "slasher", argv,
+        &(struct process_options){.log_path = log, .database_url = network->database_url}, error);
+}
+
+owm_status paying_slasher(struct network *network, struct owm_error *error)
+{
+    if (!network->paying.on) return OWM_OK;
+    owm_status status = places_slasher_config(network, error);
+    if (status == OWM_OK) status = paying_start_slasher(network, 0, error);
+    if (status == OWM_OK) puts("slasher      closes the channels of those who are slashed");
+    return status;
+}
+
+bool paying_evicted(struct network *network, unsigned index)
+{
+    struct rig *rig = &network->paying.rig;
+    uint64_t give_up_ms = owm_clock_mono_ms() + AGREE_MS;
+    while (rig_has_channel(&rig->operators[index], &rig->treasury)) {
+        if (owm_clock_mono_ms() > give_up_ms) return false;
+        paying_tend(network);
+        owm_clock_sleep_ms(500);
+    }
+    return true;
 }
 
 bool paying_tend(struct network *network)
@@ -175,5 +212,6 @@ void paying_down(struct network *network)
     struct paying *paying = &network->paying;
     owm_pg_close(paying->database);
     paying->database = NULL;
+    process_stop(&paying->slasher, SIGTERM, STOP_TIMEOUT_MS);
     if (paying->on) rig_down(&paying->rig);
 }

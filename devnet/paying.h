@@ -1,6 +1,7 @@
 /* paying.h: the Lightning part of a development network: real lnd nodes, stakes, sats that arrive.
  *
  *   folder/lightning/…   the chain, the treasury's node and one for each of ours (lightning/rig.h)
+ *   folder/slasher/…     slasher.toml
  *
  * Here we are the operators, too: each node's Lightning node opens a stake channel to the treasury,
  * of different sizes, so that bonuses differ. Everything else is the programs' own work: they
@@ -44,6 +45,7 @@ struct paying {
     bool on; /* False: nothing is staked, and what is earned stays owed. */
     struct rig rig;
     uint64_t next_block_ms;
+    struct process slasher;  /* owm-slasher: it alone may close channels. */
     struct owm_pg *database; /* NULL until it is asked. */
     struct paying_figures figures;
 };
@@ -52,7 +54,17 @@ struct paying {
  *  whether. Returns: as rig_up; call paying_down all the same. */
 owm_status paying_up(struct network *network, struct owm_error *error) OWM_MUST_USE;
 
-/** paying_tend: a block when it is time, and what ended is started again. Returns: whether it was. */
+/** paying_slasher: start owm-slasher, once the coordinator has its database and its certificate;
+ *  evictions wait for no appeal here. paying_start_slasher: again.
+ *  Returns: as process_start. */
+owm_status paying_slasher(struct network *network, struct owm_error *error) OWM_MUST_USE;
+owm_status paying_start_slasher(struct network *network, unsigned index, struct owm_error *error);
+
+/** paying_evicted: whether node `index` has lost its stake channel; waits for it at most 60 s. */
+bool paying_evicted(struct network *network, unsigned index);
+
+/** paying_tend: a block when it is time, and what ended is started again.
+ *  Returns: whether something had ended, or no block could be made. */
 bool paying_tend(struct network *network);
 
 /** paying_look: the figures; on failure the old ones stay. */

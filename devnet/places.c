@@ -15,8 +15,9 @@
 #include "base/identity.h"
 #include "ports.h"
 
-#define CONFIG_BYTES_MAX    8192
-#define LIGHTNING_BYTES_MAX (4 * DAEMON_PATH_MAX + 512)
+#define CONFIG_BYTES_MAX      8192
+#define CERTIFICATE_BYTES_MAX 65536
+#define LIGHTNING_BYTES_MAX   (4 * DAEMON_PATH_MAX + 512)
 
 void places_ports(struct network *network)
 {
@@ -121,7 +122,8 @@ static void treasury_config(const struct network *network, char *text, size_t by
              "invoice_credential = \"%s/owm-invoice.macaroon\"\n"
              "pay_credential = \"%s/owm-pay.macaroon\"\n\n"
              "[stake]\nt1_sats = %d\n\n"
-             "[payments]\nopen_channels = true\n",
+             "[payments]\nopen_channels = true\n\n"
+             "[slashing]\nappeal_hours = 0\n",
              treasury->rpc_port, treasury->folder, treasury->folder, treasury->folder,
              treasury->folder, PAYING_MINIMUM_SATS);
 }
@@ -203,6 +205,41 @@ owm_status places_node_config(const struct network *network, unsigned index,
                          poisoned ? "owm-worker-poisoned" : "owm-worker", network->ports.nodes,
                          network->folder, network->folder, index + 1, lightning);
     snprintf(path, sizeof path, "%s/owm.toml", folder);
+    return write_config(path, text, bytes, error);
+}
+
+static owm_status coordinator_key_hex(const struct network *network, char hex[static 65],
+                                      struct owm_error *error)
+{
+    char path[DEVNET_PATH_MAX + 64];
+    uint8_t *pem, key[32];
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/coordinator/coordinator.crt", network->folder);
+    owm_status status = owm_fs_read(path, CERTIFICATE_BYTES_MAX, &pem, &bytes, error);
+    if (status) return status;
+    status = owm_cert_public_key((const char *)pem, bytes, key);
+    free(pem);
+    if (status == OWM_OK) owm_hex_encode(key, sizeof key, hex);
+    return status;
+}
+
+owm_status places_slasher_config(const struct network *network, struct owm_error *error)
+{
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], key[65];
+    const struct daemon *treasury = &network->paying.rig.treasury;
+    owm_status status = coordinator_key_hex(network, key, error);
+    snprintf(path, sizeof path, "%s/slasher", network->folder);
+    if (status == OWM_OK) status = owm_fs_mkdirs(path, 0700, error);
+    if (status) return status;
+    int bytes = snprintf(text, sizeof text,
+                         "# Written by owm-devnet at each start; the database is in DATABASE_URL.\n"
+                         "[lightning]\naddress = \"127.0.0.1:%u\"\ncertificate = \"%s/tls.cert\"\n"
+                         "network = \"simnet\"\ncredential = \"%s/owm-slash.macaroon\"\n\n"
+                         "[slashing]\ncoordinator_key = \"%s\"\nappeal_hours = 0\n\n"
+                         "[slasher]\npoll_s = 1\n\n"
+                         "[http]\nport = 0\n",
+                         treasury->rpc_port, treasury->folder, treasury->folder, key);
+    snprintf(path, sizeof path, "%s/slasher/slasher.toml", network->folder);
     return write_config(path, text, bytes, error);
 }
 

@@ -21,6 +21,10 @@ owm_status places_coordinator_config(const struct network *network,
 owm_status places_node_config(const struct network *network, unsigned index,
                               struct owm_error *error) OWM_MUST_USE;
 
+/** places_slasher_config: with the coordinator's key, which its certificate has. */
+owm_status places_slasher_config(const struct network *network,
+                                 struct owm_error *error) OWM_MUST_USE;
+
 owm_status places_pool_config(const struct network *network, struct owm_error *error) OWM_MUST_USE;
 
 /** places_write_addresses: devnet.json. */

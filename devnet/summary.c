@@ -64,7 +64,16 @@ static bool is_poisoned(const struct network *network, const char *alias)
            && number > network->options.nodes - network->options.poison;
 }
 
-static bool poison_caught(const struct network *network, const struct snapshot *snapshot)
+/* A node that was slashed has no stake channel any more, and got its balance back. */
+static bool evicted(struct network *network, const char *alias)
+{
+    unsigned number = 0;
+    if (!network->paying.on || sscanf(alias, "node-%u", &number) != 1) return true;
+    return say(paying_evicted(network, number - 1),
+               "the stake channel of %s was closed: evicted, its balance is its own", alias);
+}
+
+static bool poison_caught(struct network *network, const struct snapshot *snapshot)
 {
     bool ok = true;
     for (size_t n = 0; n < snapshot->network->n_nodes; n++) {
@@ -89,6 +98,7 @@ static bool poison_caught(const struct network *network, const struct snapshot *
                  "%s was poisoned: caught in %u rounds (%s), included in %u, earned %s, now %s",
                  node->alias, rejected, why, included, earned, node->status)
              && ok;
+        if (!strcmp(node->status, "suspended")) ok = evicted(network, node->alias) && ok;
     }
     return ok;
 }

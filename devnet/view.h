@@ -44,8 +44,7 @@ void view_update(struct view *view, const struct snapshot *snapshot, const char 
 /** view_leave: give the terminal back. */
 void view_leave(const struct view *view);
 
-/** view_round, view_rounds, view_nodes, view_pool, view_pool_places, view_paying, view_stakes: lines
- *  and tables, for the log, the summary and `status`. */
+/** Lines and tables, for the log, the summary and `status`. */
 void view_round(const Owm__Internal__V1__Round *round);
 void view_rounds(const struct snapshot *snapshot, size_t newest);
 void view_nodes(const struct snapshot *snapshot);

@@ -75,23 +75,6 @@ static owm_status place(struct rig *rig, const char *folder, const char *program
     return status ? status : lock(rig, error);
 }
 
-/* btcd takes the address that it mines to at its start alone, and the address comes from a wallet
- * that needs btcd: so a new network's btcd is started twice. */
-static owm_status begin_chain(struct rig *rig, struct owm_error *error)
-{
-    struct chain *chain = &rig->chain;
-    char path[CHAIN_PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/address", chain->folder);
-    owm_status status = daemon_wait(&rig->treasury, error);
-    if (status == OWM_OK) status = daemon_address(&rig->treasury, chain->address, error);
-    if (status) return status;
-    process_stop(&chain->process, SIGTERM, STOP_TIMEOUT_MS);
-    status = chain_start(chain, error);
-    if (status == OWM_OK) status = chain_mine(chain, FIRST_BLOCKS, error);
-    return status ? status
-                  : owm_fs_write_atomic(path, chain->address, strlen(chain->address), 0644, error);
-}
-
 /* The address of an earlier start, where its blocks were mined. */
 static bool known_address(struct chain *chain)
 {
@@ -105,14 +88,32 @@ static bool known_address(struct chain *chain)
     return true;
 }
 
+/* btcd takes the address that it mines to at its start alone, and the address comes from a wallet
+ * that needs btcd: so a new network's first two programs are started twice. */
+static owm_status begin_chain(struct rig *rig, struct owm_error *error)
+{
+    struct chain *chain = &rig->chain;
+    char path[CHAIN_PATH_MAX + 16];
+    owm_status status = chain_start(chain, error);
+    if (status == OWM_OK) status = daemon_start(&rig->treasury, error);
+    if (status == OWM_OK) status = daemon_wait(&rig->treasury, error);
+    if (status == OWM_OK) status = daemon_address(&rig->treasury, chain->address, error);
+    daemon_stop(&rig->treasury);
+    process_stop(&chain->process, SIGTERM, STOP_TIMEOUT_MS);
+    if (status == OWM_OK) status = chain_start(chain, error);
+    if (status == OWM_OK) status = chain_mine(chain, FIRST_BLOCKS, error);
+    snprintf(path, sizeof path, "%s/address", chain->folder);
+    return status ? status
+                  : owm_fs_write_atomic(path, chain->address, strlen(chain->address), 0644, error);
+}
+
 static owm_status start_all(struct rig *rig, struct owm_error *error)
 {
-    bool known = known_address(&rig->chain);
-    owm_status status = chain_start(&rig->chain, error);
+    owm_status status =
+        known_address(&rig->chain) ? chain_start(&rig->chain, error) : begin_chain(rig, error);
     if (status == OWM_OK) status = daemon_start(&rig->treasury, error);
     for (unsigned i = 0; status == OWM_OK && i < rig->operator_count; i++)
         status = daemon_start(&rig->operators[i], error);
-    if (status == OWM_OK && !known) status = begin_chain(rig, error);
     /* Wallets count coins as mature with the first block that comes after they have caught up. */
     for (unsigned i = 0; status == OWM_OK && i < 2; i++) status = rig_mine(rig, 1, error);
     return status;

@@ -23,7 +23,7 @@ leave() {
         wait "$net" || true
     fi
     if [ "$code" -ne 0 ] && [ "$code" -ne 77 ]; then
-        for log in "$work"/run/logs/*.log "$work"/up.log; do
+        for log in "$work"/run/lightning/logs/*.log "$work"/run/logs/*.log "$work"/up.log; do
             [ -f "$log" ] && { echo "--- $log"; tail -n 25 "$log"; }
         done
     fi

@@ -1,5 +1,5 @@
-/* pair.h: the real pair of Lightning nodes for a test program: a rig in a temporary folder, handles,
- * and what a test asks of it. Everything fails the test that it happens in. */
+/* pair.h: the real pair of Lightning nodes for a test program: a rig in a temporary folder, and
+ * what a test asks of it. Everything fails the test that it happens in. */
 #ifndef OWM_TESTS_PAIR_H
 #define OWM_TESTS_PAIR_H
 
@@ -24,7 +24,7 @@ int pair_start(struct pair *pair);
 void pair_stop(struct pair *pair);       /* Removes the folder. */
 void pair_logs(const struct pair *pair); /* Prints their ends. */
 
-/** pair_config: `of` with the credential of a role, as the role's recipe has made it. Static text. */
+/** pair_config: `of` with the credential of a role, as its recipe has made it. Static text. */
 struct owm_lightning_config pair_config(const struct daemon *of, enum owm_lightning_role role);
 owm_lightning *pair_open(const struct daemon *of, enum owm_lightning_role role);
 
