@@ -269,7 +269,8 @@ owm_status owm_bonds_ask(struct owm_bonds *bonds, const uint8_t node_id[16],
 /* ---------------------------------------------------------------------------- what cases do */
 
 /* A hold invoice that nobody has paid yet is called off, and is taken if the HTLC came just now. A
- * paid bond that is only asked for is no money yet. */
+ * paid bond that is only asked for is no money yet. What a newer bond stands in for is not taken
+ * beside it: rolled is not doubled. */
 static owm_status hook_slash(void *ctx, struct owm_pg *pg, const uint8_t node_id[16],
                              const uint8_t case_id[16], struct owm_error *error)
 {
@@ -278,12 +279,15 @@ static owm_status hook_slash(void *ctx, struct owm_pg *pg, const uint8_t node_id
     owm_pg_begin_args(&args);
     owm_pg_uuid(&args, node_id);
     owm_pg_uuid(&args, case_id);
-    return owm_pg_query(pg,
-                        "UPDATE bonds SET state = 'slashing', case_id = $2,"
-                        " reason = 'forfeited by a decided case'"
-                        " WHERE node_id = $1 AND (state IN ('held', 'paid', 'leaving')"
-                        " OR (kind = 'hold' AND state = 'asked'))",
-                        &args, NULL, error);
+    return owm_pg_query(
+        pg,
+        "UPDATE bonds SET state = 'slashing', case_id = $2,"
+        " reason = 'forfeited by a decided case'"
+        " WHERE node_id = $1 AND (state IN ('held', 'paid', 'leaving')"
+        " OR (kind = 'hold' AND state = 'asked'))"
+        " AND NOT (state = 'leaving' AND EXISTS (SELECT 1 FROM bonds n"
+        " WHERE n.replaces = bonds.bond_id AND n.state IN ('held', 'slashing', 'slashed')))",
+        &args, NULL, error);
 }
 
 static owm_status hook_give_back(void *ctx, struct owm_pg *pg, const uint8_t node_id[16],
@@ -307,7 +311,8 @@ const struct owm_bonds_hooks *owm_bonds_hooks_of(void)
     return &hooks;
 }
 
-/* What was paid counts, down to the sat: payers may pay more than was asked. */
+/* What was paid counts, down to the sat: payers may pay more than was asked. Also where the invoice
+ * was thought to be over: the money is there. */
 static owm_status hook_paid(void *ctx, struct owm_pg *pg, const struct owm_invoice_row *row,
                             struct owm_error *error)
 {
@@ -318,7 +323,8 @@ static owm_status hook_paid(void *ctx, struct owm_pg *pg, const struct owm_invoi
     owm_pg_i64(&args, row->paid_msat / 1000 * 1000);
     return owm_pg_query(pg,
                         "UPDATE bonds SET state = 'paid', amount_msat = $2, until_at = NULL,"
-                        " reason = 'held by the treasury' WHERE bond_id = $1 AND state = 'asked'",
+                        " ended_at = NULL, reason = 'held by the treasury'"
+                        " WHERE bond_id = $1 AND state IN ('asked', 'expired')",
                         &args, NULL, error);
 }
 

@@ -10,11 +10,12 @@
  *     |  `--paid-------> paid --leave-----------> leaving --delay over--> returned (outbox row)
  *     |                   `--a case is decided--> slashing --taken--> slashed
  *     |                         slashing, slashed --overturned--> giving_back --> returned
- *     `--not paid in time, or the HTLC's time is over--> expired
+ *     `--not paid in time, or the HTLC's time is over--> expired --paid all the same--> paid
  *
  * What is owed back goes through the outbox (purpose "bond_return"), so promise 1 covers it. What
  * the Lightning node has to be told follows from the rows: one thread tells it, looks the invoice
- * up first, and may be killed anywhere. A bond of a node with an open case does not leave.
+ * up first, and may be killed anywhere; each step holds its row, so that a decision comes before or
+ * after it. A bond of a node with an open case does not leave, but where a newer one replaces it.
  * Bonds are an option: a network that asks for none has none.
  */
 #ifndef OWM_BONDS_BONDS_H

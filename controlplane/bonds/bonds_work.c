@@ -1,6 +1,7 @@
 /* bonds_work.c: one thread that looks at the rows of bonds that have not ended, asks the treasury's
  * node what became of each hold invoice, and tells it what the rows say. Every step looks first, so
- * it may be repeated; every update names the state that it leaves. */
+ * it may be repeated; and it is one transaction that holds its row, so that what a case decides
+ * comes before it or after it, never in between. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,14 +19,17 @@ struct row {
     uint8_t bond_id[16], node_id[16], replaces[16];
     char kind[8], state[16];
     int64_t amount_msat;
-    bool due; /* until_at is over */
+    bool due;           /* until_at is over */
+    bool taken;         /* hold: its sats came to us */
+    const char *became; /* once its step is committed; NULL: what it was */
 };
 
-/* The one statement that moves a bond on: nothing happens where another was faster. */
-static owm_status move(struct owm_bonds *bonds, const struct row *row, const char *to,
-                       const char *reason, struct owm_error *error)
+/* Nobody else moves a row that its step holds. */
+static owm_status move(struct owm_bonds *bonds, struct row *row, const char *to, const char *reason,
+                       struct owm_error *error)
 {
     struct owm_pg_args args;
+    row->became = to;
     owm_pg_begin_args(&args);
     owm_pg_uuid(&args, row->bond_id);
     owm_pg_text(&args, row->state);
@@ -34,24 +38,31 @@ static owm_status move(struct owm_bonds *bonds, const struct row *row, const cha
     return owm_pg_query(bonds->pg,
                         "UPDATE bonds SET state = $3, reason = $4, ended_at = CASE WHEN $3 IN"
                         " ('slashed', 'returned', 'expired') THEN now() END,"
-                        " until_at = CASE WHEN $3 = 'held' THEN NULL ELSE until_at END"
+                        " until_at = CASE WHEN $3 = 'held' THEN NULL ELSE until_at END,"
+                        " taken = taken OR $3 = 'slashed'"
                         " WHERE bond_id = $1 AND state = $2",
                         &args, NULL, error);
 }
 
-static void say(const struct row *row, const char *what)
+/* After the commit. */
+static void say(struct owm_bonds *bonds, const struct row *row)
 {
     char bond[37], node[37];
+    if (!row->became) return;
+    if (strcmp(row->became, "slashed") == 0)
+        owm_counter_add(bonds->slashed_msat, (uint64_t)row->amount_msat);
+    if (strcmp(row->became, "returned") == 0)
+        owm_counter_add(bonds->returned_msat, (uint64_t)row->amount_msat);
     owm_uuid_format(row->bond_id, bond);
     owm_uuid_format(row->node_id, node);
-    owm_log(OWM_LOG_INFO, "bond_%s bond=%s node=%s kind=%s amount_msat=%" PRId64, what, bond, node,
-            row->kind, row->amount_msat);
+    owm_log(OWM_LOG_INFO, "bond_%s bond=%s node=%s kind=%s amount_msat=%" PRId64, row->became, bond,
+            node, row->kind, row->amount_msat);
 }
 
 /* ---------------------------------------------------------------------------- the way back */
 
 /* The outbox row and the bond's end are one transaction. */
-static owm_status owe_back(struct owm_bonds *bonds, const struct row *row, struct owm_error *error)
+static owm_status owe_back(struct owm_bonds *bonds, struct row *row, struct owm_error *error)
 {
     struct owm_pg_args args;
     uint8_t id[16], hash[32];
@@ -64,44 +75,29 @@ static owm_status owe_back(struct owm_bonds *bonds, const struct row *row, struc
     owm_pg_uuid(&args, row->node_id);
     owm_pg_i64(&args, row->amount_msat);
     owm_pg_bytes(&args, hash, 32);
-    owm_status status = owm_pg_exec(bonds->pg, "BEGIN", error);
-    if (status == OWM_OK)
-        status = owm_pg_query(bonds->pg,
-                              "INSERT INTO payments (payment_id, source_id, purpose, node_id,"
-                              " amount_msat, payment_hash, created_at)"
-                              " VALUES ($1, $2, $3, $4, $5, $6, now())"
-                              " ON CONFLICT (source_id, purpose) DO NOTHING",
-                              &args, NULL, error);
-    if (status == OWM_OK) status = move(bonds, row, "returned", "paid back by the outbox", error);
-    if (status == OWM_OK) status = owm_pg_exec(bonds->pg, "COMMIT", error);
-    if (status != OWM_OK) {
-        owm_pg_rollback(bonds->pg);
-        return status;
-    }
-    owm_counter_add(bonds->returned_msat, (uint64_t)row->amount_msat);
-    say(row, "returned");
-    return OWM_OK;
+    owm_status status = owm_pg_query(bonds->pg,
+                                     "INSERT INTO payments (payment_id, source_id, purpose,"
+                                     " node_id, amount_msat, payment_hash, created_at)"
+                                     " VALUES ($1, $2, $3, $4, $5, $6, now())"
+                                     " ON CONFLICT (source_id, purpose) DO NOTHING",
+                                     &args, NULL, error);
+    return status == OWM_OK ? move(bonds, row, "returned", "paid back by the outbox", error)
+                            : status;
 }
 
-static owm_status released(struct owm_bonds *bonds, const struct row *row, struct owm_error *error)
+static owm_status released(struct owm_bonds *bonds, struct row *row, struct owm_error *error)
 {
-    owm_status status = move(bonds, row, "returned", "its HTLC was called off", error);
-    if (status == OWM_OK) say(row, "returned");
-    return status;
+    return move(bonds, row, "returned", "its HTLC was called off", error);
 }
 
 /* ---------------------------------------------------------------------------- hold bonds */
 
-static owm_status forfeited(struct owm_bonds *bonds, const struct row *row, struct owm_error *error)
+static owm_status forfeited(struct owm_bonds *bonds, struct row *row, struct owm_error *error)
 {
-    owm_status status = move(bonds, row, "slashed", "forfeited by a decided case", error);
-    if (status != OWM_OK) return status;
-    owm_counter_add(bonds->slashed_msat, (uint64_t)row->amount_msat);
-    say(row, "slashed");
-    return OWM_OK;
+    return move(bonds, row, "slashed", "forfeited by a decided case", error);
 }
 
-static owm_status now_held(struct owm_bonds *bonds, const struct row *row,
+static owm_status now_held(struct owm_bonds *bonds, struct row *row,
                            const struct owm_lightning_invoice *invoice, struct owm_error *error)
 {
     struct owm_pg_args args;
@@ -112,10 +108,8 @@ static owm_status now_held(struct owm_bonds *bonds, const struct row *row,
                                      "UPDATE bonds SET expiry_height = $2 WHERE bond_id = $1"
                                      " AND expiry_height <> $2",
                                      &args, NULL, error);
-    if (status == OWM_OK && strcmp(row->state, "asked") == 0) {
+    if (status == OWM_OK && strcmp(row->state, "asked") == 0)
         status = move(bonds, row, "held", "", error);
-        if (status == OWM_OK) say(row, "held");
-    }
     return status;
 }
 
@@ -147,7 +141,7 @@ static owm_status warn_roll(struct owm_bonds *bonds, const struct row *row, uint
                         &args, NULL, error);
 }
 
-static owm_status settle(struct owm_bonds *bonds, owm_lightning *node, const struct row *row,
+static owm_status settle(struct owm_bonds *bonds, owm_lightning *node, struct row *row,
                          struct owm_error *error)
 {
     uint8_t preimage[32], hash[32];
@@ -158,7 +152,7 @@ static owm_status settle(struct owm_bonds *bonds, owm_lightning *node, const str
     return status;
 }
 
-static owm_status call_off(struct owm_bonds *bonds, owm_lightning *node, const struct row *row,
+static owm_status call_off(struct owm_bonds *bonds, owm_lightning *node, struct row *row,
                            struct owm_error *error)
 {
     uint8_t preimage[32], hash[32];
@@ -171,12 +165,13 @@ static owm_status call_off(struct owm_bonds *bonds, owm_lightning *node, const s
 
 /* What the invoice's state and the row's state ask for together. */
 static owm_status step_hold(struct owm_bonds *bonds, owm_lightning *node, uint32_t height,
-                            const struct row *row, struct owm_error *error)
+                            struct row *row, struct owm_error *error)
 {
     struct owm_lightning_invoice invoice;
     uint8_t preimage[32], hash[32];
     bool slashing = strcmp(row->state, "slashing") == 0;
     bool back = strcmp(row->state, "giving_back") == 0 || strcmp(row->state, "leaving") == 0;
+    if (row->taken && back) return owe_back(bonds, row, error);
     bonds_preimage(bonds, row->bond_id, preimage, hash);
     explicit_bzero(preimage, sizeof(preimage));
     owm_status status = owm_lightning_invoice_find(node, hash, &invoice, error);
@@ -212,7 +207,7 @@ static owm_status step_hold(struct owm_bonds *bonds, owm_lightning *node, uint32
 /* ---------------------------------------------------------------------------- paid bonds */
 
 /* asked: its hook moves it; after its time the invoice is looked at by the invoices' own thread. */
-static owm_status step_paid(struct owm_bonds *bonds, const struct row *row, struct owm_error *error)
+static owm_status step_paid(struct owm_bonds *bonds, struct row *row, struct owm_error *error)
 {
     if (strcmp(row->state, "slashing") == 0) return forfeited(bonds, row, error);
     if (strcmp(row->state, "giving_back") == 0) return owe_back(bonds, row, error);
@@ -242,17 +237,63 @@ static void read_row(const struct owm_pg_rows *rows, size_t i, struct row *row)
     snprintf(row->state, sizeof(row->state), "%s", owm_pg_get_text(rows, i, 4));
     row->amount_msat = owm_pg_get_i64(rows, i, 5);
     row->due = owm_pg_get_bool(rows, i, 6);
+    row->taken = owm_pg_get_bool(rows, i, 7);
+    row->became = NULL;
+}
+
+/* Hold the row until the end of the transaction. *still false: it is another by now, or a case
+ * against its node is open and no newer bond stands in its place, so it does not leave. */
+static owm_status hold(struct owm_bonds *bonds, const struct row *row, bool *still,
+                       struct owm_error *error)
+{
+    struct owm_pg_args args;
+    struct owm_pg_rows *rows = NULL;
+    owm_pg_begin_args(&args);
+    owm_pg_uuid(&args, row->bond_id);
+    owm_pg_text(&args, row->state);
+    owm_status status =
+        owm_pg_query(bonds->pg,
+                     "SELECT 1 FROM bonds b WHERE b.bond_id = $1 AND b.state = $2"
+                     " AND (b.state <> 'leaving'"
+                     " OR EXISTS (SELECT 1 FROM bonds n WHERE n.replaces = b.bond_id"
+                     " AND n.state IN ('held', 'slashing', 'slashed'))"
+                     " OR NOT EXISTS (SELECT 1 FROM slash_cases c WHERE c.node_id = b.node_id"
+                     " AND c.state IN ('open', 'decided', 'evicting'))) FOR UPDATE OF b",
+                     &args, &rows, error);
+    *still = status == OWM_OK && owm_pg_rows_count(rows) > 0;
+    owm_pg_rows_free(rows);
+    return status;
+}
+
+static owm_status act(struct owm_bonds *bonds, owm_lightning *node, uint32_t height,
+                      struct row *row, struct owm_error *error)
+{
+    bool still = false;
+    owm_status status = owm_pg_exec(bonds->pg, "BEGIN", error);
+    if (status == OWM_OK) status = hold(bonds, row, &still, error);
+    if (status == OWM_OK && still)
+        status = strcmp(row->kind, "hold") == 0 ? step_hold(bonds, node, height, row, error)
+                                                : step_paid(bonds, row, error);
+    if (status == OWM_OK) status = owm_pg_exec(bonds->pg, "COMMIT", error);
+    if (status != OWM_OK) owm_pg_rollback(bonds->pg);
+    if (status == OWM_OK) say(bonds, row);
+    return status;
+}
+
+/* Nobody answers, so the others need not be tried now. */
+static bool is_away(const struct owm_bonds *bonds, owm_status status)
+{
+    return !owm_pg_alive(bonds->pg) || status == OWM_E_NET || status == OWM_E_TIMEOUT
+           || status == OWM_E_AGAIN || status == OWM_E_PERM || status == OWM_E_NOMEM;
 }
 
 /* One bond that cannot be moved does not keep the others: its trouble is said and it waits. */
 static owm_status step(struct owm_bonds *bonds, owm_lightning *node, uint32_t height,
-                       const struct row *row, struct owm_error *error)
+                       struct row *row, struct owm_error *error)
 {
-    bool hold = strcmp(row->kind, "hold") == 0;
-    if (hold && !node) return OWM_OK;
-    owm_status status =
-        hold ? step_hold(bonds, node, height, row, error) : step_paid(bonds, row, error);
-    if (status != OWM_E_STATE && status != OWM_E_UNSUPPORTED) return status;
+    if (strcmp(row->kind, "hold") == 0 && !node) return OWM_OK;
+    owm_status status = act(bonds, node, height, row, error);
+    if (status == OWM_OK || is_away(bonds, status)) return status;
     owm_log(OWM_LOG_WARN, "bond_waits reason=\"%s\"", error->text);
     return OWM_OK;
 }
@@ -271,12 +312,13 @@ static owm_status turn(struct owm_bonds *bonds, owm_lightning *node, bool all,
     owm_pg_begin_args(&args);
     owm_pg_bool(&args, all);
     owm_pg_i64(&args, BATCH_MAX);
-    status = owm_pg_query(bonds->pg,
-                          "SELECT bond_id, node_id, replaces, kind, state, amount_msat,"
-                          " coalesce(until_at < now(), false) FROM bonds WHERE ended_at IS NULL"
-                          " AND ($1::boolean OR state NOT IN ('held', 'paid'))"
-                          " ORDER BY state NOT IN ('slashing', 'giving_back'), random() LIMIT $2",
-                          &args, &rows, error);
+    status =
+        owm_pg_query(bonds->pg,
+                     "SELECT bond_id, node_id, replaces, kind, state, amount_msat,"
+                     " coalesce(until_at < now(), false), taken FROM bonds WHERE ended_at IS NULL"
+                     " AND ($1::boolean OR state NOT IN ('held', 'paid'))"
+                     " ORDER BY state NOT IN ('slashing', 'giving_back'), random() LIMIT $2",
+                     &args, &rows, error);
     for (size_t i = 0; status == OWM_OK && i < owm_pg_rows_count(rows); i++) {
         if (atomic_load(&bonds->stopping)) break;
         read_row(rows, i, &row);

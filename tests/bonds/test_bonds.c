@@ -78,6 +78,17 @@ static void end(struct world *w)
     w->bonds = NULL;
 }
 
+static void open_lnd(struct world *w)
+{
+    char path[128];
+    struct owm_error error = {""};
+    snprintf(path, sizeof(path), "%.60s/treasury", w->folder);
+    const struct lnd_double_config lnd = {path, "127.0.0.1:0", "regtest"};
+    assert_ok(lnd_double_open(&lnd, &w->lnd, &error));
+    lnd_double_file(w->lnd, "tls.cert", w->certificate);
+    lnd_double_file(w->lnd, "invoice.macaroon", w->macaroon);
+}
+
 static int set_up(void **state)
 {
     static unsigned count;
@@ -95,11 +106,7 @@ static int set_up(void **state)
     assert_ok(owm_migrate(w->pg, owm_migrations, owm_migrations_count, NULL, &error));
     snprintf(path, sizeof(path), "%.60s/payment.key", w->folder);
     assert_ok(owm_payment_secret_load_or_create(path, &w->secret, NULL, NULL));
-    snprintf(path, sizeof(path), "%.60s/treasury", w->folder);
-    const struct lnd_double_config lnd = {path, "127.0.0.1:0", "regtest"};
-    assert_ok(lnd_double_open(&lnd, &w->lnd, &error));
-    lnd_double_file(w->lnd, "tls.cert", w->certificate);
-    lnd_double_file(w->lnd, "invoice.macaroon", w->macaroon);
+    open_lnd(w);
     owm_uuid_random(w->node_id);
     owm_uuid_random(w->case_id);
     run(w,
@@ -374,6 +381,130 @@ static void test_expired(void **state)
     wait_state(w, 0, "expired");
 }
 
+static void say_sql(struct world *w, const char *sql)
+{
+    struct owm_error error = {""};
+    if (owm_pg_exec(w->pg, sql, &error) != OWM_OK) fail_msg("%s", error.text);
+}
+
+/* The thread has read its rows, and then a case is decided: what is leaving is not given back and
+ * taken, too. The decision commits while the thread is at work. */
+static void decide_in_between(struct world *w)
+{
+    open_case(w);
+    say_sql(w, "BEGIN");
+    decide(w);
+    begin(w);
+    owm_clock_sleep_ms(300);
+    say_sql(w, "COMMIT");
+}
+
+static void test_paid_decided_in_between(void **state)
+{
+    struct world *w = *state;
+    assert_ok(ask(w, OWM_BOND_PAID, 30000, false, list, &count));
+    pay(w, &list[0]);
+    wait_state(w, 0, "paid");
+    assert_ok(ask(w, OWM_BOND_NONE, 0, true, list, &count));
+    end(w);
+    say_sql(w, "UPDATE bonds SET until_at = now()");
+    decide_in_between(w);
+    wait_state(w, 0, "slashed");
+    assert_int_equal(number(w, OWED), 0);
+}
+
+static void test_hold_decided_in_between(void **state)
+{
+    struct world *w = *state;
+    assert_ok(ask(w, OWM_BOND_HOLD, 20000, false, list, &count));
+    pay(w, &list[0]);
+    wait_state(w, 0, "held");
+    end(w);
+    say_sql(w, "UPDATE bonds SET state = 'leaving', until_at = now()");
+    decide_in_between(w);
+    wait_state(w, 0, "slashed");
+    invoice_is(w, &list[0], "settled");
+}
+
+/* A case that was opened after its node asked to leave keeps the bond until it is decided. */
+static void test_case_while_leaving(void **state)
+{
+    struct world *w = *state;
+    assert_ok(ask(w, OWM_BOND_PAID, 30000, false, list, &count));
+    pay(w, &list[0]);
+    wait_state(w, 0, "paid");
+    assert_ok(ask(w, OWM_BOND_NONE, 0, true, list, &count));
+    open_case(w);
+    say_sql(w, "UPDATE bonds SET until_at = now()");
+    owm_clock_sleep_ms(300);
+    wait_state(w, 0, "leaving");
+    assert_int_equal(number(w, OWED), 0);
+    say_sql(w, "UPDATE slash_cases SET state = 'dismissed'");
+    wait_state(w, 0, "returned");
+    assert_int_equal(number(w, OWED), 30000000);
+}
+
+/* Rolled is not doubled: of the old one and the one in its place, one is forfeited. */
+static void test_decided_while_rolling(void **state)
+{
+    struct world *w = *state;
+    assert_ok(ask(w, OWM_BOND_HOLD, 20000, false, list, &count));
+    struct owm_bond old = list[0];
+    pay(w, &old);
+    wait_state(w, 0, "held");
+    assert_ok(ask(w, OWM_BOND_HOLD, 20000, false, list, &count));
+    struct owm_bond new = list[0];
+    end(w);
+    pay(w, &new);
+    run(w, "UPDATE bonds SET state = 'leaving' WHERE bond_id = $1", old.bond_id, NULL);
+    run(w, "UPDATE bonds SET state = 'held' WHERE bond_id = $1", new.bond_id, NULL);
+    open_case(w);
+    decide(w);
+    begin(w);
+    wait_state(w, 0, "slashed");
+    wait_state(w, 1, "returned");
+    invoice_is(w, &new, "settled");
+    invoice_is(w, &old, "cancelled");
+}
+
+/* What was taken is given back also if the treasury's node, restored from an old backup, has never
+ * heard of it. */
+static void test_overturned_after_a_restore(void **state)
+{
+    struct world *w = *state;
+    char command[100];
+    assert_ok(ask(w, OWM_BOND_HOLD, 20000, false, list, &count));
+    pay(w, &list[0]);
+    wait_state(w, 0, "held");
+    open_case(w);
+    decide(w);
+    wait_state(w, 0, "slashed");
+    end(w);
+    lnd_double_close(w->lnd);
+    snprintf(command, sizeof(command), "rm -rf '%.60s/treasury'", w->folder);
+    assert_int_equal(system(command), 0);
+    open_lnd(w);
+    overturn(w);
+    begin(w);
+    wait_state(w, 0, "returned");
+    assert_int_equal(number(w, OWED), 20000000);
+}
+
+/* An invoice that was given up and is paid all the same: the bond stands, nothing is forgotten. */
+static void test_paid_after_its_end(void **state)
+{
+    struct world *w = *state;
+    assert_ok(ask(w, OWM_BOND_PAID, 30000, false, list, &count));
+    say_sql(w, "UPDATE invoices SET state = 'cancelled', ended_at = now()");
+    wait_state(w, 0, "expired");
+    pay(w, &list[0]);
+    wait_state(w, 0, "paid");
+    assert_ok(ask(w, OWM_BOND_NONE, 0, true, list, &count));
+    say_sql(w, "UPDATE bonds SET until_at = now()");
+    wait_state(w, 0, "returned");
+    assert_int_equal(number(w, OWED), 30000000);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -389,6 +520,12 @@ int main(void)
         IN_WORLD(test_paid_slashed),
         IN_WORLD(test_refusals),
         IN_WORLD(test_expired),
+        IN_WORLD(test_paid_decided_in_between),
+        IN_WORLD(test_hold_decided_in_between),
+        IN_WORLD(test_case_while_leaving),
+        IN_WORLD(test_decided_while_rolling),
+        IN_WORLD(test_overturned_after_a_restore),
+        IN_WORLD(test_paid_after_its_end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     pg_fixture_stop(&server);

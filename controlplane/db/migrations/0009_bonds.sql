@@ -14,6 +14,7 @@ CREATE TABLE bonds (
     case_id       uuid REFERENCES slash_cases (case_id),     -- That it was forfeited by.
     until_at      timestamptz,                               -- Asked: pay it before. Leaving: given back then.
     expiry_height bigint NOT NULL DEFAULT 0,                 -- Held: the HTLC's time is over at this block.
+    taken         boolean NOT NULL DEFAULT false,            -- It was slashed: the treasury has the sats.
     reason        text NOT NULL DEFAULT '',
     created_at    timestamptz NOT NULL DEFAULT now(),
     ended_at      timestamptz,
@@ -23,14 +24,15 @@ CREATE TABLE bonds (
 CREATE INDEX idx_bonds_node ON bonds (node_id, created_at DESC);
 CREATE INDEX idx_bonds_live ON bonds (kind, state) WHERE ended_at IS NULL;
 
--- What a bond is stays; what has gone back is gone.
+-- What a bond is stays; what has gone back is gone. One that was thought to be unpaid may turn out paid.
 CREATE FUNCTION bonds_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'DELETE' OR OLD.state IN ('returned', 'expired')
+    IF TG_OP = 'DELETE' OR OLD.state = 'returned'
+       OR (OLD.state = 'expired' AND (OLD.kind, NEW.state) IS DISTINCT FROM ('paid', 'paid'))
        OR (OLD.state = 'slashed' AND NEW.state <> 'giving_back')
        OR (NEW.bond_id, NEW.node_id, NEW.kind, NEW.payment_hash, NEW.created_at)
           IS DISTINCT FROM (OLD.bond_id, OLD.node_id, OLD.kind, OLD.payment_hash, OLD.created_at)
-       OR (OLD.state <> 'asked' AND NEW.amount_msat <> OLD.amount_msat) THEN
+       OR (OLD.state NOT IN ('asked', 'expired') AND NEW.amount_msat <> OLD.amount_msat) THEN
         RAISE EXCEPTION 'a bond does not change what it is, nor its end' USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
