@@ -31,6 +31,8 @@ function(owm_test_properties name timeout labels)
   endif()
   if(CMAKE_CROSSCOMPILING) # An emulated processor is some five times slower.
     math(EXPR timeout "5 * ${timeout}")
+  elseif(CMAKE_C_FLAGS MATCHES "-fsanitize=") # And a watched program some three times.
+    math(EXPR timeout "3 * ${timeout}")
   endif()
   if(NOT labels)
     set(labels unit)

@@ -217,6 +217,7 @@ static void test_download_100_mib_in_bounded_memory(void **state)
     struct owm_rpc_stream *stream;
     assert_ok(owm_rpc_stream_download(world->client, "/t/Download", (const uint8_t *)&chunks, 4,
                                       DEADLINE_MS, &stream));
+    while (atomic_load(&world->app.chunks_queued) == 0) usleep(1000);
     usleep(300000);
     assert_in_range(atomic_load(&world->app.chunks_queued), 1, 40);
     struct owm_rpc_reply reply;
@@ -397,9 +398,11 @@ static void test_paused_upload_holds_the_writer(void **state)
         assert_ok(status);
     }
     assert_in_range(written, 1, 100);
+    struct owm_rpc_call *paused;
+    while ((paused = atomic_load(&world->app.paused)) == NULL) usleep(1000);
     assert_int_equal(atomic_load(&world->app.received), 1);
-    owm_rpc_resume(world->app.paused);
-    owm_rpc_call_unref(world->app.paused);
+    owm_rpc_resume(paused);
+    owm_rpc_call_unref(paused);
     for (; written < 400; written++)
         assert_ok(owm_rpc_stream_write(stream, block, CHUNK_BYTES, DEADLINE_MS));
     expect_sum(stream, 400, 400 * CHUNK_BYTES);
