@@ -196,6 +196,13 @@ static bool take_flag(struct request *request, int argc, char **argv, int at, in
     return flag || *used == 2;
 }
 
+/** awaits_value: `--section.key` and `--config` without "=": the next argument is its value. */
+static bool awaits_value(const char *argument)
+{
+    if (argument[0] != '-' || strchr(argument, '=')) return false;
+    return strchr(argument, '.') || strcmp(argument, "--config") == 0;
+}
+
 /** take: move the command, its words and flags from argv into the request. What is left is for
  *  owm_conf_load, which also complains about what nobody knows. */
 static void take(struct request *request, int *argc, char **argv)
@@ -205,7 +212,7 @@ static void take(struct request *request, int *argc, char **argv)
     for (int i = 1; i < *argc; i += used) {
         used = 1;
         bool is_word = argv[i][0] != '-' && !is_value;
-        is_value = strcmp(argv[i], "--config") == 0;
+        is_value = !is_value && awaits_value(argv[i]);
         if (is_word && request->command == NULL)
             request->command = argv[i];
         else if (is_word && request->words < STAKE_WORDS_MAX)
@@ -220,13 +227,17 @@ static void take(struct request *request, int *argc, char **argv)
 static int dispatch(const struct request *request, struct owm_node_config *config)
 {
     const char *command = request->command;
+    bool is_stake = strcmp(command, "stake") == 0;
     int code = 2;
-    if (strcmp(command, "start") == 0) return start(config); /* Takes config. */
-    if (strcmp(command, "status") == 0)
+    if (request->words > 0 && !is_stake)
+        fprintf(stderr, "owm-node: %s takes no '%s'\n\n%s", command, request->stake.word[0], usage);
+    else if (strcmp(command, "start") == 0)
+        return start(config); /* Takes config. */
+    else if (strcmp(command, "status") == 0)
         code = status(config, request->stake.json);
     else if (strcmp(command, "doctor") == 0)
         code = doctor(config, request->stake.json);
-    else if (strcmp(command, "stake") == 0)
+    else if (is_stake)
         code = node_stake_command(config, &request->stake);
     else if (strcmp(command, "earnings") == 0)
         code = earnings(config, request->csv          ? EARNINGS_CSV

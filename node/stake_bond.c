@@ -12,6 +12,7 @@
 
 #define BOND_SATS_MAX  INT64_C(2100000000000000)
 #define PAY_WAIT_MS    20000
+#define HOLD_WAIT_MS   3000  /* a payment that is held does not end: only a failure would show */
 #define FEE_FLOOR_MSAT 10000 /* and 1 % */
 
 struct bonding {
@@ -98,9 +99,10 @@ static owm_status pay(const struct bonding *b, const char *invoice, const char *
     owm_lightning *lightning = NULL;
     struct owm_lightning_order order = {0};
     struct owm_lightning_outcome paid = {0};
+    unsigned wait_ms = strcmp(b->kind, "hold") == 0 ? HOLD_WAIT_MS : PAY_WAIT_MS;
     owm_status status = node_lightning_open(b->config, b->network, &lightning, error);
     if (status == OWM_OK) status = check_invoice(b, lightning, invoice, &order, error);
-    if (status == OWM_OK) status = owm_lightning_pay(lightning, &order, PAY_WAIT_MS, &paid, error);
+    if (status == OWM_OK) status = owm_lightning_pay(lightning, &order, wait_ms, &paid, error);
     if (status == OWM_OK && paid.state == OWM_LIGHTNING_FAILED)
         status = owm_fail(error, OWM_E_STATE, "your Lightning node could not pay it: %.180s",
                           paid.reason);

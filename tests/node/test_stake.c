@@ -17,6 +17,7 @@
 #include "test.h"
 
 #define TASK_A "aaaaaaaa-0000-4000-8000-000000000001"
+#define HASH   "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925"
 #define WAIT   15000
 
 struct world {
@@ -410,6 +411,22 @@ static void test_can_join(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
+/* Words, flags and settings may stand in any order; what a command does not know is an error. */
+static void test_command_line(void **state)
+{
+    struct world *w = *state;
+    RUN(w, 0, "--node.alias", "statement", "stake", "--json");
+    has(w, "\"step\": \"channel\"");
+    RUN(w, 0, "stake", "--node.alias=x", "statement");
+    has(w, "owm-stake-1:regtest:");
+    RUN(w, 2, "earnings", "statement");
+    has(w, "takes no 'statement'");
+    RUN(w, 2, "stake", "dance");
+    has(w, "there is no `stake dance`");
+    RUN(w, 1, "stake", "--sideways");
+    RUN(w, 1, "stake", "a", "b", "c", "d");
+}
+
 /* A bond is asked for, its invoice paid exactly as the operator said, or printed; then
  * left. */
 static void test_bond(void **state)
@@ -434,6 +451,11 @@ static void test_bond(void **state)
     has(w, "Paid by your Lightning node");
     assert_string_equal(w->d.bond_kind, "paid");
     assert_int_equal(SEEN(w, bond_sats), 50000);
+    snprintf(invoice, sizeof invoice, "%s",
+             lnd_double_do(w->treasury, "invoice value=60000000 hash=" HASH));
+    RUN(w, 0, "stake", "bond", "hold", "60000");
+    has(w, "held, not taken");
+    assert_string_equal(lnd_double_do(w->treasury, "invoice-state " HASH), "held");
     settings(w, "none", "operator.macaroon");
     RUN(w, 0, "stake", "bond", "paid", "50000");
     has(w, invoice);
@@ -501,6 +523,7 @@ int main(int argc, char **argv)
         IN_WORLD(test_guide_by_hand),
         IN_WORLD(test_guide_beside),
         IN_WORLD(test_can_join),
+        IN_WORLD(test_command_line),
         IN_WORLD(test_bond),
         IN_WORLD(test_earnings),
     };
