@@ -1,4 +1,4 @@
-/* cln.c: Core Lightning as a backend: opening, judging the node, what it says of itself, signatures. */
+/* cln.c: Core Lightning as a backend: opening, judging the node, signatures. */
 #include "cln.h"
 
 #include <stdio.h>

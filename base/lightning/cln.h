@@ -1,13 +1,14 @@
 /* cln.h: the Core Lightning backend's own shapes: methods, handle, calls. Private to cln*.c.
  *
- * Each call has a connection of its own to the unix socket lightning-rpc: JSON-RPC 2.0, one request,
- * one reply that ends with an empty line. So calls do not wait for each other, and a handle has
- * nothing that changes.
+ * Each call has a connection of its own to the unix socket lightning-rpc: JSON-RPC 2.0, one
+ * request, one reply that ends with an empty line. So calls do not wait for each other, and a
+ * handle has nothing that changes.
  *
- * Who can open the socket can do everything: the permissions of the file are the wall. A rune, where
- * one is given, is a promise on top: lightningd itself is asked with `checkrune` whether it lets this
- * method with these parameters through, at opening for all that the role must and must not do, and
- * again before every call. So a limit in it holds, and blacklisting it takes effect at once.
+ * Who can open the socket can do everything: the permissions of the file are the wall. A rune,
+ * where one is given, is a promise on top: lightningd itself is asked with `checkrune` whether it
+ * lets this method with these parameters through, at opening for all that the role must and must
+ * not do, and again before every call. So a limit in it holds, and blacklisting it takes effect at
+ * once.
  * Sources: Core Lightning's JSON-RPC manual (doc/schemas), read at v26.06.
  */
 #ifndef OWM_BASE_LIGHTNING_CLN_H

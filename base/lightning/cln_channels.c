@@ -1,15 +1,18 @@
 /* cln_channels.c: Core Lightning's channels as lightning.h tells them, and what changes in them.
  *
  * 1. Its balances are gross: to_us_msat is ours whoever pays for the commitment, the rest of
- *    total_msat is the peer's. An HTLC is still in the balance of the side that offered it; we count
- *    it as neither's, until it is on its way out (its state says REMOVE; what it moved has moved).
+ *    total_msat is the peer's. An HTLC is still in the balance of the side that offered it; we
+ *    count it as neither's, until it is on its way out (its state says REMOVE: what it moved has
+ *    moved).
  * 2. A channel has confirmations by the block in its short_channel_id, which it gets when it is
  *    locked in; a zero-conf one has none before.
  * 3. listpeerchannels has the channels until 100 blocks after all their outputs are resolved, then
  *    listclosedchannels has them. They are read in this order.
  * 4. Who closed how is in the state, and once the funding is spent, in the words of `status`. Of a
- *    channel long closed only the cause is left: of one that we closed, not whether the peer agreed.
- * 5. It has no subscription to balances. The watch reads the list every few seconds, and compares.
+ *    channel long closed only the cause is left: of one that we closed, not whether the peer
+ *    agreed.
+ * 5. It has no subscription to balances. The watch reads the list every few seconds, and
+ *    compares.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* cln_funds.c: Core Lightning's own money: force-closing, opening channels, what the wallet has.
  *
- * `close` has no force: with the peer online it ends in an agreement within a second. So the peer is
- * disconnected first. Should it be back before the close begins, the channel is closed all the same,
- * by agreement: the node is evicted, only cheaper for it. The log says so.
+ * `close` has no force: with the peer online it ends in an agreement within a second. So the peer
+ * is disconnected first. Should it be back before the close begins, the channel is closed all the
+ * same, by agreement: the node is evicted, only cheaper for it. The log says so.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* cln_pay.c: payments through Core Lightning, each at most once.
  *
- * 1. lightningd keeps a row for each part of a payment, by payment hash, durably. It takes no second
- *    payment of a hash while parts of it are under way (200) or it is paid (219). So a payment that
- *    may have been started is looked up by its hash, never guessed about.
+ * 1. lightningd keeps a row for each part of a payment, by payment hash, durably. It takes no
+ *    second payment of a hash while parts of it are under way (200) or it is paid (219). So a
+ *    payment that may have been started is looked up by its hash, never guessed about.
  * 2. "failed" means that the parts so far have failed. `xpay` may be looking for other routes, with
  *    nothing on its way, until its retry_for is over. So a failure counts when our own call of xpay
  *    has ended with it, or when it is older than the longest retry_for: until then it is in flight.
@@ -188,8 +188,8 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Wait for xpay's answer; from wait_ms on, a row of it is answer enough, and up to timeout_ms it has
- * time to write one. *found: outcome is from the row.  Returns: as cln_call_end. */
+/* Wait for xpay's answer; from wait_ms on, a row of it is answer enough, and up to timeout_ms it
+ * has time to write one. *found: outcome is from the row.  Returns: as cln_call_end. */
 static owm_status await(const struct attempt *attempt, struct cln_wire *wire,
                         struct cln_reply *reply, struct owm_lightning_outcome *outcome, bool *found,
                         struct owm_error *error)

@@ -52,7 +52,8 @@ struct cln_list {
     uint32_t height;
 };
 
-/** cln_read_channels: of listpeerchannels. cln_read_closed: of listclosedchannels. Added to list. */
+/** cln_read_channels: of listpeerchannels. cln_read_closed: of listclosedchannels. Added to
+ *  list. */
 OWM_MUST_USE owm_status cln_read_channels(const json_t *result, struct cln_list *list);
 OWM_MUST_USE owm_status cln_read_closed(const json_t *result, struct cln_list *list);
 
