@@ -1,7 +1,8 @@
 /* history.h: payments for whoever earned them, over HTTP (SRS-LN-10):
  *
- *   GET /v1/payments/history?node=ID&state=S&before=PAYMENT&limit=N   newest first; "next" is `before`
- *                                                                     of the next page, or null
+ *   GET /v1/payments/history?node=ID&state=S&before=PAYMENT&limit=N   newest first; "next" is
+ *                                                                     `before` of the next page,
+ *                                                                     or null
  *   GET /v1/payments/summary                                          count and amount by state
  *   GET /v1/nodes/ID/earnings                                         by state, and by day
  *

@@ -24,20 +24,30 @@
  * that hang, keeps nobody else waiting. */
 #define DUE(key)                                                                                   \
     " WHERE p.payment_id IN (SELECT d.payment_id FROM (SELECT o." key                              \
-    ", min(o.created_at) AS first,"                                                                \
-    " (SELECT count(*) FROM payments f WHERE f." key " = o." key                                   \
-    " AND f.state = 'in_flight') AS n"                                                             \
-    " FROM payments o WHERE o.state = 'owed' AND o.next_attempt_at <= " AT(                        \
-        1) " GROUP BY o." key                                                                      \
-           ") w CROSS JOIN LATERAL (SELECT payment_id, created_at FROM payments q"                 \
-           " WHERE q." key " = w." key " AND q.state = 'owed' AND q.next_attempt_at <= " AT(       \
-               1) " ORDER BY q.created_at LIMIT greatest($2::bigint - w.n, 0)) d WHERE w.n < "     \
-                  "$2::bigint"                                                                     \
-                  " ORDER BY w.first, d.created_at LIMIT $3) AND p.state = 'owed' ORDER BY "       \
-                  "p.created_at"                                                                   \
-                  " FOR UPDATE OF p SKIP LOCKED"
+    ", min(o.created_at) AS first, (SELECT count(*) FROM payments f WHERE f." key " = o." key      \
+    " AND f.state = 'in_flight') + (SELECT count(*) FROM payments r WHERE r." key " = o." key      \
+    " AND r.state = 'owed' AND r.reason = '" OWM_PAY_RESOLVING "' AND r.next_attempt_at > " AT(    \
+        1) ") AS n FROM payments o WHERE o.state = 'owed' AND "                                    \
+           "o.next_attempt_at <= " AT(1) " GROUP BY o." key                                        \
+                                         ") w CROSS JOIN LATERAL (SELECT payment_id, "             \
+                                         "created_at FROM payments q"                              \
+                                         " WHERE q." key " = w." key                               \
+                                         " AND q.state = 'owed' AND q.next_attempt_at "            \
+                                         "<= " AT(1) " ORDER BY q.created_at LIMIT "               \
+                                                     "greatest($2::bigint - w.n, 0)) d WHERE w.n " \
+                                                     "< $2::bigint"                                \
+                                                     " ORDER BY w.first, d.created_at LIMIT $3) "  \
+                                                     "AND p.state = 'owed' ORDER BY p.created_at"  \
+                                                     " FOR UPDATE OF p SKIP LOCKED"
 
-enum { FLYING, CLAIM, KINDS_STATEMENTS };
+/* All that a payee is owed waits as long as the one that was tried. */
+#define OTHERS(key)                                                                                \
+    "UPDATE payments p SET next_attempt_at = " AT(                                                 \
+        2) " FROM payments tried WHERE tried.payment_id = $1 AND p." key " = tried." key           \
+           " AND p.payment_id <> $1 AND p.state = 'owed' AND p.next_attempt_at < " AT(             \
+               2) " AND p.reason <> '" OWM_PAY_RESOLVING "'"
+
+enum { FLYING, CLAIM, PAYEE_WAITS, KINDS_STATEMENTS };
 
 static const struct owm_pg_statement nodes_statements[KINDS_STATEMENTS] = {
     [FLYING] = {"pay_flying",
@@ -47,6 +57,7 @@ static const struct owm_pg_statement nodes_statements[KINDS_STATEMENTS] = {
                 " WHERE p.state = 'in_flight' ORDER BY a.started_at"},
     [CLAIM] = {"pay_claim", "SELECT " COLUMNS "1, p.node_id, n.ln_node_uri, n.payout_to"
                             " FROM payments p JOIN nodes n USING (node_id)" DUE("node_id")},
+    [PAYEE_WAITS] = {"pay_payee_waits", OTHERS("node_id")},
 };
 
 static const struct owm_pg_statement miners_statements[KINDS_STATEMENTS] = {
@@ -57,6 +68,7 @@ static const struct owm_pg_statement miners_statements[KINDS_STATEMENTS] = {
                               " WHERE p.state = 'in_flight' ORDER BY a.started_at"},
     [CLAIM] = {"pay_claim", "SELECT " COLUMNS "n.kind, n.name, '', ''"
                             " FROM payments p JOIN accounts n USING (account)" DUE("account")},
+    [PAYEE_WAITS] = {"pay_payee_waits", OTHERS("account")},
 };
 
 enum { ATTEMPT, ENDED, SETTLED, DEAD, LATER, SUMS, STATEMENTS };
@@ -452,4 +464,15 @@ owm_status owm_pay_ledger_later(struct owm_pay_ledger *ledger, const struct owm_
     owm_pg_i64(&args, later->until_ms);
     owm_pg_i64(&args, payment->attempts);
     return write(ledger, LATER, &args, error);
+}
+
+owm_status owm_pay_ledger_payee_waits(struct owm_pay_ledger *ledger,
+                                      const struct owm_payment *payment, int64_t until_ms,
+                                      struct owm_error *error)
+{
+    struct owm_pg_args args;
+    owm_pg_begin_args(&args);
+    owm_pg_uuid(&args, payment->payment_id);
+    owm_pg_i64(&args, until_ms);
+    return owm_pg_run(ledger->pg, own(ledger, PAYEE_WAITS), &args, NULL, error);
 }

@@ -116,6 +116,12 @@ OWM_MUST_USE owm_status owm_pay_ledger_later(struct owm_pay_ledger *ledger,
                                              const struct owm_pay_later *later,
                                              struct owm_error *error);
 
+/** owm_pay_ledger_payee_waits: where this payment goes does not answer: what else its payee is owed
+ *  waits until then, too. */
+OWM_MUST_USE owm_status owm_pay_ledger_payee_waits(struct owm_pay_ledger *ledger,
+                                                   const struct owm_payment *payment,
+                                                   int64_t until_ms, struct owm_error *error);
+
 /** owm_pay_sums: the ledger at one moment. */
 struct owm_pay_sums {
     int64_t owed_count, owed_msat, oldest_owed_ms; /* 0: nothing is owed */

@@ -59,6 +59,8 @@ owm_status owm_pay_open(const struct owm_pay_options *options, struct owm_pay **
     owm_status status = owm_wallet_open(&wallet, &pay->wallet);
     if (status == OWM_OK)
         status = owm_workers_open(options->concurrency, CALLS_WAITING_MAX, &pay->workers);
+    if (status == OWM_OK)
+        status = owm_workers_open(OWM_PAY_RESOLVERS, CALLS_WAITING_MAX, &pay->resolvers);
     if (status == OWM_OK) status = open_line(pay, OWM_PAY_NODES);
     if (status == OWM_OK && options->pool_database_url && options->pool_database_url[0])
         status = open_line(pay, OWM_PAY_MINERS);
@@ -78,6 +80,7 @@ void owm_pay_close(struct owm_pay *pay)
     atomic_store(&pay->stopping, true);
     pthread_mutex_unlock(&pay->calls_lock);
     pay_channels_close(pay->channels);
+    owm_workers_close(pay->resolvers);
     owm_workers_close(pay->workers);
     atomic_store(&pay->ending, true);
     for (unsigned i = 0; i < pay->lines; i++) close_line(&pay->line[i]);

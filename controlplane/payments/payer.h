@@ -19,8 +19,9 @@
 #include "wallet.h"
 
 #define OWM_PAY_PER_PAYEE 16
+#define OWM_PAY_RESOLVERS 8    /* threads that ask strangers for invoices: they may be slow */
 #define OWM_PAY_WAIT_MS   3000 /* that a call waits for the end of its payment */
-#define OWM_PAY_POLL_MS   2000
+#define OWM_PAY_POLL_MS   1000 /* a retry is late by this at most */
 
 struct owm_pay_options {
     const char *database_url; /* the coordinator's */

@@ -71,18 +71,26 @@ static bool our_secret(const struct pay_line *line, const struct owm_payment *pa
 
 enum claimed { CLAIMED_JOB, CLAIMED_NOT, CLAIMED_ENOUGH };
 
+static bool ever_affordable(const struct pay_line *line, int64_t msat)
+{
+    int64_t budget = line->pay->options.daily_budget_msat;
+    return !budget || msat <= budget;
+}
+
 static owm_status claim_key(struct pay_line *line, struct pay_job *job, int64_t now_ms,
                             enum claimed *claimed, struct owm_error *error)
 {
     const struct owm_payment *payment = &job->payment;
     bool book = job->destination.kind == OWM_DESTINATION_BOOK;
+    int64_t need_msat =
+        payment->amount_msat + owm_pay_fee_limit_msat(&line->pay->options, payment->amount_msat);
     if (!our_secret(line, payment))
         return not_now(line, payment, now_ms + NOBODY_PAUSE_MS,
                        "made with another payment secret than the one of this coordinator", error);
-    if (!book
-        && !pay_afford(line,
-                       payment->amount_msat
-                           + owm_pay_fee_limit_msat(&line->pay->options, payment->amount_msat))) {
+    if (!book && !ever_affordable(line, need_msat))
+        return not_now(line, payment, now_ms + NOBODY_PAUSE_MS,
+                       "more than payments.daily_budget_sats allows in a day", error);
+    if (!book && !pay_afford(line, need_msat)) {
         *claimed = CLAIMED_ENOUGH;
         return OWM_OK;
     }

@@ -68,7 +68,7 @@ struct pay_line {
 struct owm_pay {
     struct owm_pay_options options;
     struct owm_wallet *wallet;
-    struct owm_workers *workers;
+    struct owm_workers *workers, *resolvers;
     struct pay_channels *channels;
     struct pay_line line[PAY_LINES_MAX];
     unsigned lines;

@@ -178,7 +178,9 @@ static owm_status write_later(struct pay_line *line, const struct pay_job *job,
                                   .failures = job->payment.failures,
                                   .state = job->step.kind == OWM_STEP_FAIL ? "failed" : "owed",
                                   .reason = job->step.reason};
-    return owm_pay_ledger_later(line->ledger, &job->payment, &later, error);
+    owm_status status = owm_pay_ledger_later(line->ledger, &job->payment, &later, error);
+    if (status != OWM_OK || !job->called) return status;
+    return owm_pay_ledger_payee_waits(line->ledger, &job->payment, job->step.at_ms, error);
 }
 
 static owm_status write_invoice(struct pay_line *line, struct pay_job *job, int64_t now_ms,

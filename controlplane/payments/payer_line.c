@@ -161,8 +161,9 @@ static bool start_call(struct pay_line *line, struct pay_job *job)
 {
     struct owm_pay *pay = line->pay;
     pthread_mutex_lock(&pay->calls_lock);
-    bool started = !atomic_load(&pay->stopping)
-                   && owm_workers_run(pay->workers, pay_job_run, line, job) == OWM_OK;
+    struct owm_workers *workers = job->call == PAY_RESOLVE ? pay->resolvers : pay->workers;
+    bool started =
+        !atomic_load(&pay->stopping) && owm_workers_run(workers, pay_job_run, line, job) == OWM_OK;
     pthread_mutex_unlock(&pay->calls_lock);
     return started;
 }
@@ -177,8 +178,10 @@ static void start_calls(struct pay_line *line, int64_t now_ms)
             at = &job->next;
             continue;
         }
-        if (!start_call(line, job)) return;
-        *at = next;
+        if (start_call(line, job))
+            *at = next;
+        else
+            at = &job->next;
     }
 }
 

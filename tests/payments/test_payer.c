@@ -113,12 +113,17 @@ static void test_budget_and_pause(void **state)
     world_key_node(&world, 1, node);
     world.options.daily_budget_msat = 30000;
     world_start(&world);
+    world_owe(&world, node, 31000); /* never affordable: it keeps nobody else waiting */
     for (int i = 0; i < 5; i++) world_owe(&world, node, 10000);
     world_until(world.pg, SETTLED, 2); /* 10,000 and half of 5,000 for fees each */
     owm_clock_sleep_ms(300);
     assert_int_equal(world_number(world.pg, SETTLED), 2);
     assert_int_equal(world_number(world.pg, "SELECT count(*) FROM payments WHERE state = 'owed'"),
-                     3);
+                     4);
+    assert_int_equal(world_number(world.pg,
+                                  "SELECT count(*) FROM payments WHERE amount_msat = 31000"
+                                  " AND reason LIKE 'more than%'"),
+                     1);
     world_stop(&world);
     world.options.daily_budget_msat = 0;
     world.options.paused = true;
@@ -129,6 +134,11 @@ static void test_budget_and_pause(void **state)
     world.options.paused = false;
     world_start(&world);
     world_until(world.pg, SETTLED, 5);
+    assert_ok(owm_pg_exec(world.pg,
+                          "UPDATE payments SET next_attempt_at = 'epoch'"
+                          " WHERE state = 'owed'",
+                          NULL));
+    world_until(world.pg, SETTLED, 6);
     world_sound(&world);
     world_close(&world);
 }

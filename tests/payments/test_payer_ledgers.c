@@ -114,16 +114,18 @@ static void test_given_up(void **state)
     world_open(&world, "given_up");
     world_node(&world, "", "nobody@example.com", node);
     world.options.retry =
-        (struct owm_retry){.min_ms = 10, .max_ms = 40, .transit_ms = 300, .failures_max = 4};
+        (struct owm_retry){.min_ms = 10, .max_ms = 40, .transit_ms = 300, .failures_max = 3};
     world_start(&world);
-    world_owe(&world, node, 21000);
-    world_until(world.pg, "SELECT failures FROM payments WHERE state = 'failed'", 4);
+    for (int i = 0; i < 30; i++) world_owe(&world, node, 21000);
+    world_until(world.pg, "SELECT count(*) FROM payments WHERE state = 'failed' AND failures = 3",
+                30);
     assert_ok(owm_pg_exec(world.pg, "UPDATE nodes SET payout_to = 'dave@example.com'", NULL));
     assert_ok(owm_pg_exec(world.pg,
                           "UPDATE payments SET state = 'owed', failures = 0,"
                           " next_attempt_at = 'epoch'",
                           NULL));
-    world_until(world.pg, SETTLED, 1);
+    world_until(world.pg, SETTLED, 30);
+    world_sound(&world);
     world_close(&world);
 }
 

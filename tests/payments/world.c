@@ -201,7 +201,7 @@ int64_t world_number(struct owm_pg *pg, const char *sql)
 
 void world_until(struct owm_pg *pg, const char *sql, int64_t wanted)
 {
-    uint64_t until_ms = owm_clock_mono_ms() + 10000;
+    uint64_t until_ms = owm_clock_mono_ms() + 30000;
     int64_t found;
     while ((found = world_number(pg, sql)) != wanted) {
         if (owm_clock_mono_ms() > until_ms)

@@ -39,7 +39,7 @@ void world_miner(struct world *world, int kind, const char *name, int64_t amount
 int64_t world_number(struct owm_pg *pg, const char *sql);
 void world_text(struct owm_pg *pg, const char *sql, char text[256]);
 
-/** world_until: wait up to ten seconds until the query gives this number. */
+/** world_until: wait up to thirty seconds until the query gives this number. */
 void world_until(struct owm_pg *pg, const char *sql, int64_t wanted);
 
 /** world_sound: the invariants of promise 1, over database and node. */
