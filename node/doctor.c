@@ -223,25 +223,23 @@ static void judge_channel(const struct owm_node_config *config, owm_lightning *l
 {
     struct node_stake stake = {.sats = 0};
     struct owm_error error = {""};
-    int64_t minimum = 0;
     const char *tier = owm_tier_code(stake_tier(config, NULL));
-    for (size_t i = 0; i < hello->n_tiers; i++)
-        if (strcmp(hello->tiers[i]->tier, tier) == 0) minimum = hello->tiers[i]->minimum_sats;
-    snprintf(stake.treasury_uri, sizeof stake.treasury_uri, "%s", hello->treasury_uri);
+    node_stake_hello(&stake, hello, tier);
     if (!stake.treasury_uri[0])
         add(report, DOCTOR_WARNING, "stake", "Ask the operator of the coordinator for it",
             "the coordinator does not publish the treasury's address: the channel to it cannot be "
             "watched");
     else if (node_stake_look(lightning, &stake, &error) != OWM_OK)
         add(report, DOCTOR_WARNING, "stake", "Try again when the node is ready", "%s", error.text);
-    else if (stake.open_sats < minimum)
+    else if (stake.open_sats < stake.required_sats)
         add(report, DOCTOR_WARNING, "stake", "Run owm-node stake: it says the next step",
             "%lld of %lld sats are in open channels to the treasury, %lld more in opening ones",
-            (long long)stake.open_sats, (long long)minimum, (long long)stake.opening_sats);
+            (long long)stake.open_sats, (long long)stake.required_sats,
+            (long long)stake.opening_sats);
     else
         add(report, DOCTOR_OK, "stake", "",
             "%lld sats in open channels to the treasury; %s needs %lld", (long long)stake.open_sats,
-            tier, (long long)minimum);
+            tier, (long long)stake.required_sats);
 }
 
 /** check_node: opening the handle judges it: it answers, on the right chain, and its credential may

@@ -141,8 +141,7 @@ static owm_status say_hello(struct node *node, PB(HelloResponse) * *hello, struc
     pthread_mutex_lock(&node->lock);
     set_word(node->view.network, h->network);
     set_word(node->view.stake_policy, h->stake_policy);
-    snprintf(node->view.stake.treasury_uri, sizeof node->view.stake.treasury_uri, "%s",
-             h->treasury_uri);
+    node_stake_hello(&node->view.stake, h, owm_tier_code(node->tier.tier));
     node->view.clock_offset_ms = clock_offset(h->server_time_ms);
     pthread_mutex_unlock(&node->lock);
     return OWM_OK;

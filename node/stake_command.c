@@ -43,11 +43,9 @@ static void ask_coordinator(struct node_contact *contact, struct stake_facts *f)
     snprintf(f->network, sizeof f->network, "%s", hello->network);
     snprintf(f->policy, sizeof f->policy, "%s", hello->stake_policy);
     snprintf(f->statement, sizeof f->statement, "%s", hello->stake_statement);
-    snprintf(f->stake.treasury_uri, sizeof f->stake.treasury_uri, "%s", hello->treasury_uri);
+    node_stake_hello(&f->stake, hello, f->tier);
+    f->minimum_sats = f->stake.required_sats;
     f->bound = hello->stake_bound;
-    for (size_t i = 0; i < hello->n_tiers; i++)
-        if (strcmp(hello->tiers[i]->tier, f->tier) == 0)
-            f->minimum_sats = hello->tiers[i]->minimum_sats;
     link_free(hello);
 }
 

@@ -18,6 +18,14 @@
 
 /* ------------------------------------------------------------------ what the coordinator says */
 
+void node_stake_hello(struct node_stake *stake, const PB(HelloResponse) * answer, const char *tier)
+{
+    snprintf(stake->treasury_uri, sizeof stake->treasury_uri, "%s", answer->treasury_uri);
+    for (size_t i = 0; i < answer->n_tiers; i++)
+        if (strcmp(answer->tiers[i]->tier, tier) == 0)
+            stake->required_sats = answer->tiers[i]->minimum_sats;
+}
+
 void node_stake_registered(struct node_stake *stake, const PB(RegisterNodeResponse) * answer)
 {
     double permille = answer->stake_bonus * 1000 + 0.5;
@@ -236,7 +244,7 @@ static bool look(struct watching *w)
 }
 
 /* An alert's first words tell which it is; the numbers behind them move. */
-#define SAME_BYTES 24
+#define SAME_BYTES 23
 
 static bool was_said(const struct watching *w, const struct node_stake_alert *alert)
 {

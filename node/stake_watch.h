@@ -22,7 +22,9 @@ struct node_stake_alert {
 size_t node_stake_alerts(const struct node_view *view, int64_t now_ms,
                          struct node_stake_alert alerts[static NODE_STAKE_ALERTS_MAX]);
 
-/** node_stake_registered, _beat: take what an answer says of the stake. */
+/** node_stake_hello, _registered, _beat: take what an answer says of the stake. tier: this node's.
+ */
+void node_stake_hello(struct node_stake *stake, const PB(HelloResponse) * answer, const char *tier);
 void node_stake_registered(struct node_stake *stake, const PB(RegisterNodeResponse) * answer);
 void node_stake_beat(struct node_stake *stake, const PB(HeartbeatResponse) * answer);
 

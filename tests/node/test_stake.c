@@ -231,6 +231,9 @@ static void test_no_signature(void **state)
     settings(w, "none", "operator.macaroon");
     start_node(w);
     wait_for(w, "owm-node stake");
+    char *page = page_html(w->node);
+    assert_non_null(strstr(page, "of at least 100000 that the tier needs"));
+    free(page);
     assert_int_equal(SEEN(w, registrations), 0);
     stop_node(w);
     settings(w, "lnd", "admin.macaroon");
