@@ -331,7 +331,8 @@ static owm_status start(struct coordinator *c, struct owm_error *error)
         status = owm_payments_part_open(&c->config, c->driver.secret, c->driver.metrics,
                                         c->driver.page, &c->driver.payments, error);
     if (status == OWM_OK)
-        owm_services_bonds(c->driver.services, owm_payments_part_bonds(c->driver.payments));
+        status =
+            owm_services_bonds(c->driver.services, owm_payments_part_bonds(c->driver.payments));
     if (status == OWM_OK) status = owm_page_serve(c->driver.page, error);
     if (status == OWM_OK && c->driver.stake) status = owm_stake_start(c->driver.stake);
     if (status == OWM_OK) status = owm_services_listen(c->driver.services, error);

@@ -54,7 +54,9 @@ struct owm_register_event {
  *  node come in the order in which they were taken. */
 struct owm_stake_event {
     uint8_t node_id[16];
-    int64_t read_ms; /* when the treasury was asked */
+    uint8_t ln_key[33]; /* whose channels were read: a reading of a key that the node had before is
+                           none; zero: the node's */
+    int64_t read_ms;    /* when the treasury was asked */
     int64_t stake_sats;
     bool closed; /* the node has no channel left and its last one was closed by it or together:
                     it has left, without penalty */

@@ -84,7 +84,7 @@ static struct owm_stake_event registered_stake(const owm_engine *e, uint32_t at,
     if (stake.read_ms == 0 || stake.read_ms > e->now_ms) stake.read_ms = e->now_ms;
     if (at == NONE || find_ln_key(e, event->ln_key) != at) return stake;
     const struct owm_node_row *row = &e->node[at].row;
-    if (row->stake_read_ms <= stake.read_ms) return stake;
+    if (row->stake_read_ms <= stake.read_ms || !stake_was_read(e, &e->node[at])) return stake;
     stake.stake_sats = row->stake_sats;
     stake.read_ms = row->stake_read_ms;
     return stake;

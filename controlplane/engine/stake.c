@@ -34,10 +34,17 @@ bool stake_enough(const owm_engine *e, const struct node *node)
     return node->row.stake_sats >= stake_required_sats(e, node->row.capabilities.tier);
 }
 
+/* A time in the future is of a clock that has been set back since: who knows how old it is. */
+bool stake_was_read(const owm_engine *e, const struct node *node)
+{
+    return node->row.stake_read_ms <= e->now_ms;
+}
+
 bool stake_fresh(const owm_engine *e, const struct node *node)
 {
     return e->config.stake == OWM_ENGINE_STAKE_NONE
-           || node->row.stake_read_ms >= e->now_ms - e->config.stake_fresh_ms;
+           || (node->row.stake_read_ms >= e->now_ms - e->config.stake_fresh_ms
+               && stake_was_read(e, node));
 }
 
 int64_t stake_degraded_until_ms(const owm_engine *e, const struct node *node)
@@ -86,7 +93,7 @@ void stake_note(owm_engine *e, uint32_t at, const struct owm_stake_event *event)
 {
     struct node *node = &e->node[at];
     int64_t read_ms = event->read_ms < e->now_ms ? event->read_ms : e->now_ms;
-    if (read_ms < node->row.stake_read_ms) return;
+    if (read_ms < node->row.stake_read_ms && stake_was_read(e, node)) return;
     e->counters.stake_readings++;
     struct owm_node_row before = node->row;
     node->row.stake_read_ms = read_ms;
@@ -105,7 +112,10 @@ void stake_note(owm_engine *e, uint32_t at, const struct owm_stake_event *event)
 void stake_read(owm_engine *e, const struct owm_stake_event *event)
 {
     uint32_t at = node_find(e, event->node_id);
-    if (at != NONE && e->config.stake == OWM_ENGINE_STAKE_LIGHTNING) stake_note(e, at, event);
+    if (at == NONE || e->config.stake != OWM_ENGINE_STAKE_LIGHTNING) return;
+    bool of_it =
+        is_zero(event->ln_key, 33) || memcmp(event->ln_key, e->node[at].row.ln_key, 33) == 0;
+    if (of_it) stake_note(e, at, event);
 }
 
 bool stake_ask(owm_engine *e, uint32_t at)

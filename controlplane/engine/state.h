@@ -178,6 +178,7 @@ bool in_grace(const owm_engine *e, int64_t now_ms);
 int64_t stake_required_sats(const owm_engine *e, enum owm_tier tier);
 uint32_t node_stake_bonus_ppm(const owm_engine *e, const struct node *node);
 bool stake_enough(const owm_engine *e, const struct node *node); /* as it was last read */
+bool stake_was_read(const owm_engine *e, const struct node *node);
 bool stake_fresh(const owm_engine *e, const struct node *node);
 int64_t stake_degraded_until_ms(const owm_engine *e, const struct node *node); /* 0: it is not */
 void stake_note(owm_engine *e, uint32_t node, const struct owm_stake_event *event);

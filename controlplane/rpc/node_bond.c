@@ -87,7 +87,7 @@ static void start_job(struct owm_services *services, struct owm_rpc_call *call,
         job->ask = *ask;
         memcpy(job->node_id, peer->node_id, 16);
         owm_rpc_call_ref(call);
-        if (owm_workers_run(services->config.workers, run_job, NULL, job) == OWM_OK) return;
+        if (owm_workers_run(services->bonds_worker, run_job, NULL, job) == OWM_OK) return;
         owm_rpc_call_unref(call);
         free(job);
     }

@@ -158,6 +158,7 @@ static void on_stake_read(void *ctx, owm_status status, const struct owm_stake_r
 
 void stake_post(struct owm_services *services, struct owm_rpc_call *call, struct owm_post *post)
 {
+    post->event.reg.stake_read_ms = owm_clock_wall_ms(); /* not later than it will be read */
     if (owm_stake_ask(services->config.stake, post->event.reg.ln_key, on_stake_read, post)
         == OWM_OK)
         return;

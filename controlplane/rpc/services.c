@@ -14,6 +14,7 @@
 #define SMALL_BYTES    (16 * 1024)
 #define RESULT_BYTES   (1024 * 1024 + 4096)
 #define HOUR_MS        3600000
+#define BONDS_WAITING  64
 
 /* Whatever a node may hold at once fits into its stream, so that a dispatch is only ever lost with
  * the stream itself, or on a node that reads nothing for as long as a lease lasts. */
@@ -104,9 +105,10 @@ owm_status owm_services_open(const struct owm_services_config *config, struct ow
     return OWM_OK;
 }
 
-void owm_services_bonds(struct owm_services *services, struct owm_bonds *bonds)
+owm_status owm_services_bonds(struct owm_services *services, struct owm_bonds *bonds)
 {
     services->bonds = bonds;
+    return bonds ? owm_workers_open(1, BONDS_WAITING, &services->bonds_worker) : OWM_OK;
 }
 
 void owm_services_close(struct owm_services *services)
@@ -182,6 +184,8 @@ void owm_services_shut(struct owm_services *services, unsigned drain_ms)
     owm_rpc_server_close(services->internal, drain_ms);
     owm_rpc_server_close(services->nodes, drain_ms);
     services->nodes = services->internal = NULL;
+    owm_workers_close(services->bonds_worker);
+    services->bonds_worker = NULL;
 }
 
 int owm_services_port(const struct owm_services *services, int listener)

@@ -47,7 +47,7 @@ struct owm_services_config {
     const struct owm_cert *cert;
     const owm_identity *identity;
     const char *network, *stake_name, *treasury_uri, *database_url;
-    const char *owed_note; /* why what is owed is not paid, while nobody has tried; "" */
+    const char *owed_note;   /* why what is owed is not paid, while nobody has tried; "" */
     struct owm_stake *stake; /* NULL: stake policy "none" */
     int64_t tier_sats[OWM_TIERS + 1];
     unsigned registrations_per_hour; /* 0: no limit */
@@ -83,8 +83,9 @@ OWM_MUST_USE owm_status owm_services_open(const struct owm_services_config *conf
                                           struct owm_services **services, struct owm_error *error);
 OWM_MUST_USE owm_status owm_services_listen(struct owm_services *services, struct owm_error *error);
 
-/** owm_services_bonds: who keeps bonds; before _listen. NULL, or not said: this network has none. */
-void owm_services_bonds(struct owm_services *services, struct owm_bonds *bonds);
+/** owm_services_bonds: who keeps bonds, until _shut; before _listen. NULL, or not said: this network
+ *  has none. Returns: OWM_OK; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_services_bonds(struct owm_services *services, struct owm_bonds *bonds);
 
 /** owm_services_shut: stop hearing; calls in flight are answered or cancelled. Then the engine's
  *  thread may end, then owm_services_close. */

@@ -23,7 +23,9 @@ struct owm_services {
     struct owm_rate *rate;
     struct owm_stake_binding binding; /* with a stake policy only */
     struct owm_rpc_server *nodes, *internal;
-    struct owm_bonds *bonds; /* NULL: none */
+    struct owm_bonds *bonds;          /* NULL: none */
+    struct owm_workers *bonds_worker; /* one, because bonds are asked one by one and wait for the
+                                         treasury's node: nothing else waits with them */
     int64_t started_ms;
 
     pthread_mutex_t reader_lock; /* one connection for questions */

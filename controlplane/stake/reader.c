@@ -112,6 +112,7 @@ static void judge(struct reading_job *job, uint32_t number, bool closed)
         struct owm_stake_event event = {
             .read_ms = job->read_ms, .stake_sats = reading.stake_sats, .closed = reading.left};
         memcpy(event.node_id, node.node_id, sizeof(event.node_id));
+        memcpy(event.ln_key, node.ln_key, sizeof(event.ln_key));
         stake->config.deliver(stake->config.ctx, &event);
     }
     if (news)

@@ -422,6 +422,53 @@ static void test_ln_key(void **state)
     world_deinit(&world);
 }
 
+/* A reading of the Lightning key that a node had before says nothing about the node. */
+static void test_reading_of_the_key_before(void **state)
+{
+    (void)state;
+    struct world world;
+    start(&world);
+    struct owm_event event = world_registration(1, OWM_TIER_T1, 100000);
+    world_step(&world, &event);
+    struct owm_event late = {.kind = OWM_EVENT_STAKE, .stake = {.closed = true}};
+    world_id(1, late.stake.node_id);
+    memcpy(late.stake.ln_key, event.reg.ln_key, 33);
+    world_key(77, event.reg.ln_key + 1);
+    world_step(&world, &event);
+    assert_int_equal(registered(&world)->code, OWM_CODE_NONE);
+    late.stake.read_ms = world.now_ms += 1;
+    world_step(&world, &late);
+    assert_int_equal(status(&world, 1), OWM_NODE_ACTIVE);
+    assert_int_equal(world_view(&world, 1).row.stake_sats, 100000);
+    memcpy(late.stake.ln_key, event.reg.ln_key, 33);
+    world_step(&world, &late);
+    assert_int_equal(status(&world, 1), OWM_NODE_PENDING);
+    world_deinit(&world);
+}
+
+/* The clock was an hour ahead before a restart: what was read then is not fresh for an hour, and does
+ * not keep out what is read now. */
+static void test_clock_set_back(void **state)
+{
+    (void)state;
+    struct world world;
+    start(&world);
+    world_node(&world, 1, OWM_TIER_T1);
+    world_model(&world);
+    world.now_ms += HOUR_MS;
+    read_stake(&world, 1, 100000);
+    world_tick(&world, 60000); /* written to the store */
+    world.now_ms -= HOUR_MS;
+    world_crash(&world);
+    world_stream(&world, 1, 2);
+    world_submit(&world, 50, OWM_TASK_INFERENCE);
+    assert_null(world_dispatched(&world, 50));
+    assert_int_equal(wanted(&world), 1);
+    read_stake(&world, 1, 0);
+    assert_int_equal(world_view(&world, 1).row.stake_sats, 0);
+    world_deinit(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +485,8 @@ int main(void)
         cmocka_unit_test(test_slash_and_reinstate_TST_16_TST_20),
         cmocka_unit_test(test_cases_and_grace),
         cmocka_unit_test(test_ln_key),
+        cmocka_unit_test(test_reading_of_the_key_before),
+        cmocka_unit_test(test_clock_set_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
