@@ -16,6 +16,7 @@ build_packages=(
     libcurl4-openssl-dev     # HTTP client
     libzmq3-dev              # a Bitcoin node tells of new blocks through it
     libjansson-dev           # JSON
+    nettle-dev               # RIPEMD-160 and Keccak of OpenTimestamps proofs
     libtomlplusplus-dev      # TOML, behind one C++ file
     libzstd-dev              # compressed deltas
     liburing-dev             # the pool's network loops
@@ -28,6 +29,7 @@ build_packages=(
 test_packages=(
     libcmocka-dev            # unit tests
     curl                     # the stories in tests/devnet ask pages with it
+    python3-opentimestamps   # the reference that our proofs are compared with
     procps                   # and find processes to kill with pgrep
     clang                    # libFuzzer, and a second opinion on warnings
     libclang-rt-dev          # clang's sanitizer and fuzzer run-time libraries

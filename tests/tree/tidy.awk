@@ -26,6 +26,7 @@ BEGIN {
     library("rte_", "^dataplane/net/dpdk[^/]*\\.c$", "only dataplane/net/dpdk*.c includes DPDK")
     library("libwebsockets", "^base/", "only base includes libwebsockets; use base/http_server.h")
     library("curl/", "^base/", "only base includes curl; use base/http_client.h")
+    library("nettle/", "^dataplane/ots/op\\.c$", "only dataplane/ots/op.c includes nettle")
     library("zmq(_utils)?\\.h>", "^(pool/zmq|devnet/blocks/publish)\\.c$",
             "only pool/zmq.c and devnet/blocks/publish.c include libzmq")
 }
