@@ -166,11 +166,12 @@ owm_status paying_look(struct network *network, struct owm_error *error)
 
 static owm_status received(const struct rig *rig, struct books *all, struct owm_error *error)
 {
+    const struct books_filter ours = {.owm = true};
     owm_status status = OWM_OK;
     *all = (struct books){0};
     for (unsigned i = 0; status == OWM_OK && i < rig->operator_count; i++) {
         struct books books;
-        status = daemon_received(&rig->operators[i], NULL, &books, error);
+        status = daemon_received(&rig->operators[i], &ours, &books, error);
         all->msat += books.msat;
         all->count += books.count;
     }

@@ -122,8 +122,7 @@ static void treasury_config(const struct network *network, char *text, size_t by
              "invoice_credential = \"%s/owm-invoice.macaroon\"\n"
              "pay_credential = \"%s/owm-pay.macaroon\"\n\n"
              "[stake]\nt1_sats = %d\n\n"
-             "[payments]\nopen_channels = true\n\n"
-             "[slashing]\nappeal_hours = 0\n",
+             "[payments]\nopen_channels = true\n",
              treasury->rpc_port, treasury->folder, treasury->folder, treasury->folder,
              treasury->folder, PAYING_MINIMUM_SATS);
 }
@@ -225,20 +224,23 @@ static owm_status coordinator_key_hex(const struct network *network, char hex[st
 
 owm_status places_slasher_config(const struct network *network, struct owm_error *error)
 {
-    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], key[65];
+    char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], key[65], first[65], second[65];
     const struct daemon *treasury = &network->paying.rig.treasury;
     owm_status status = coordinator_key_hex(network, key, error);
+    if (status == OWM_OK) status = key_hex(network, "operator.key", first, error);
+    if (status == OWM_OK) status = key_hex(network, "maintainer.key", second, error);
     snprintf(path, sizeof path, "%s/slasher", network->folder);
     if (status == OWM_OK) status = owm_fs_mkdirs(path, 0700, error);
     if (status) return status;
-    int bytes = snprintf(text, sizeof text,
-                         "# Written by owm-devnet at each start; the database is in DATABASE_URL.\n"
-                         "[lightning]\naddress = \"127.0.0.1:%u\"\ncertificate = \"%s/tls.cert\"\n"
-                         "network = \"simnet\"\ncredential = \"%s/owm-slash.macaroon\"\n\n"
-                         "[slashing]\ncoordinator_key = \"%s\"\nappeal_hours = 0\n\n"
-                         "[slasher]\npoll_s = 1\n\n"
-                         "[http]\nport = 0\n",
-                         treasury->rpc_port, treasury->folder, treasury->folder, key);
+    int bytes = snprintf(
+        text, sizeof text,
+        "# Written by owm-devnet at each start; the database is in DATABASE_URL.\n"
+        "[lightning]\naddress = \"127.0.0.1:%u\"\ncertificate = \"%s/tls.cert\"\n"
+        "network = \"simnet\"\ncredential = \"%s/owm-slash.macaroon\"\n\n"
+        "[slashing]\ncoordinator_key = \"%s\"\nmaintainers = \"%s,%s\"\nappeal_hours = 0\n\n"
+        "[slasher]\npoll_s = 1\n\n"
+        "[http]\nport = 0\n",
+        treasury->rpc_port, treasury->folder, treasury->folder, key, first, second);
     snprintf(path, sizeof path, "%s/slasher/slasher.toml", network->folder);
     return write_config(path, text, bytes, error);
 }

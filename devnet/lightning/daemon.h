@@ -55,15 +55,19 @@ owm_status daemon_bake(const struct daemon *daemon, enum owm_lightning_role role
 owm_status daemon_address(const struct daemon *daemon, char *address,
                           struct owm_error *error) OWM_MUST_USE;
 
-/** daemon_received: its settled invoices, keysends among them; hash NULL: all.
+/** daemon_received: its settled invoices, keysends among them; those that the filter lets through.
  *  daemon_sent: its payments that arrived, without fees.
  *  Returns: as daemon_ask. */
 struct books {
     int64_t msat;
     unsigned count;
 };
-owm_status daemon_received(const struct daemon *daemon, const uint8_t *hash, struct books *books,
-                           struct owm_error *error) OWM_MUST_USE;
+struct books_filter {
+    const uint8_t *hash; /* [32]; NULL: any */
+    bool owm;            /* only what a coordinator sent by keysend */
+};
+owm_status daemon_received(const struct daemon *daemon, const struct books_filter *filter,
+                           struct books *books, struct owm_error *error) OWM_MUST_USE;
 owm_status daemon_sent(const struct daemon *daemon, struct books *books,
                        struct owm_error *error) OWM_MUST_USE;
 

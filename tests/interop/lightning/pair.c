@@ -146,7 +146,8 @@ int64_t pair_received(const struct daemon *of, const uint8_t *hash, unsigned *co
 {
     struct owm_error error = {""};
     struct books books;
-    if (daemon_received(of, hash, &books, &error)) fail_msg("%s", error.text);
+    if (daemon_received(of, &(struct books_filter){.hash = hash}, &books, &error))
+        fail_msg("%s", error.text);
     *count = books.count;
     return books.msat;
 }

@@ -21,6 +21,11 @@ lightning() { "$rig/$1/lncli" "${@:2}"; } # lightning NODE WORDS…
 
 key_of() { lightning "$1" getinfo | grep -oE '"identity_pubkey": *"[0-9a-f]+"' | grep -oE '0[23][0-9a-f]{64}'; }
 
+stake_channel() { # stake_channel NODE: the short id of the one that it opened, for LND's command line
+    lightning treasury listchannels --peer "$(key_of "$1")" |
+        awk '/"scid":/ { gsub(/[",]/, "", $2); id = $2 } /"initiator": *false/ { print id }'
+}
+
 becomes() { # becomes NODE STATUS SECONDS
     local end=$((SECONDS + $3))
     until "$bin/owm-devnet" status --folder "$work/run" 2>/dev/null | grep -qE "^$1 .* $2 "; do
@@ -38,7 +43,8 @@ await 120 "sats have arrived" '^ +newest: [0-9.]+ sats to node-[123], preimage [
 
 lightning operator-2 sendpayment --force --keysend --dest "$(key_of treasury)" --amt 60000 >/dev/null
 becomes node-2 degraded 30
-lightning treasury sendpayment --force --keysend --dest "$(key_of operator-2)" --amt 60000 >/dev/null
+lightning treasury sendpayment --force --keysend --dest "$(key_of operator-2)" --amt 55000 \
+    --outgoing_chan_id "$(stake_channel operator-2)" >/dev/null # Over another one it would be no stake.
 becomes node-2 active 30
 
 await 180 "round 2 is complete" '^round 2: held-out'
