@@ -40,11 +40,12 @@ static const char insert_case[] =
     " SELECT $1, n.node_id, n.public_key, n.ln_key, n.tier, " AT(
         3) " FROM nodes n WHERE n.node_id = $2 ON CONFLICT (case_id) DO NOTHING";
 
-/* Until somebody has signed, a case follows its node. */
+/* Until somebody has signed, a case follows its node, but not down: who registers again in a lower
+ * tier is judged in the tier in which it was caught. */
 static const char refresh_open[] =
-    "UPDATE slash_cases c SET tier = n.tier, ln_key = n.ln_key FROM nodes n"
+    "UPDATE slash_cases c SET tier = greatest(c.tier, n.tier), ln_key = n.ln_key FROM nodes n"
     " WHERE c.state = 'open' AND n.node_id = c.node_id AND NOT " SEALED
-    " AND (c.tier, c.ln_key) IS DISTINCT FROM (n.tier, n.ln_key)";
+    " AND (c.tier, c.ln_key) IS DISTINCT FROM (greatest(c.tier, n.tier), n.ln_key)";
 
 static const char attach[] =
     "INSERT INTO slash_case_signals (signal_id, case_id, counted)"

@@ -245,6 +245,29 @@ static void test_t2(void **state)
     world_close(&w);
 }
 
+/* Registering again in a lower tier does not lead out of a case: one signal is too few to decide a T1
+ * case, and nobody may acknowledge one. */
+static void test_lower_tier(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, "lower");
+    add_node(w.pg, 1, "t2", false);
+    add_signal(w.pg, 1, 1);
+    world_start(&w);
+    wait_state(&w, 1, "open");
+    sql(w.pg, "UPDATE nodes SET tier = 't1'");
+    turns(&w);
+    assert_string_equal(text_of(w.pg, "SELECT tier FROM slash_cases"), "t2");
+    sql(w.pg, "UPDATE nodes SET tier = 't3'");
+    wait_count(&w, "SELECT count(*) FROM slash_cases WHERE tier = 't3'", 1);
+    sql(w.pg, "UPDATE nodes SET tier = 't1'");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(vote(w.pg, 1, maintainer[i], OWM_ACT_ACKNOWLEDGE), OWM_ACT_CODE_TAKEN);
+    wait_state(&w, 1, "closed");
+    world_close(&w);
+}
+
 /* Once somebody has signed, a case does not grow under the signature; what comes later is on file
  * with it, and opens no second case. */
 static void test_sealed(void **state)
@@ -525,10 +548,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_t1),         cmocka_unit_test(test_t2),
-        cmocka_unit_test(test_sealed),     cmocka_unit_test(test_grace),
-        cmocka_unit_test(test_overturned), cmocka_unit_test(test_dismissed),
-        cmocka_unit_test(test_evictions),  cmocka_unit_test(test_log_over_http),
+        cmocka_unit_test(test_t1),
+        cmocka_unit_test(test_t2),
+        cmocka_unit_test(test_lower_tier),
+        cmocka_unit_test(test_sealed),
+        cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_overturned),
+        cmocka_unit_test(test_dismissed),
+        cmocka_unit_test(test_evictions),
+        cmocka_unit_test(test_log_over_http),
         cmocka_unit_test(test_killed),
     };
     if (!pg_fixture_start(&server)) return TEST_SKIP;
