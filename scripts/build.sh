@@ -51,6 +51,8 @@ doctor() {
     fact "postgresql" "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1 || echo none)"
     fact "libsecp256k1" "$(find_secp256k1)"
     fact "bitcoin node" "$(command -v bitcoind || command -v btcd || echo "none; ./owm up has a stand-in")"
+    fact "lnd" "$(ls build/peers/bin/lnd 2>/dev/null || echo "none; ./owm up --lightning builds it, with Go")"
+    fact "go" "$(first_line go version)"
     fact "gpu" "$(first_line nvidia-smi --list-gpus)"
     fact "amd gpu" "$(ls -d /sys/class/drm/card*/device/mem_info_vram_total 2>/dev/null | wc -l)"
     fact "programs built" "$(ls build/cpu/bin/owm-* 2>/dev/null | wc -l)"
