@@ -3,11 +3,13 @@
  * SRS-LN-02, SRS-LN-10. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "cln_double.h"
 #include "coordinator_double.h"
 #include "fixture.h"
 #include "lnd_double.h"
@@ -24,6 +26,7 @@ struct world {
     char folder[128], config[160], output[65536], treasury_uri[160];
     struct coordinator_double d;
     struct lnd_double *treasury, *own;
+    struct cln_double *cln; /* NULL: the operator has LND */
     struct node *node;
     uint8_t *checkpoint;
 };
@@ -39,7 +42,7 @@ static struct lnd_double *lightning_node(struct world *w, const char *name)
     return node;
 }
 
-/** settings: owm.toml; backend lnd or none. */
+/** settings: owm.toml; backend lnd, none, or cln, which must be open. */
 static void settings(struct world *w, const char *backend, const char *credential)
 {
     char text[3000], certificate[LND_DOUBLE_PATH_BYTES], macaroon[LND_DOUBLE_PATH_BYTES];
@@ -52,9 +55,10 @@ static void settings(struct world *w, const char *backend, const char *credentia
              "max_concurrent_tasks = 1\n[limits]\nmemory_max_mb = 2048\nshutdown_s = 30\n"
              "[lightning]\nbackend = \"%s\"\nnode_uri = \"%s@127.0.0.1:9735\"\n"
              "lnd_rpc_host = \"%s\"\nlnd_tls_cert_path = \"%s\"\nlnd_macaroon_path = \"%s\"\n"
-             "payout_to = \"someone@example.org\"\n",
-             w->folder, WORKER, w->d.port, w->folder, backend, lnd_double_key(w->own),
-             lnd_double_address(w->own), certificate, macaroon);
+             "cln_socket = \"%s\"\npayout_to = \"someone@example.org\"\n",
+             w->folder, WORKER, w->d.port, w->folder, backend,
+             w->cln ? cln_double_key(w->cln) : lnd_double_key(w->own), lnd_double_address(w->own),
+             certificate, macaroon, w->cln ? cln_double_path(w->cln) : "");
     fixture_write(w->folder, "owm.toml", text);
 }
 
@@ -87,6 +91,7 @@ static int tear_down(void **state)
     struct world *w = *state;
     node_close(w->node);
     double_close(&w->d);
+    if (w->cln) cln_double_close(w->cln);
     lnd_double_close(w->own);
     lnd_double_close(w->treasury);
     fixture_remove(w->folder);
@@ -209,6 +214,44 @@ static void test_foreign_statement(void **state)
     wait_for(w, "another node");
     assert_int_equal(SEEN(w, registrations), 0);
     assert_string_equal(lnd_double_do(w->own, "calls SignMessage"), "0");
+}
+
+/** show_channel: the only one of the operator's lightningd, in this state. */
+static void show_channel(struct world *w, const char *name, const char *connected)
+{
+    char text[1200];
+    snprintf(text, sizeof text,
+             "[{\"peer_id\": \"%s\", \"peer_connected\": %s, \"state\": \"%s\", \"opener\":"
+             " \"local\", \"private\": false, \"features\": [], \"channel_id\": \"" HASH "\","
+             " \"funding_txid\": \"" HASH "\", \"funding_outnum\": 1, \"short_channel_id\":"
+             " \"195x2x1\", \"total_msat\": 120000000, \"to_us_msat\": 120000000,"
+             " \"their_reserve_msat\": 1200000, \"funding\": {\"local_funds_msat\": 120000000,"
+             " \"remote_funds_msat\": 0, \"pushed_msat\": 0}}]",
+             lnd_double_key(w->treasury), connected, name);
+    cln_double_put(w->cln, "channels", text);
+}
+
+/* SRS-NODE-12: the channel of a Core Lightning node is watched, too. (Its double signs nothing.) */
+static void test_core_lightning(void **state)
+{
+    struct world *w = *state;
+    char path[160];
+    struct node_view view;
+    snprintf(path, sizeof path, "%s/cln", w->folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    w->cln = cln_double_open(path);
+    settings(w, "cln", "operator.macaroon");
+    w->d.stake_bound = true;
+    show_channel(w, "CHANNELD_NORMAL", "true");
+    start_node(w);
+    assert_true(double_wait(&w->d, &w->d.streams, 1, WAIT));
+    wait_healthy(w);
+    show_channel(w, "CHANNELD_NORMAL", "false");
+    wait_for(w, "is not connected to yours");
+    node_look(w->node, &view);
+    assert_int_equal(view.stake.open_sats, 120000);
+    show_channel(w, "CHANNELD_SHUTTING_DOWN", "true");
+    wait_for(w, "closing");
 }
 
 /* A Lightning node that is away is not taken for the coordinator; it signs when it is back. */
@@ -521,6 +564,7 @@ int main(int argc, char **argv)
         IN_WORLD(test_moved),
         IN_WORLD(test_foreign_statement),
         IN_WORLD(test_no_signature),
+        IN_WORLD(test_core_lightning),
         IN_WORLD(test_away),
         IN_WORLD(test_watch),
         IN_WORLD(test_guide_by_hand),
