@@ -238,9 +238,9 @@ static const char select_earnings[] =
                             "p.updated_at") ", p.attempts FROM payments p LEFT JOIN "
                                             "payment_attempts a"
                                             " ON a.payment_id = p.payment_id AND a.state = 'sent'"
-                                            " WHERE p.node_id = $1 AND p.created_at >= "
+                                            " WHERE p.node_id = $1 AND p.updated_at >= "
                                             "to_timestamp($2 / 1000.0)"
-                                            " ORDER BY p.created_at DESC LIMIT $3";
+                                            " ORDER BY p.updated_at DESC, p.payment_id LIMIT $3";
 
 static void read_earnings(struct owm_services *services, struct owm_ask *ask, struct owm_pg *pg)
 {

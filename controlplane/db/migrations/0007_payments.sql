@@ -11,6 +11,7 @@ ALTER TABLE payments
         CHECK (state IN ('owed', 'in_flight', 'settled', 'failed', 'cancelled'));
 CREATE INDEX idx_payments_due ON payments (node_id, created_at) WHERE state = 'owed';
 CREATE INDEX idx_payments_flying ON payments (node_id) WHERE state = 'in_flight';
+CREATE INDEX idx_payments_changed ON payments (node_id, updated_at DESC);
 CREATE INDEX idx_payments_newest ON payments (created_at DESC, payment_id DESC);
 
 CREATE TABLE payment_attempts (
