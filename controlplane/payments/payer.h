@@ -21,7 +21,10 @@
 #define OWM_PAY_PER_PAYEE 16
 #define OWM_PAY_RESOLVERS 8    /* threads that ask strangers for invoices: they may be slow */
 #define OWM_PAY_WAIT_MS   3000 /* that a call waits for the end of its payment */
-#define OWM_PAY_POLL_MS   1000 /* a retry is late by this at most */
+#define OWM_PAY_SURE_MS                                                                            \
+    5000 /* nothing is sent longer than this after we were last sure to lead: with
+                                  a call's own time it ends within OWM_ATTEMPT_TRANSIT_MS */
+#define OWM_PAY_POLL_MS 1000 /* a retry is late by this at most */
 
 struct owm_pay_options {
     const char *database_url; /* the coordinator's */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "payer_internal.h"
 
@@ -167,10 +168,12 @@ owm_status pay_claim(struct pay_line *line, int64_t now_ms, bool *more, struct o
     struct owm_pay_claim claim = {.now_ms = now_ms,
                                   .max = options->in_flight_max - line->jobs,
                                   .per_payee = OWM_PAY_PER_PAYEE};
+    uint64_t asked_ms = owm_clock_mono_ms();
     owm_status status = owm_pay_ledger_begin(line->ledger, error);
     if (status == OWM_OK) status = owm_pay_ledger_due(line->ledger, &claim, &list, &count, error);
     if (status == OWM_OK) status = claim_rows(line, list, count, &jobs, now_ms, error);
     if (status == OWM_OK) status = owm_pay_ledger_commit(line->ledger, error);
+    if (status == OWM_OK) pay_line_sure(line, asked_ms);
     *more = status == OWM_OK && count == OWM_PAY_CLAIM_MAX && !line->broke;
     while (jobs) {
         struct pay_job *job = jobs;

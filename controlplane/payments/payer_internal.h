@@ -61,6 +61,10 @@ struct pay_line {
     int64_t sums_ms; /* when they were read */
     bool broke;      /* the budget is used up, and that was said */
 
+    /* for workers: the generation that leads, 0: none; and when it was last sure to (monotonic) */
+    atomic_uint leads;
+    atomic_ullong sure_ms;
+
     pthread_mutex_t lock;
     struct pay_job *done;
 };
@@ -84,6 +88,9 @@ void *pay_line_main(void *line);
 
 /** pay_line_wake: it has something to do. Thread: any. */
 void pay_line_wake(struct pay_line *line);
+
+/** pay_line_sure: the database has answered what it was asked at asked_ms (monotonic): we led then. */
+void pay_line_sure(struct pay_line *line, uint64_t asked_ms);
 
 /** pay_job_run: make the call of a job on a worker; it comes back through `done`. ctx: the line. */
 void pay_job_run(void *line, void *job);

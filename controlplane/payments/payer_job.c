@@ -76,13 +76,22 @@ static void give_back(struct pay_line *line, struct pay_job *job)
     pay_line_wake(line);
 }
 
+/* What waited for a worker while the ledger was lost is not sent: whoever leads now may have given
+ * this attempt up, and paid another. */
+static bool may_call(struct pay_line *line, const struct pay_job *job)
+{
+    if (atomic_load(&line->pay->stopping)) return false;
+    if (job->call != PAY_SEND) return true;
+    return job->generation == atomic_load(&line->leads)
+           && owm_clock_mono_ms() < atomic_load(&line->sure_ms) + OWM_PAY_SURE_MS;
+}
+
 void pay_job_run(void *ctx, void *arg)
 {
     struct pay_line *line = ctx;
     struct pay_job *job = arg;
     uint8_t own[OWM_LIGHTNING_KEY_BYTES];
-    owm_lightning *node =
-        atomic_load(&line->pay->stopping) ? NULL : owm_wallet_enter(line->pay->wallet, own);
+    owm_lightning *node = may_call(line, job) ? owm_wallet_enter(line->pay->wallet, own) : NULL;
     job->called = node != NULL;
     if (node) {
         job->error.text[0] = 0;

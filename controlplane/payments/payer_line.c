@@ -51,9 +51,16 @@ static owm_status take_flying(struct pay_line *line, int64_t now_ms, struct owm_
     return status;
 }
 
-/* What is at a worker meanwhile comes back with an old generation, and is dropped. */
+void pay_line_sure(struct pay_line *line, uint64_t asked_ms)
+{
+    atomic_store(&line->sure_ms, asked_ms);
+}
+
+/* What is at a worker meanwhile comes back with an old generation, and is dropped; what waits for one
+ * is not sent. */
 static void drop_all(struct pay_line *line)
 {
+    atomic_store(&line->leads, 0);
     while (line->waiting) {
         struct pay_job *job = line->waiting;
         line->waiting = job->next;
@@ -66,6 +73,7 @@ static void drop_all(struct pay_line *line)
 
 static owm_status lead(struct pay_line *line, int64_t now_ms, struct owm_error *error)
 {
+    uint64_t asked_ms = owm_clock_mono_ms();
     owm_status status = owm_pay_ledger_lead(line->ledger, error);
     if (status == OWM_OK) {
         line->generation++;
@@ -81,6 +89,8 @@ static owm_status lead(struct pay_line *line, int64_t now_ms, struct owm_error *
         return status;
     }
     line->leading = true;
+    pay_line_sure(line, asked_ms);
+    atomic_store(&line->leads, line->generation);
     line->said = false;
     line->sums_ms = 0;
     owm_gauge_set(line->meters.leading, 1);
@@ -94,11 +104,15 @@ static owm_status lead(struct pay_line *line, int64_t now_ms, struct owm_error *
 static owm_status write_all(struct pay_line *line, struct pay_job **jobs, size_t count,
                             int64_t now_ms, struct owm_error *error)
 {
+    uint64_t asked_ms = owm_clock_mono_ms();
     owm_status status = owm_pay_ledger_begin(line->ledger, error);
     for (size_t i = 0; status == OWM_OK && i < count; i++)
         status = pay_write(line, jobs[i], now_ms, error);
     if (status == OWM_OK) status = owm_pay_ledger_commit(line->ledger, error);
-    if (status != OWM_OK) owm_pay_ledger_rollback(line->ledger);
+    if (status == OWM_OK)
+        pay_line_sure(line, asked_ms);
+    else
+        owm_pay_ledger_rollback(line->ledger);
     return status;
 }
 
@@ -191,8 +205,10 @@ static owm_status read_sums(struct pay_line *line, int64_t now_ms, struct owm_er
     struct owm_pay_sums sums;
     if (now_ms - line->sums_ms < SUMS_MS && now_ms >= line->sums_ms) return OWM_OK;
     line->sums_ms = now_ms;
+    uint64_t asked_ms = owm_clock_mono_ms();
     owm_status status = owm_pay_ledger_sums(line->ledger, now_ms - DAY_MS, &sums, error);
     if (status != OWM_OK) return status;
+    pay_line_sure(line, asked_ms);
     pthread_mutex_lock(&pay->budget_lock);
     pay->spent_msat[line->index] = sums.spent_msat;
     pthread_mutex_unlock(&pay->budget_lock);

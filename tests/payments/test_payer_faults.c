@@ -98,5 +98,37 @@ static void test_database_dies(void **state)
     world_close(&world);
 }
 
-WORLD_MAIN(cmocka_unit_test(test_unreliable_node), cmocka_unit_test(test_lost_replies),
-           cmocka_unit_test(test_hanging_payee), cmocka_unit_test(test_database_dies))
+/* What waits for a worker while the ledger is lost is not sent any more: by then another coordinator
+ * may have given that attempt up, and paid another invoice. */
+static void test_lost_while_waiting(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t node[16];
+    world_open(&world, "waiting");
+    world_key_node(&world, 1, node);
+    world.options.concurrency = 1;
+    atomic_store(&fake->hang_percent, 100); /* each call takes half a second */
+    world_start(&world);
+    for (int i = 0; i < 10; i++) world_owe(&world, node, 1000 + i);
+    world_until(world.pg, "SELECT count(*) FROM payments WHERE state = 'in_flight'", 10);
+    assert_ok(owm_pg_exec(world.pg,
+                          "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d"
+                          " ON d.oid = l.database WHERE l.locktype = 'advisory'"
+                          " AND d.datname = current_database() AND l.pid <> pg_backend_pid();"
+                          "SELECT pg_advisory_lock(8026107459890769764)",
+                          NULL));
+    owm_clock_sleep_ms(200);
+    size_t sent = fake->payment_count;
+    owm_clock_sleep_ms(2000);
+    assert_true(fake->payment_count <= sent + 1 && sent < 9);
+    atomic_store(&fake->hang_percent, 0);
+    assert_ok(owm_pg_exec(world.pg, "SELECT pg_advisory_unlock(8026107459890769764)", NULL));
+    world_until(world.pg, SETTLED, 10);
+    world_sound(&world);
+    world_close(&world);
+}
+
+WORLD_MAIN(cmocka_unit_test(test_lost_while_waiting), cmocka_unit_test(test_unreliable_node),
+           cmocka_unit_test(test_lost_replies), cmocka_unit_test(test_hanging_payee),
+           cmocka_unit_test(test_database_dies))
