@@ -113,9 +113,11 @@ static enum owm_lightning_channel_state state_of(const Lnrpc__Channel *from, uin
 static owm_status read_balances(struct list *list, const Lnrpc__Channel *from,
                                 struct owm_lightning_channel *channel)
 {
+    if (from->capacity < 0 || from->local_balance < 0 || from->local_balance > from->capacity
+        || from->remote_balance < 0 || from->unsettled_balance < 0)
+        return nonsense(list, LND_ListChannels, "balances above the capacity");
     int64_t rest = from->capacity - from->local_balance - from->unsettled_balance;
-    if (from->capacity < 0 || from->local_balance < 0 || from->remote_balance < 0
-        || from->unsettled_balance < 0 || rest < from->remote_balance)
+    if (rest < from->remote_balance)
         return nonsense(list, LND_ListChannels, "balances above the capacity");
     channel->capacity_msat = msat_of(from->capacity);
     channel->local_msat = msat_of(from->local_balance);

@@ -187,6 +187,10 @@ static owm_status after_refusal(struct lnd *lnd, const struct owm_lightning_orde
     struct owm_lightning_outcome known;
     struct owm_error second = {0};
     owm_status status = track(lnd, order->payment_hash, wait_ms, &known, &second);
+    if (status == OWM_E_NOTFOUND && refused == OWM_E_EXISTS)
+        return owm_fail(error, OWM_E_PROTO,
+                        "LND: it refuses a payment that it has, and then it has none: were its "
+                        "payments deleted?");
     if (status == OWM_E_NOTFOUND) return OWM_E_STATE;
     if (status == OWM_OK && known.state == OWM_LIGHTNING_FAILED && refused != OWM_E_EXISTS)
         return OWM_E_STATE;

@@ -314,6 +314,10 @@ static void test_a_refusal_is_looked_into(void **state)
     lnd_double_do(node, "fault SendPaymentV2 2 1 database is locked");
     assert_ok(owm_lightning_pay(payer, &order, 1000, &outcome, &error));
     assert_int_equal(outcome.state, OWM_LIGHTNING_SUCCEEDED);
+    keysend_make(&order, key, 43); /* it has it, says LND, and then it has not: who knows */
+    lnd_double_do(node, "fault SendPaymentV2 6 1 payment is in transition");
+    assert_int_equal(owm_lightning_pay(payer, &order, 1000, &outcome, &error), OWM_E_PROTO);
+    keysend_make(&order, key, 41);
     lnd_double_do(node, "fault SendPaymentV2 2 1 database is locked");
     lnd_double_do(node, "fault TrackPaymentV2 14 1 transport is closing");
     assert_int_equal(owm_lightning_pay(payer, &order, 1000, &outcome, &error), OWM_E_NET);
