@@ -52,10 +52,14 @@ static const struct owm_lightning_channel *slice(const struct reading_job *job, 
     return &job->channels[low];
 }
 
-/* Whether it has to be known who closed what is not there: not for nodes that never had any. */
-static bool is_gone(const struct stake_node *node, size_t count)
+/* Whether it has to be known who closed what is not there: not for nodes that never had any. A
+ * channel that the treasury opened to the node is not the node's. */
+static bool is_gone(const struct stake_node *node, const struct owm_lightning_channel *channels,
+                    size_t count)
 {
-    return count == 0
+    size_t own = 0;
+    for (size_t i = 0; i < count; i++) own += channels[i].opened_by_peer;
+    return own == 0
            && (node->channels > 0 || node->status == OWM_NODE_ACTIVE
                || node->status == OWM_NODE_DEGRADED);
 }
@@ -94,7 +98,7 @@ static void judge(struct reading_job *job, uint32_t number, bool closed)
     bool wanted = owm_stake_plan_wanted(stake->plan, number);
     pthread_mutex_unlock(&stake->lock);
     const struct owm_lightning_channel *channels = slice(job, node.ln_key, &count);
-    if (!closed && is_gone(&node, count)) {
+    if (!closed && is_gone(&node, channels, count)) {
         job->gone[job->gone_count++] = number;
         return;
     }
@@ -123,12 +127,14 @@ static void judge(struct reading_job *job, uint32_t number, bool closed)
 
 /* ---------------------------------------------------------------------------- an order */
 
+/* peer  NULL: all. A node without a Lightning key has no channels. */
 static owm_status list(struct reading_job *job, const uint8_t *peer, bool closed,
                        struct owm_error *error)
 {
     free(job->channels);
     job->channels = NULL;
     job->count = 0;
+    if (peer && peer[0] == 0) return OWM_OK;
     owm_status status =
         owm_lightning_channels(job->handle, peer, closed, &job->channels, &job->count, error);
     if (status == OWM_OK && job->count)

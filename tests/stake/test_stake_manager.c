@@ -329,12 +329,13 @@ static void test_closed(void **state)
         bool left;
     } ways[] = {{"peer", true}, {"us", true}, {"force-peer", true}, {"force-us", false}};
     struct rig *rig = rig_new("closed");
-    char point[4][80];
+    char point[4][80], ours[80];
     struct ln_signer node[4];
     for (uint32_t i = 0; i < 4; i++) {
         ln_signer_make(&node[i], 10 + i);
         open_channel(rig, &node[i], "capacity=200000", point[i]);
     }
+    open_channel(rig, &node[0], "capacity=100000 by=us", ours); /* to pay it, and no stake */
     lnd_double_do(rig->treasury, "mine 3");
     rig_start(rig);
     for (uint32_t i = 0; i < 4; i++) register_node(rig, i, node[i].key, 200000);
@@ -343,6 +344,8 @@ static void test_closed(void **state)
         lnd_double_do(rig->treasury, "close %s %s", point[i], ways[i].how);
     lnd_double_do(rig->treasury, "mine 200");
     for (uint32_t i = 0; i < 4; i++) await(rig, i, 0, ways[i].left);
+    struct told told = told_of(rig, 0);
+    assert_memory_equal(told.last.ln_key, node[0].key, sizeof(node[0].key));
     rig_free(rig);
 }
 
