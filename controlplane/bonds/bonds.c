@@ -84,14 +84,17 @@ static owm_status count_of(struct owm_pg *pg, const char *sql, const uint8_t nod
 
 /* ---------------------------------------------------------------------------- a new bond */
 
-static owm_status check(const struct owm_bonds *bonds, struct owm_pg *pg, const uint8_t node_id[16],
-                        const struct owm_bond_ask *ask, struct owm_error *error)
+static owm_status check_amount(const struct owm_bonds *bonds, int64_t sats, struct owm_error *error)
+{
+    if (sats >= bonds->options.min_sats && sats <= bonds->options.max_sats) return OWM_OK;
+    return owm_fail(error, OWM_E_ARG,
+                    "a bond is %" PRId64 " to %" PRId64 " sats here, not %" PRId64,
+                    bonds->options.min_sats, bonds->options.max_sats, sats);
+}
+
+static owm_status check_room(struct owm_pg *pg, const uint8_t node_id[16], struct owm_error *error)
 {
     int64_t live = 0;
-    if (ask->amount_sats < bonds->options.min_sats || ask->amount_sats > bonds->options.max_sats)
-        return owm_fail(error, OWM_E_ARG,
-                        "a bond is %" PRId64 " to %" PRId64 " sats here, not %" PRId64,
-                        bonds->options.min_sats, bonds->options.max_sats, ask->amount_sats);
     owm_status status =
         count_of(pg, "SELECT count(*) FROM bonds WHERE node_id = $1 AND ended_at IS NULL", node_id,
                  &live, error);
@@ -200,10 +203,11 @@ static owm_status make(struct owm_bonds *bonds, const uint8_t node_id[16],
     struct owm_invoice_row row = {.invoice = ""};
     uint8_t bond_id[16], preimage[32], hash[32];
     bool found = false;
-    owm_status status = find_asked(pg, node_id, ask, bond_id, &found, error);
+    owm_status status = check_amount(bonds, ask->amount_sats, error);
+    if (status == OWM_OK) status = find_asked(pg, node_id, ask, bond_id, &found, error);
     if (status != OWM_OK) return status;
     if (!found) {
-        status = check(bonds, pg, node_id, ask, error);
+        status = check_room(pg, node_id, error);
         if (status != OWM_OK) return status;
         owm_uuid_random(bond_id);
     }

@@ -120,7 +120,7 @@ static const char *check_request(struct owm_services *services, const uint8_t ke
 {
     uint8_t declared[32], text[OWM_CANONICAL_BYTES_MAX];
     size_t bytes = 0;
-    int64_t skew_ms = request->timestamp_ms - owm_clock_wall_ms();
+    int64_t now_ms = owm_clock_wall_ms(), skew_ms = services->config.clock_skew_ms;
     if (request->protocol != OWM_PROTOCOL_VERSION) {
         *sentence = "the protocol version is not the one agreed in Hello; update owm-node";
         return "PROTOCOL_VERSION";
@@ -130,7 +130,7 @@ static const char *check_request(struct owm_services *services, const uint8_t ke
         *sentence = "public_key is not the key of this connection's certificate";
         return "WRONG_KEY";
     }
-    if (skew_ms > services->config.clock_skew_ms || skew_ms < -services->config.clock_skew_ms) {
+    if (request->timestamp_ms > now_ms + skew_ms || request->timestamp_ms < now_ms - skew_ms) {
         *sentence = "the time in the request is too far from ours; set this machine's clock";
         return "STALE_TIMESTAMP";
     }

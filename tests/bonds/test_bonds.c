@@ -363,6 +363,8 @@ static void test_refusals(void **state)
     struct world *w = *state;
     assert_int_equal(ask(w, OWM_BOND_HOLD, 999, false, list, &count), OWM_E_ARG);
     assert_int_equal(ask(w, OWM_BOND_HOLD, 100001, false, list, &count), OWM_E_ARG);
+    assert_int_equal(ask(w, OWM_BOND_PAID, INT64_MAX, false, list, &count), OWM_E_ARG);
+    assert_int_equal(ask(w, OWM_BOND_PAID, -1, false, list, &count), OWM_E_ARG);
     for (int i = 0; i < OWM_BONDS_OF_NODE_MAX; i++)
         assert_ok(ask(w, OWM_BOND_HOLD, 2000 + i, false, list, &count));
     assert_int_equal(count, OWM_BONDS_OF_NODE_MAX);
