@@ -89,7 +89,7 @@ void *pay_line_main(void *line);
 /** pay_line_wake: it has something to do. Thread: any. */
 void pay_line_wake(struct pay_line *line);
 
-/** pay_line_sure: the database has answered what it was asked at asked_ms (monotonic): we led then. */
+/** pay_line_sure: the database answered what it was asked at asked_ms (monotonic): we led then. */
 void pay_line_sure(struct pay_line *line, uint64_t asked_ms);
 
 /** pay_job_run: make the call of a job on a worker; it comes back through `done`. ctx: the line. */

@@ -56,8 +56,8 @@ void pay_line_sure(struct pay_line *line, uint64_t asked_ms)
     atomic_store(&line->sure_ms, asked_ms);
 }
 
-/* What is at a worker meanwhile comes back with an old generation, and is dropped; what waits for one
- * is not sent. */
+/* What is at a worker meanwhile comes back with an old generation, and is dropped; what waits for
+ * one is not sent. */
 static void drop_all(struct pay_line *line)
 {
     atomic_store(&line->leads, 0);

@@ -1,4 +1,4 @@
-/* node_bond.c: NodeBond: a node makes a bond, looks at its bonds, or leaves (controlplane/bonds). */
+/* node_bond.c: NodeBond: a node makes a bond, looks at its bonds, leaves (controlplane/bonds). */
 #include <stdlib.h>
 #include <string.h>
 

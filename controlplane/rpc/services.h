@@ -83,8 +83,8 @@ OWM_MUST_USE owm_status owm_services_open(const struct owm_services_config *conf
                                           struct owm_services **services, struct owm_error *error);
 OWM_MUST_USE owm_status owm_services_listen(struct owm_services *services, struct owm_error *error);
 
-/** owm_services_bonds: who keeps bonds, until _shut; before _listen. NULL, or not said: this network
- *  has none. Returns: OWM_OK; OWM_E_NOMEM. */
+/** owm_services_bonds: who keeps bonds, until _shut; before _listen. NULL, or not said: this
+ *  network has none. Returns: OWM_OK; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_services_bonds(struct owm_services *services, struct owm_bonds *bonds);
 
 /** owm_services_shut: stop hearing; calls in flight are answered or cancelled. Then the engine's

@@ -446,8 +446,8 @@ static void test_reading_of_the_key_before(void **state)
     world_deinit(&world);
 }
 
-/* The clock was an hour ahead before a restart: what was read then is not fresh for an hour, and does
- * not keep out what is read now. */
+/* The clock was an hour ahead before a restart: what was read then is not fresh for an hour, and
+ * does not keep out what is read now. */
 static void test_clock_set_back(void **state)
 {
     (void)state;

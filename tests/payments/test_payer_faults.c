@@ -98,8 +98,8 @@ static void test_database_dies(void **state)
     world_close(&world);
 }
 
-/* What waits for a worker while the ledger is lost is not sent any more: by then another coordinator
- * may have given that attempt up, and paid another invoice. */
+/* What waits for a worker while the ledger is lost is not sent any more: by then another
+ * coordinator may have given that attempt up, and paid another invoice. */
 static void test_lost_while_waiting(void **state)
 {
     (void)state;

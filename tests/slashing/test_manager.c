@@ -245,8 +245,8 @@ static void test_t2(void **state)
     world_close(&w);
 }
 
-/* Registering again in a lower tier does not lead out of a case: one signal is too few to decide a T1
- * case, and nobody may acknowledge one. */
+/* Registering again in a lower tier does not lead out of a case: one signal is too few to decide a
+ * T1 case, and nobody may acknowledge one. */
 static void test_lower_tier(void **state)
 {
     (void)state;
