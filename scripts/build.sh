@@ -1,7 +1,7 @@
 # build.sh: configure and build a preset with its log kept, and the doctor. Sourced by ./owm.
 
 # What `./owm up` runs.
-programs=(owm-coordinator owm-slasher owm-admin owm-node owm-worker owm-pool owm-mine owm-devnet
+programs=(owm-coordinator owm-slasher owm-admin owm-node owm-worker owm-pool owm-mine owm-ots owm-devnet
     owm-devnet-blocks owm-devnet-lightning)
 
 build() { # build PRESET [TARGET…]

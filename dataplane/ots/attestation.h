@@ -1,5 +1,5 @@
-/* attestation.h: who says that a message existed: a block, a calendar that promises one, or somebody
- * we do not know. */
+/* attestation.h: who says that a message existed: a block, a calendar that promises one, or
+ * somebody we do not know. */
 #ifndef OWM_OTS_ATTESTATION_H
 #define OWM_OTS_ATTESTATION_H
 
@@ -54,8 +54,8 @@ OWM_MUST_USE owm_status owm_ots_pending(const char *uri, struct owm_ots_attestat
 /** owm_ots_bitcoin: a block of Bitcoin. */
 struct owm_ots_attestation owm_ots_bitcoin(uint64_t height);
 
-/** owm_ots_attestation_compare: <0, 0, >0 in the order in which they are written: by tag; heights as
- *  numbers, the rest as bytes. 0 means the same attestation. */
+/** owm_ots_attestation_compare: <0, 0, >0 in the order in which they are written: by tag; heights
+ *  as numbers, the rest as bytes. 0 means the same attestation. */
 int owm_ots_attestation_compare(const struct owm_ots_attestation *a,
                                 const struct owm_ots_attestation *b);
 

@@ -11,7 +11,7 @@
 #define OWM_OTS_LEAVES_MAX  65536
 #define OWM_OTS_NONCE_BYTES 16
 
-/** owm_ots_leaf: a node of a tree of its own; afterwards the node whose message all leaves share. */
+/** owm_ots_leaf: a node of a tree of its own; afterwards the node whose message all share. */
 struct owm_ots_leaf {
     struct owm_ots_tree *tree;
     uint32_t node;

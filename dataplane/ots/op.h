@@ -47,8 +47,8 @@ uint32_t owm_ots_digest_bytes(uint8_t tag);
 
 /** owm_ots_op_apply: result [OWM_OTS_MESSAGE_BYTES_MAX] written, *bytes of it.
  *  Returns: OWM_OK; OWM_E_PROTO with a sentence: an unknown tag, an argument that is empty, too
- *  long or of an op that takes none, a message or result too long, a message that is empty where the
- *  op (reverse, hexlify) needs one.
+ *  long or of an op that takes none, a message or result too long, a message that is empty where
+ *  the op (reverse, hexlify) needs one.
  */
 OWM_MUST_USE owm_status owm_ots_op_apply(const struct owm_ots_op *op, struct owm_ots_bytes message,
                                          uint8_t *result, uint32_t *bytes, struct owm_error *error);

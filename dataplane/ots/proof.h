@@ -18,8 +18,8 @@
  *
  *  tree  as after owm_ots_tree_init, or with what it holds already, to which this is added at the
  *        root; after a failure still to be deinit.
- *  Returns: OWM_OK; OWM_E_PROTO with a sentence that says at which byte and why; OWM_E_LIMIT a named
- *  limit; OWM_E_NOMEM.
+ *  Returns: OWM_OK; OWM_E_PROTO with a sentence that says at which byte and why; OWM_E_LIMIT a
+ *  named limit; OWM_E_NOMEM.
  */
 OWM_MUST_USE owm_status owm_ots_parse(struct owm_ots_tree *tree, struct owm_ots_bytes data,
                                       struct owm_error *error);
@@ -39,8 +39,8 @@ struct owm_ots_proof {
     bool canonical; /* Writing what was read gives the same bytes. */
 };
 
-/** owm_ots_proof_init: nothing but a digest. Returns: OWM_OK; OWM_E_PROTO file_op is no hash, or the
- *  digest is not of its length; OWM_E_NOMEM. */
+/** owm_ots_proof_init: nothing but a digest. Returns: OWM_OK; OWM_E_PROTO file_op is no hash, or
+ *  the digest is not of its length; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_ots_proof_init(struct owm_ots_proof *proof, uint8_t file_op,
                                            struct owm_ots_bytes digest, struct owm_error *error);
 

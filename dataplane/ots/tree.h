@@ -5,8 +5,8 @@
  * 2. The index of a node is larger than its parent's, so one loop over the indices sees parents
  *    first: nothing here recurses.
  * 3. Children and attestations hang in the order in which they are written; the same one is never
- *    there twice. Adding what is there finds it, so that two proofs of one message merge and neither
- *    loses an attestation.
+ *    there twice. Adding what is there finds it, so that two proofs of one message merge and
+ *    neither loses an attestation.
  * 4. Limits hold at every step: depth as in the reference (256 nodes on a path), and a number of
  *    items that the reference does not have.
  */
@@ -41,8 +41,8 @@ struct owm_ots_tree {
     bool changed;                 /* Something came after owm_ots_parse. */
 };
 
-/** owm_ots_tree_init: a root alone, which holds a copy of the message. After a failure nothing needs
- *  a deinit.
+/** owm_ots_tree_init: a root alone, which holds a copy of the message. After a failure nothing
+ *  needs a deinit.
  *  Returns: OWM_OK; OWM_E_PROTO longer than a message may be; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_ots_tree_init(struct owm_ots_tree *tree, struct owm_ots_bytes message,
                                           struct owm_error *error);

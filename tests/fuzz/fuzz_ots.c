@@ -1,5 +1,5 @@
-/* fuzz_ots.c: any bytes as a .ots file and as a calendar's answer. What is accepted is written, read
- * again and written again: the same tree, the same bytes. */
+/* fuzz_ots.c: any bytes as a .ots file and as a calendar's answer. What is accepted is written,
+ * read again and written again: the same tree, the same bytes. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* test_oracle.c: against python-opentimestamps, both ways: what one writes the other reads and writes
- * with the same bytes, and what one rejects the other rejects. Skipped where it is not installed.
- * argv[1]: oracle.py */
+/* test_oracle.c: against python-opentimestamps, both ways: what one writes the other reads and
+ * writes with the same bytes, and what one rejects the other rejects. Skipped where it is not
+ * installed. argv[1]: oracle.py */
 #include <unistd.h>
 
 #include "dataplane/ots/proof.h"

@@ -44,7 +44,6 @@ static unsigned round_trip_folder(const char *folder)
     return count;
 }
 
-/* SRS-OTS-04: what others wrote is kept as it is. */
 static void published_proofs_are_written_as_they_were_read(void **state)
 {
     (void)state;

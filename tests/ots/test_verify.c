@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "dataplane/chain/hash.h"
 #include "dataplane/ots/verify.h"
+#include "regtest_chain.h"
 #include "test.h"
 
 struct parameters {
@@ -35,9 +36,9 @@ static void first_header(struct parameters p, uint8_t *header)
     make_header(p, zeros, root, header);
 }
 
-static const struct parameters main_first = {1, 1231006505, 0x1d00ffff, 2083236893};
-static const struct parameters signet_first = {1, 1598918400, 0x1e0377ae, 52613770};
-static const struct parameters regtest_first = {1, 1296688602, 0x207fffff, 2};
+static const struct parameters main_block = {1, 1231006505, 0x1d00ffff, 2083236893};
+static const struct parameters signet_block = {1, 1598918400, 0x1e0377ae, 52613770};
+static const struct parameters regtest_block = {1, 1296688602, 0x207fffff, 2};
 
 static void first_blocks_bind_the_network(void **state)
 {
@@ -46,7 +47,7 @@ static void first_blocks_bind_the_network(void **state)
         enum owm_network network;
         const struct parameters *first;
     } networks[] = {
-        {OWM_MAINNET, &main_first}, {OWM_SIGNET, &signet_first}, {OWM_REGTEST, &regtest_first}};
+        {OWM_MAINNET, &main_block}, {OWM_SIGNET, &signet_block}, {OWM_REGTEST, &regtest_block}};
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 3; k++) {
             struct owm_ots_chain chain;
@@ -70,7 +71,7 @@ static void main_network_blocks_follow(void **state)
     struct owm_error error;
     struct owm_ots_headers headers;
     uint8_t header[OWM_OTS_HEADER_BYTES], root[32];
-    first_header(main_first, header);
+    first_header(main_block, header);
     owm_ots_chain_init(&chain, OWM_MAINNET);
     assert_ok(owm_ots_chain_push(&chain, header, NULL));
     assert_ok(
@@ -105,25 +106,10 @@ static void bits_follow_time_as_in_bitcoin(void **state)
             cases[i].next);
 }
 
-/* Mine one more regtest block; roots are their heights. */
-static void mine(const struct owm_ots_chain *chain, uint32_t time, uint8_t *header)
-{
-    uint8_t root[32] = {(uint8_t)chain->count, (uint8_t)(chain->count >> 8), 1};
-    struct parameters p = {4, time, 0x207fffff, 0};
-    do make_header(p, chain->tip, root, header);
-    while (owm_ots_header_work(OWM_REGTEST, header, NULL) != OWM_OK && ++p.nonce);
-}
-
 static void mine_chain(struct owm_ots_chain *chain, size_t blocks)
 {
-    uint8_t header[OWM_OTS_HEADER_BYTES];
-    first_header(regtest_first, header);
     owm_ots_chain_init(chain, OWM_REGTEST);
-    assert_ok(owm_ots_chain_push(chain, header, NULL));
-    while (chain->count < blocks) {
-        mine(chain, 1300000000 + 600 * (uint32_t)chain->count, header);
-        assert_ok(owm_ots_chain_push(chain, header, NULL));
-    }
+    regtest_mine(chain, blocks, 0, NULL);
 }
 
 static void assert_not_next(struct owm_ots_chain *chain, const uint8_t *header, const char *why)
@@ -139,7 +125,7 @@ static void headers_that_do_not_follow_are_refused(void **state)
     struct owm_ots_chain chain;
     uint8_t good[OWM_OTS_HEADER_BYTES], bad[OWM_OTS_HEADER_BYTES];
     mine_chain(&chain, 20);
-    mine(&chain, 1300012000, good);
+    regtest_next(&chain, REGTEST_TIME + 12000, zeros, good);
     memcpy(bad, good, sizeof bad);
     bad[4] ^= 1;
     assert_not_next(&chain, bad, "header of block 20: it does not follow");
@@ -207,7 +193,7 @@ static struct owm_ots_verdict judged(struct owm_ots_chain *chain, struct owm_ots
     return verdict;
 }
 
-/* SRS-OTS-05: a proof proves by the header at its height, and by nothing else. */
+/* A proof proves by the header at its height, and by nothing else. */
 static void the_header_at_the_height_decides(void **state)
 {
     (void)state;
@@ -219,7 +205,7 @@ static void the_header_at_the_height_decides(void **state)
     assert_int_equal(verdict.outcome, OWM_OTS_CONFIRMED);
     assert_int_equal(verdict.height, 44);
     assert_int_equal(verdict.confirmations, 6);
-    assert_int_equal(verdict.time_s, 1300000000 + 600 * 44);
+    assert_int_equal(verdict.time_s, REGTEST_TIME + 600 * 44);
     claim(&chain, 45, 45, &tree);
     verdict = judged(&chain, &tree);
     assert_int_equal(verdict.outcome, OWM_OTS_WAITING);

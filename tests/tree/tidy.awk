@@ -13,6 +13,7 @@ BEGIN {
     may["devnet"] = " base kernels dataplane devnet "
     may["pool"] = " base kernels dataplane pool "
     may["miner"] = " base kernels dataplane miner "
+    may["ots"] = " base kernels dataplane ots "
 
     # A library is seen by one place: header, the paths that may include it, what to include instead.
     library("grpc/", "^base/rpc/grpc[^/]*\\.[ch]$", "only base/rpc/grpc*.c includes gRPC; use base/rpc/rpc.h")
@@ -26,7 +27,8 @@ BEGIN {
     library("rte_", "^dataplane/net/dpdk[^/]*\\.c$", "only dataplane/net/dpdk*.c includes DPDK")
     library("libwebsockets", "^base/", "only base includes libwebsockets; use base/http_server.h")
     library("curl/", "^base/", "only base includes curl; use base/http_client.h")
-    library("nettle/", "^dataplane/ots/op\\.c$", "only dataplane/ots/op.c includes nettle")
+    library("nettle/", "^dataplane/ots/(op|file_hash)\\.c$",
+            "only dataplane/ots/op.c and file_hash.c include nettle")
     library("zmq(_utils)?\\.h>", "^(pool/zmq|devnet/blocks/publish)\\.c$",
             "only pool/zmq.c and devnet/blocks/publish.c include libzmq")
 }
