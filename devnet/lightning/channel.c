@@ -62,6 +62,19 @@ static bool active(const struct daemon *from, const struct daemon *to, const cha
     return there;
 }
 
+bool rig_can_pay(const struct daemon *from, const struct daemon *to)
+{
+    const char *const words[] = {"queryroutes", "--dest", to->key, "--amt", "1", NULL};
+    return daemon_ask(from, words, NULL, NULL) == OWM_OK;
+}
+
+/* Usable is later than active: the payer's graph has to know the channel, too. */
+static bool usable(const struct rig_channel *channel, const char *point)
+{
+    return active(channel->from, channel->to, point) && active(channel->to, channel->from, point)
+           && rig_can_pay(channel->from, channel->to);
+}
+
 bool rig_has_channel(const struct daemon *from, const struct daemon *to)
 {
     json_t *reply = NULL;
@@ -127,11 +140,9 @@ owm_status rig_open(struct rig *rig, const struct rig_channel *channel, char *po
     json_decref(reply);
     if (status == OWM_OK) status = rig_mine(rig, RIG_CONFIRMATIONS, error);
     uint64_t give_up_ms = owm_clock_mono_ms() + WAIT_MS;
-    while (status == OWM_OK
-           && !(active(channel->from, channel->to, point)
-                && active(channel->to, channel->from, point))) {
+    while (status == OWM_OK && !usable(channel, point)) {
         if (owm_clock_mono_ms() > give_up_ms)
-            return owm_fail(error, OWM_E_TIMEOUT, "channel %s between %s and %s is not active",
+            return owm_fail(error, OWM_E_TIMEOUT, "channel %s between %s and %s carries nothing",
                             point, channel->from->name, channel->to->name);
         owm_clock_sleep_ms(100);
     }

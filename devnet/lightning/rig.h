@@ -44,11 +44,11 @@ void rig_down(struct rig *rig);
 /** rig_tend: start again what ended by itself. Returns: whether something had. */
 bool rig_tend(struct rig *rig);
 
-/** rig_open: a channel that `from` funds, mined until both can use it.
+/** rig_open: a channel that `from` funds, mined until it can be used.
  *
  *  push_sats  become the acceptor's.
  *  point      [OWM_LIGHTNING_POINT_TEXT], or NULL.
- *  Returns: OWM_E_STATE refused; OWM_E_TIMEOUT not active within 60 s. */
+ *  Returns: OWM_E_STATE refused; OWM_E_TIMEOUT not usable within 60 s. */
 struct rig_channel {
     struct daemon *from, *to;
     int64_t sats, push_sats;
@@ -58,6 +58,9 @@ owm_status rig_open(struct rig *rig, const struct rig_channel *channel, char *po
 
 /** rig_has_channel: one that `from` opened to `to` and that is open or opening. */
 bool rig_has_channel(const struct daemon *from, const struct daemon *to);
+
+/** rig_can_pay: `from` knows a way to `to`, over whatever channels. */
+bool rig_can_pay(const struct daemon *from, const struct daemon *to);
 
 /** rig_connect: `from` connects to `to`, or is connected already. */
 owm_status rig_connect(const struct daemon *from, const struct daemon *to,

@@ -150,7 +150,8 @@ static void wait_until_active(struct pair *pair)
 {
     owm_lightning *stake = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
     uint64_t give_up_ms = owm_clock_mono_ms() + PAIR_WAIT_MS;
-    while (!pair_channel(stake, pair->stake).active || !pair_channel(stake, pair->payout).active) {
+    while (!pair_channel(stake, pair->stake).active || !pair_channel(stake, pair->payout).active
+           || !rig_can_pay(pair->treasury, pair->operator)) {
         if (owm_clock_mono_ms() > give_up_ms) fail_msg("the channels do not come back");
         owm_clock_sleep_ms(100);
     }
