@@ -96,6 +96,8 @@ static struct owm_step found(struct owm_attempt *attempt,
 struct owm_step owm_attempt_step(struct owm_attempt *attempt, const struct owm_heard *heard,
                                  const struct owm_moment *moment)
 {
+    if (attempt->unsure_ms > moment->now_ms)
+        attempt->unsure_ms = moment->now_ms; /* clock set back */
     if (heard->of == OWM_HEARD_NOTHING) {
         attempt->unsure_ms = moment->now_ms;
         return step_of(OWM_STEP_TRACK, moment->now_ms, "asked about after a start");

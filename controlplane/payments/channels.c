@@ -50,6 +50,26 @@ static owm_status record(struct pay_channels *channels, const struct candidate *
                         &args, NULL, error);
 }
 
+/* Before it is asked for. *ours false: another coordinator, still at work when we began, has
+ * asked. */
+static owm_status reserve(struct pay_channels *channels, const struct candidate *node, bool *ours,
+                          struct owm_error *error)
+{
+    struct owm_pg_args args;
+    struct owm_pg_rows *rows = NULL;
+    owm_pg_begin_args(&args);
+    owm_pg_uuid(&args, node->node_id);
+    owm_pg_bytes(&args, node->key, sizeof(node->key));
+    owm_pg_i64(&args, channels->pay->options.channel_sats);
+    owm_status status = owm_pg_query(channels->pg,
+                                     "INSERT INTO reward_channels (node_id, peer, capacity_sats)"
+                                     " VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1",
+                                     &args, &rows, error);
+    *ours = status == OWM_OK && owm_pg_rows_count(rows) > 0;
+    owm_pg_rows_free(rows);
+    return status;
+}
+
 /* Nothing was begun, and another time it may go. */
 static owm_status forget(struct pay_channels *channels, const struct candidate *node,
                          struct owm_error *error)
@@ -90,8 +110,9 @@ static owm_status ask(struct pay_channels *channels, owm_lightning *node,
     struct owm_lightning_point point;
     struct owm_error why = {""};
     char text[OWM_LIGHTNING_POINT_TEXT] = "";
-    owm_status status = record(channels, peer, "asked", "", "", error);
-    if (status != OWM_OK) return status;
+    bool ours;
+    owm_status status = reserve(channels, peer, &ours, error);
+    if (status != OWM_OK || !ours) return status;
     status = owm_lightning_open_channel(node, peer->key, peer->host, options->channel_sats, 0,
                                         &point, &why);
     if (status == OWM_E_NET || status == OWM_E_TIMEOUT || status == OWM_E_PROTO)

@@ -182,13 +182,19 @@ static bool start_call(struct pay_line *line, struct pay_job *job)
     return started;
 }
 
+/* No pause is longer than this: a time further off is of a clock that has been set back since. */
+static bool is_later(const struct pay_job *job, int64_t now_ms)
+{
+    return job->at_ms > now_ms && job->at_ms <= now_ms + OWM_ATTEMPT_LOOK_MAX_MS;
+}
+
 /* Those whose time has come go to a worker, while there is a node and room. */
 static void start_calls(struct pay_line *line, int64_t now_ms)
 {
     if (!owm_wallet_ready(line->pay->wallet)) return;
     for (struct pay_job **at = &line->waiting; *at;) {
         struct pay_job *job = *at, *next = job->next;
-        if (job->at_ms > now_ms) {
+        if (is_later(job, now_ms)) {
             at = &job->next;
             continue;
         }

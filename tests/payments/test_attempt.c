@@ -286,12 +286,29 @@ static void test_refused(void **state)
     assert_string_equal(step.reason, "no such peer");
 }
 
+/* A clock that is set back by a day keeps a payment that failed waiting for no longer than a call
+ * may be on its way, and for no shorter. */
+static void test_clock_set_back(void **state)
+{
+    (void)state;
+    struct owm_attempt attempt = {.kind = OWM_ATTEMPT_KEYSEND, .unsure_ms = 10 * DAY_MS};
+    struct owm_moment now = {.retry = &retry, .now_ms = 9 * DAY_MS};
+    const struct owm_lightning_outcome failed = {.state = OWM_LIGHTNING_FAILED};
+    const struct owm_heard heard = {.of = OWM_HEARD_TRACK, .found = &failed, .why = ""};
+    assert_int_equal(owm_attempt_step(&attempt, &heard, &now).kind, OWM_STEP_TRACK);
+    now.now_ms += OWM_ATTEMPT_TRANSIT_MS - 1;
+    assert_int_equal(owm_attempt_step(&attempt, &heard, &now).kind, OWM_STEP_TRACK);
+    now.now_ms += 1;
+    assert_int_equal(owm_attempt_step(&attempt, &heard, &now).kind, OWM_STEP_OWE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histories),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_clock_set_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
