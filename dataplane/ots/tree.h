@@ -17,8 +17,8 @@
 
 #include "attestation.h"
 
-#define OWM_OTS_NODES_DEEP_MAX 256   /* On a path: the root and 255 ops. */
-#define OWM_OTS_ITEMS_MAX      16384 /* Nodes and attestations of a tree together. */
+#define OWM_OTS_NODES_DEEP_MAX 256  /* On a path: the root and 255 ops. */
+#define OWM_OTS_ITEMS_MAX      4096 /* Nodes and attestations of a tree together. */
 #define OWM_OTS_NONE           UINT32_MAX
 #define OWM_OTS_ROOT           0
 

@@ -1,5 +1,4 @@
-/* fuzz_ots_headers.c: any bytes as a file of block headers: refused, or written with the same bytes.
- */
+/* fuzz_ots_headers.c: any bytes as a file of headers: refused, or written with the same bytes. */
 #include <stdlib.h>
 #include <string.h>
 

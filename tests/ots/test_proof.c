@@ -263,7 +263,7 @@ static void items_and_bytes_have_limits(void **state)
         at += sizeof item;
     }
     assert_int_equal(owm_ots_proof_read(data, at, &proof, &error), OWM_E_LIMIT);
-    assert_non_null(strstr(error.text, "more than 16384"));
+    assert_non_null(strstr(error.text, "more than 4096"));
 }
 
 static void random_proofs_survive_a_round_trip(void **state)
