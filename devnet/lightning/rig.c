@@ -169,11 +169,11 @@ static owm_status fund(struct rig *rig, struct owm_error *error)
     bool poor[RIG_OPERATORS_MAX], any = false;
     owm_status status = OWM_OK;
     for (unsigned i = 0; status == OWM_OK && i < rig->operator_count; i++) {
-        struct daemon *operator= & rig->operators[i];
-        poor[i] = wallet_sats(operator, "total_balance") < FUNDS_MIN_SATS;
+        struct daemon *owner = &rig->operators[i];
+        poor[i] = wallet_sats(owner, "total_balance") < FUNDS_MIN_SATS;
         if (!poor[i]) continue;
         any = true;
-        status = daemon_address(operator, address, error);
+        status = daemon_address(owner, address, error);
         if (status == OWM_OK) status = send(&rig->treasury, address, error);
     }
     if (status == OWM_OK && any) status = rig_mine(rig, 1, error);

@@ -40,9 +40,9 @@ static void test_channels_of_both_sides(void **state)
 {
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     struct owm_lightning_channel ours = pair_channel(treasury, pair->stake);
-    struct owm_lightning_channel theirs = pair_channel(operator, pair->stake);
+    struct owm_lightning_channel theirs = pair_channel(owner, pair->stake);
     assert_int_equal(ours.state, OWM_LIGHTNING_NORMAL);
     assert_true(ours.opened_by_peer && ours.active);
     assert_int_equal(ours.capacity_msat, PAIR_STAKE_SATS * 1000LL);
@@ -58,27 +58,27 @@ static void test_channels_of_both_sides(void **state)
     ours = pair_channel(treasury, pair->payout);
     assert_false(ours.opened_by_peer);
     assert_int_equal(ours.remote_msat, 0);
-    theirs = pair_channel(operator, pair->payout);
+    theirs = pair_channel(owner, pair->payout);
     assert_int_equal(theirs.remote_msat, PAIR_PAYOUT_SATS * 1000LL);
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }
 
 /* SRS-STAKE-02: the LN key is proven by a signature, of a node that no graph need know. */
 static void test_signature(void **state)
 {
     struct pair *pair = *state;
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     char signature[OWM_LIGHTNING_SIGNATURE_TEXT];
     uint8_t key[OWM_LIGHTNING_KEY_BYTES];
     struct owm_error error = {""};
-    if (owm_lightning_sign(operator, "OWM stake: a statement", signature, &error))
+    if (owm_lightning_sign(owner, "OWM stake: a statement", signature, &error))
         fail_msg("%s", error.text);
     assert_ok(owm_lightning_recover("OWM stake: a statement", signature, key));
     assert_memory_equal(key, pair->operator_key, sizeof key);
     if (owm_lightning_recover("OWM stake: another", signature, key) == OWM_OK)
         assert_memory_not_equal(key, pair->operator_key, sizeof key);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }
 
 /* The operator spends 1,000.001 sats of its stake: the watch says whose, and the stake is less by
@@ -87,7 +87,7 @@ static void test_watch_sees_stake_fall(void **state)
 {
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     struct owm_lightning_watch *watch;
     struct owm_lightning_outcome outcome;
     struct owm_error error = {""};
@@ -96,7 +96,7 @@ static void test_watch_sees_stake_fall(void **state)
     assert_int_equal(owm_lightning_watch_next(watch, 300, whose, NULL), OWM_E_TIMEOUT);
 
     struct owm_lightning_order order = pair_keysend(pair->treasury_key, 1000000, 1);
-    if (owm_lightning_pay(operator, &order, PAIR_WAIT_MS, &outcome, &error))
+    if (owm_lightning_pay(owner, &order, PAIR_WAIT_MS, &outcome, &error))
         fail_msg("%s", error.text);
     if (outcome.state != OWM_LIGHTNING_SUCCEEDED) fail_msg("%s", outcome.reason);
     assert_ok(owm_lightning_watch_next(watch, PAIR_WAIT_MS, whose, &error));
@@ -107,7 +107,7 @@ static void test_watch_sees_stake_fall(void **state)
     assert_int_equal(ours.local_msat, 1000000);
     owm_lightning_watch_close(watch);
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }
 
 /* backend [FILTER]: all tests, or those that cmocka's FILTER picks. */

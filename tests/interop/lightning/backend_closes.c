@@ -17,16 +17,16 @@ void test_sums(void **state)
     unsigned count;
     const char *const points[] = {pair->stake, pair->payout};
     pair_settle(pair);
-    assert_int_equal(pair_sent(pair->treasury), pair_received(pair->operator, NULL, &count));
+    assert_int_equal(pair_sent(pair->treasury), pair_received(pair->owner, NULL, &count));
     assert_true(count >= 3);
-    assert_int_equal(pair_sent(pair->operator), pair_received(pair->treasury, NULL, &count));
+    assert_int_equal(pair_sent(pair->owner), pair_received(pair->treasury, NULL, &count));
     assert_true(count >= 3);
 
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     for (size_t i = 0; i < 2; i++) {
         struct owm_lightning_channel ours = pair_channel(treasury, points[i]);
-        struct owm_lightning_channel theirs = pair_channel(operator, points[i]);
+        struct owm_lightning_channel theirs = pair_channel(owner, points[i]);
         int64_t opener_net = ours.opened_by_peer ? theirs.local_msat : ours.local_msat;
         int64_t acceptor = ours.opened_by_peer ? ours.local_msat : theirs.local_msat;
         int64_t opener = ours.opened_by_peer ? ours.remote_msat : theirs.remote_msat;
@@ -34,7 +34,7 @@ void test_sums(void **state)
         assert_in_range(opener - opener_net, 0, FEES_SATS * 1000);
     }
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }
 
 static int64_t wallet_msat(const struct daemon *of)
@@ -66,7 +66,7 @@ void test_cooperative_close(void **state)
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
     struct owm_error error = {""};
-    if (rig_close(&pair->rig, pair->operator, pair->payout, &error)) fail_msg("%s", error.text);
+    if (rig_close(&pair->rig, pair->owner, pair->payout, &error)) fail_msg("%s", error.text);
     struct owm_lightning_channel channel = mine_until_closed(pair, treasury, pair->payout);
     assert_int_equal(channel.close_kind, OWM_LIGHTNING_CLOSE_COOPERATIVE);
     assert_true(channel.closed_by_peer);
@@ -95,10 +95,10 @@ void test_force_close_gives_everything_back(void **state)
 {
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     pair_settle(pair);
     struct owm_lightning_channel before = pair_channel(treasury, pair->stake);
-    int64_t operator_msat = wallet_msat(pair->operator);
+    int64_t operator_msat = wallet_msat(pair->owner);
     assert_true(before.local_msat > 1000000 && before.remote_msat > 900000000);
     uint8_t txid[32];
     force_close(pair, txid);
@@ -108,7 +108,7 @@ void test_force_close_gives_everything_back(void **state)
     for (int i = 0; i < 60 && back_msat < before.remote_msat - FEES_SATS * 1000; i++) {
         assert_ok(rig_mine(&pair->rig, 1, NULL));
         owm_clock_sleep_ms(300);
-        back_msat = wallet_msat(pair->operator) - operator_msat;
+        back_msat = wallet_msat(pair->owner) - operator_msat;
     }
     assert_in_range(back_msat, before.remote_msat - FEES_SATS * 1000, before.remote_msat);
     assert_ok(rig_mine(&pair->rig, CSV_BLOCKS, NULL));
@@ -117,9 +117,9 @@ void test_force_close_gives_everything_back(void **state)
     assert_false(after.closed_by_peer);
     assert_memory_equal(after.closing_txid, txid, 32);
     assert_in_range(after.local_msat, before.local_msat - FEES_SATS * 1000, before.local_msat);
-    after = pair_channel(operator, pair->stake);
+    after = pair_channel(owner, pair->stake);
     assert_int_equal(after.close_kind, OWM_LIGHTNING_CLOSE_FORCED_BY_PEER);
     assert_true(after.closed_by_peer);
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }

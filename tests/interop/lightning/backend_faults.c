@@ -92,7 +92,7 @@ void test_certificate(void **state)
     owm_lightning *lightning;
     struct owm_lightning_info info;
     refused_credentials(pair);
-    snprintf(other, sizeof other, "%s/tls.cert", pair->operator->folder);
+    snprintf(other, sizeof other, "%s/tls.cert", pair->owner->folder);
     config.certificate = other;
     assert_int_equal(owm_lightning_open(&config, &lightning, NULL), OWM_E_PERM);
 
@@ -114,7 +114,7 @@ static void restart(struct pair *pair, struct daemon *daemon)
 {
     struct owm_error error = {""};
     if (daemon_start(daemon, &error) || rig_mine(&pair->rig, 1, &error)
-        || rig_connect(pair->operator, pair->treasury, &error))
+        || rig_connect(pair->owner, pair->treasury, &error))
         fail_msg("%s", error.text);
 }
 
@@ -122,13 +122,13 @@ static void restart(struct pair *pair, struct daemon *daemon)
 void test_locked(void **state)
 {
     struct pair *pair = *state;
-    const struct owm_lightning_config config = pair_config(pair->operator, OWM_LIGHTNING_OPERATOR);
+    const struct owm_lightning_config config = pair_config(pair->owner, OWM_LIGHTNING_OPERATOR);
     struct owm_error error = {""};
     struct owm_lightning_info info;
-    owm_lightning *old = pair_open(pair->operator, OWM_LIGHTNING_OPERATOR), *fresh = NULL;
-    daemon_stop(pair->operator);
-    pair->operator->locked = true;
-    assert_ok(daemon_start(pair->operator, NULL));
+    owm_lightning *old = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR), *fresh = NULL;
+    daemon_stop(pair->owner);
+    pair->owner->locked = true;
+    assert_ok(daemon_start(pair->owner, NULL));
     owm_status status = OWM_E_NET;
     for (int i = 0; i < 100 && status == OWM_E_NET; i++) {
         owm_clock_sleep_ms(100);
@@ -138,9 +138,9 @@ void test_locked(void **state)
     assert_non_null(strstr(error.text, "lock"));
     assert_null(fresh);
     assert_int_equal(owm_lightning_get_info(old, &info, NULL), OWM_E_AGAIN);
-    daemon_stop(pair->operator);
-    pair->operator->locked = false;
-    restart(pair, pair->operator);
+    daemon_stop(pair->owner);
+    pair->owner->locked = false;
+    restart(pair, pair->owner);
     assert_ok(owm_lightning_get_info(old, &info, NULL));
     owm_lightning_close(old);
 }
@@ -151,7 +151,7 @@ static void wait_until_active(struct pair *pair)
     owm_lightning *stake = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
     uint64_t give_up_ms = owm_clock_mono_ms() + PAIR_WAIT_MS;
     while (!pair_channel(stake, pair->stake).active || !pair_channel(stake, pair->payout).active
-           || !rig_can_pay(pair->treasury, pair->operator)) {
+           || !rig_can_pay(pair->treasury, pair->owner)) {
         if (owm_clock_mono_ms() > give_up_ms) fail_msg("the channels do not come back");
         owm_clock_sleep_ms(100);
     }
@@ -198,7 +198,7 @@ void test_killed_while_paying(void **state)
         wait_until_active(pair);
         bool paid = repeat(treasury, &order) == OWM_LIGHTNING_SUCCEEDED;
         pair_settle(pair); /* On no channel is an HTLC left. */
-        int64_t received_msat = pair_received(pair->operator, order.payment_hash, &count);
+        int64_t received_msat = pair_received(pair->owner, order.payment_hash, &count);
         assert_int_equal(count, paid ? 1 : 0);
         assert_int_equal(received_msat, paid ? 10001 : 0);
         printf("killed after %u ms: %s\n", moments_ms[i],
@@ -212,7 +212,7 @@ void test_killed_with_a_held_payment(void **state)
 {
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_PAY);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_INVOICE);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_INVOICE);
     uint8_t preimage[32] = {33};
     char text[OWM_LIGHTNING_INVOICE_BYTES];
     struct owm_lightning_order order = {.invoice = text, .fee_limit_msat = 1000};
@@ -224,7 +224,7 @@ void test_killed_with_a_held_payment(void **state)
                                           .amount_msat = 20000000,
                                           .expiry_s = 600,
                                           .memo = "held"};
-    assert_ok(owm_lightning_invoice_add(operator, & ask, text, NULL));
+    assert_ok(owm_lightning_invoice_add(owner, &ask, text, NULL));
     if (owm_lightning_pay(treasury, &order, 1500, &outcome, &error)) fail_msg("%s", error.text);
     assert_int_equal(outcome.state, OWM_LIGHTNING_IN_FLIGHT);
     daemon_kill(pair->treasury);
@@ -234,15 +234,15 @@ void test_killed_with_a_held_payment(void **state)
     assert_int_equal(outcome.state, OWM_LIGHTNING_IN_FLIGHT);
     assert_ok(owm_lightning_pay(treasury, &order, 500, &outcome, NULL)); /* No second payment. */
     assert_int_equal(outcome.state, OWM_LIGHTNING_IN_FLIGHT);
-    assert_ok(owm_lightning_invoice_settle(operator, preimage, NULL));
+    assert_ok(owm_lightning_invoice_settle(owner, preimage, NULL));
     for (int i = 0; i < 100 && outcome.state == OWM_LIGHTNING_IN_FLIGHT; i++) {
         owm_clock_sleep_ms(100);
         assert_ok(owm_lightning_track(treasury, order.payment_hash, &outcome, NULL));
     }
     assert_int_equal(outcome.state, OWM_LIGHTNING_SUCCEEDED);
     assert_memory_equal(outcome.preimage, preimage, sizeof preimage);
-    assert_int_equal(pair_received(pair->operator, order.payment_hash, &count), 20000000);
+    assert_int_equal(pair_received(pair->owner, order.payment_hash, &count), 20000000);
     assert_int_equal(count, 1);
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }

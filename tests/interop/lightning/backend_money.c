@@ -36,7 +36,7 @@ void test_keysend_once(void **state)
         assert_int_equal(outcome.amount_msat, PAID_MSAT);
         assert_int_equal(outcome.fee_msat, 0); /* A direct channel. */
     }
-    assert_int_equal(pair_received(pair->operator, order.payment_hash, &count), PAID_MSAT);
+    assert_int_equal(pair_received(pair->owner, order.payment_hash, &count), PAID_MSAT);
     assert_int_equal(count, 1);
     assert_ok(owm_lightning_track(treasury, order.payment_hash, &outcome, NULL));
     assert_int_equal(outcome.state, OWM_LIGHTNING_SUCCEEDED);
@@ -57,7 +57,7 @@ void test_invoice(void **state)
 {
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_INVOICE);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     uint8_t preimage[32] = {7}, hash[32], other[32] = {9};
     char text[OWM_LIGHTNING_INVOICE_BYTES], again[OWM_LIGHTNING_INVOICE_BYTES];
     struct owm_lightning_ask ask = {
@@ -73,17 +73,17 @@ void test_invoice(void **state)
     ask.amount_msat++;
     assert_int_equal(owm_lightning_invoice_add(treasury, &ask, again, NULL), OWM_E_EXISTS);
 
-    assert_ok(owm_lightning_decode(operator, text, &request, NULL));
+    assert_ok(owm_lightning_decode(owner, text, &request, NULL));
     assert_int_equal(request.amount_msat, 54321);
     assert_memory_equal(request.payment_hash, hash, sizeof hash);
     assert_memory_equal(request.destination, pair->treasury_key, sizeof request.destination);
     assert_string_equal(request.description, "OWM access");
     assert_int_equal(request.expires_s - request.created_s, 600);
-    assert_int_equal(owm_lightning_decode(operator, "lnbc1nonsense", &request, NULL), OWM_E_ARG);
+    assert_int_equal(owm_lightning_decode(owner, "lnbc1nonsense", &request, NULL), OWM_E_ARG);
 
     struct owm_lightning_order order = {.invoice = text, .fee_limit_msat = 1000};
     memcpy(order.payment_hash, hash, sizeof hash);
-    struct owm_lightning_outcome outcome = pay(operator, & order, PAIR_WAIT_MS);
+    struct owm_lightning_outcome outcome = pay(owner, &order, PAIR_WAIT_MS);
     assert_int_equal(outcome.state, OWM_LIGHTNING_SUCCEEDED);
     assert_memory_equal(outcome.preimage, preimage, sizeof preimage);
     assert_ok(owm_lightning_invoice_find(treasury, hash, &invoice, NULL));
@@ -97,7 +97,7 @@ void test_invoice(void **state)
     assert_true(seen);
     owm_lightning_invoices_close(watch);
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }
 
 static struct owm_lightning_invoice wait_for_state(owm_lightning *lightning, const uint8_t *hash,
@@ -115,7 +115,7 @@ static struct owm_lightning_invoice wait_for_state(owm_lightning *lightning, con
 }
 
 /* One hold invoice with this preimage, which the operator pays until it is held. */
-static void hold(struct pair *pair, owm_lightning *treasury, owm_lightning *operator,
+static void hold(struct pair *pair, owm_lightning *treasury, owm_lightning *owner,
                  uint8_t preimage[static 32])
 {
     char text[OWM_LIGHTNING_INVOICE_BYTES];
@@ -131,7 +131,7 @@ static void hold(struct pair *pair, owm_lightning *treasury, owm_lightning *oper
     assert_int_equal(owm_lightning_invoice_settle(treasury, preimage, NULL), OWM_E_STATE);
     struct owm_lightning_order order = {.invoice = text, .fee_limit_msat = 1000};
     memcpy(order.payment_hash, hash, sizeof hash);
-    struct owm_lightning_outcome outcome = pay(operator, & order, 1000);
+    struct owm_lightning_outcome outcome = pay(owner, &order, 1000);
     assert_int_equal(outcome.state, OWM_LIGHTNING_IN_FLIGHT);
     struct owm_lightning_invoice invoice =
         wait_for_state(treasury, hash, OWM_LIGHTNING_INVOICE_HELD);
@@ -161,28 +161,28 @@ void test_hold_invoice(void **state)
 {
     struct pair *pair = *state;
     owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_INVOICE);
-    owm_lightning *operator= pair_open(pair->operator, OWM_LIGHTNING_OPERATOR);
+    owm_lightning *owner = pair_open(pair->owner, OWM_LIGHTNING_OPERATOR);
     uint8_t released[32] = {21}, forfeited[32] = {22}, hash[32];
     struct owm_lightning_outcome outcome;
 
-    hold(pair, treasury, operator, released);
+    hold(pair, treasury, owner, released);
     owm_sha256(released, 32, hash);
     for (int i = 0; i < 2; i++) assert_ok(owm_lightning_invoice_cancel(treasury, hash, NULL));
     assert_int_equal(owm_lightning_invoice_settle(treasury, released, NULL), OWM_E_STATE);
-    outcome = wait_for_end(operator, hash);
+    outcome = wait_for_end(owner, hash);
     assert_int_equal(outcome.state, OWM_LIGHTNING_FAILED);
     pair_settle(pair);
 
-    hold(pair, treasury, operator, forfeited);
+    hold(pair, treasury, owner, forfeited);
     owm_sha256(forfeited, 32, hash);
     for (int i = 0; i < 2; i++) assert_ok(owm_lightning_invoice_settle(treasury, forfeited, NULL));
     assert_int_equal(owm_lightning_invoice_cancel(treasury, hash, NULL), OWM_E_STATE);
-    outcome = wait_for_end(operator, hash);
+    outcome = wait_for_end(owner, hash);
     assert_int_equal(outcome.state, OWM_LIGHTNING_SUCCEEDED);
     assert_memory_equal(outcome.preimage, forfeited, 32);
     pair_settle(pair);
     owm_lightning_close(treasury);
-    owm_lightning_close(operator);
+    owm_lightning_close(owner);
 }
 
 /* SRS-LN-03: the treasury opens a channel to a node by itself, and says so when it cannot. */
@@ -194,7 +194,7 @@ void test_funds_and_opening(void **state)
     struct owm_lightning_point point;
     struct owm_error error = {""};
     char host[32], text[OWM_LIGHTNING_POINT_TEXT];
-    snprintf(host, sizeof host, "127.0.0.1:%u", pair->operator->peer_port);
+    snprintf(host, sizeof host, "127.0.0.1:%u", pair->owner->peer_port);
     assert_ok(owm_lightning_get_funds(treasury, &before, NULL));
     assert_true(before.wallet_confirmed_msat > 0 && before.outbound_msat > 0);
     if (owm_lightning_open_channel(treasury, pair->operator_key, host, 300000, 100000000, &point,
@@ -214,7 +214,7 @@ void test_funds_and_opening(void **state)
     assert_ok(owm_lightning_get_funds(treasury, &after, NULL));
     assert_true(after.outbound_msat > before.outbound_msat);
 
-    owm_lightning *poor = pair_open(pair->operator, OWM_LIGHTNING_PAY);
+    owm_lightning *poor = pair_open(pair->owner, OWM_LIGHTNING_PAY);
     snprintf(host, sizeof host, "127.0.0.1:%u", pair->treasury->peer_port);
     assert_int_equal(
         owm_lightning_open_channel(poor, pair->treasury_key, host, 16000000, 0, &point, NULL),

@@ -13,17 +13,17 @@
 
 static owm_status open_channels(struct pair *pair, struct owm_error *error)
 {
-    const struct rig_channel stake = {pair->operator, pair->treasury, PAIR_STAKE_SATS, 0};
-    const struct rig_channel payout = {pair->treasury, pair->operator, PAIR_PAYOUT_SATS, 0};
+    const struct rig_channel stake = {pair->owner, pair->treasury, PAIR_STAKE_SATS, 0};
+    const struct rig_channel payout = {pair->treasury, pair->owner, PAIR_PAYOUT_SATS, 0};
     char path[DAEMON_PATH_MAX + 32];
     owm_status status = rig_open(&pair->rig, &stake, pair->stake, error);
     if (status == OWM_OK) status = rig_open(&pair->rig, &payout, pair->payout, error);
-    if (status == OWM_OK) status = daemon_bake(pair->operator, OWM_LIGHTNING_INVOICE, path, error);
-    if (status == OWM_OK) status = daemon_bake(pair->operator, OWM_LIGHTNING_PAY, path, error);
+    if (status == OWM_OK) status = daemon_bake(pair->owner, OWM_LIGHTNING_INVOICE, path, error);
+    if (status == OWM_OK) status = daemon_bake(pair->owner, OWM_LIGHTNING_PAY, path, error);
     if (status == OWM_OK)
         status = owm_hex_decode(pair->treasury->key, pair->treasury_key, OWM_LIGHTNING_KEY_BYTES);
     if (status == OWM_OK)
-        status = owm_hex_decode(pair->operator->key, pair->operator_key, OWM_LIGHTNING_KEY_BYTES);
+        status = owm_hex_decode(pair->owner->key, pair->operator_key, OWM_LIGHTNING_KEY_BYTES);
     return status;
 }
 
@@ -39,7 +39,7 @@ int pair_start(struct pair *pair)
     owm_log_level_set(OWM_LOG_ERROR);
     if (!mkdtemp(pair->folder)) return 1;
     pair->treasury = &pair->rig.treasury;
-    pair->operator= & pair->rig.operators[0];
+    pair->owner = &pair->rig.operators[0];
     uint64_t begun_ms = owm_clock_mono_ms();
     owm_status status = rig_up(&pair->rig, pair->folder, programs, 1, &error);
     if (status == OWM_OK) status = open_channels(pair, &error);
@@ -175,7 +175,7 @@ static bool quiet(const struct daemon *of)
 void pair_settle(struct pair *pair)
 {
     uint64_t give_up_ms = owm_clock_mono_ms() + PAIR_WAIT_MS;
-    while (!quiet(pair->treasury) || !quiet(pair->operator)) {
+    while (!quiet(pair->treasury) || !quiet(pair->owner)) {
         if (owm_clock_mono_ms() > give_up_ms) fail_msg("HTLCs are left");
         owm_clock_sleep_ms(100);
     }

@@ -13,7 +13,7 @@
 struct pair {
     char folder[64]; /* "/tmp/owm-lightning-XXXXXX" */
     struct rig rig;
-    struct daemon *treasury, *operator; /* of the rig */
+    struct daemon *treasury, *owner; /* of the rig; the owner is an operator of a node */
     uint8_t treasury_key[OWM_LIGHTNING_KEY_BYTES], operator_key[OWM_LIGHTNING_KEY_BYTES];
     char stake[OWM_LIGHTNING_POINT_TEXT];  /* opened by the operator, PAIR_STAKE_SATS */
     char payout[OWM_LIGHTNING_POINT_TEXT]; /* opened by the treasury, PAIR_PAYOUT_SATS */
