@@ -21,7 +21,7 @@ static owm_status get(const char *url, struct owm_http_result *result, struct ow
     return owm_http_fetch(&call, result, error);
 }
 
-/* An error of LNURL may come with any HTTP status: what the body says counts, if it says anything. */
+/* An error of LNURL may come with any HTTP status: what the body says counts, if it says one. */
 static owm_status explain(const struct owm_http_result *result, owm_status status,
                           struct owm_error *error)
 {

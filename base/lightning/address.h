@@ -1,7 +1,7 @@
 /* address.h: a Lightning address, name@host, to an invoice: LNURL-pay (LUD-16, LUD-06).
  *
- * The host is asked over HTTPS what it takes, and then for an invoice over that amount. Whoever calls
- * decodes the invoice and judges it: what a host answers is only checked to be an answer.
+ * The host is asked over HTTPS what it takes, and then for an invoice over that amount. Whoever
+ * calls decodes the invoice and judges it: what a host answers is only checked to be an answer.
  */
 #ifndef OWM_BASE_LIGHTNING_ADDRESS_H
 #define OWM_BASE_LIGHTNING_ADDRESS_H

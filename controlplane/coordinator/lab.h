@@ -100,7 +100,8 @@ struct owm_lab_result {
  *
  *  entries  [count]; any order: they are put in the order of node keys; out fields written.
  *  Returns: OWM_OK; OWM_E_STATE no package is left after screening (out fields are written, the
- *           checkpoint is the base, and the certificate says why); OWM_E_IO, OWM_E_NOMEM, OWM_E_PROTO. */
+ *           checkpoint is the base, and the certificate says why); OWM_E_IO; OWM_E_NOMEM;
+ *           OWM_E_PROTO. */
 OWM_MUST_USE owm_status owm_lab_aggregate(struct owm_lab *lab, const uint8_t base_hash[32],
                                           uint32_t round, struct owm_lab_entry *entries,
                                           size_t count, struct owm_lab_result *result,

@@ -37,7 +37,7 @@ struct owm_pay_options {
     unsigned deadline_s; /* after which the node gives a payment up */
     int64_t fee_min_msat, fee_ppm;
     int64_t daily_budget_msat; /* 0: none */
-    bool paused;               /* nothing new is sent; what is under way is followed */
+    bool paused;               /* nothing is sent, nor sent again; what is under way is followed */
     struct owm_retry retry;
     bool open_channels; /* SRS-LN-03 */
     int64_t channel_sats, reserve_sats;

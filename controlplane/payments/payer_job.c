@@ -77,11 +77,13 @@ static void give_back(struct pay_line *line, struct pay_job *job)
 }
 
 /* What waited for a worker while the ledger was lost is not sent: whoever leads now may have given
- * this attempt up, and paid another. */
+ * this attempt up, and paid another. Nor is anything while payments are paused, also not what the
+ * node says that it never heard of: it may have been restored from a backup. */
 static bool may_call(struct pay_line *line, const struct pay_job *job)
 {
     if (atomic_load(&line->pay->stopping)) return false;
     if (job->call != PAY_SEND) return true;
+    if (line->pay->options.paused) return false;
     return job->generation == atomic_load(&line->leads)
            && owm_clock_mono_ms() < atomic_load(&line->sure_ms) + OWM_PAY_SURE_MS;
 }

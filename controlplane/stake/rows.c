@@ -75,7 +75,7 @@ static owm_status connect(struct stake_rows *rows, struct owm_error *error)
     if (stake_mono_ms() < rows->retry_ms) return OWM_E_AGAIN;
     stake_rows_close(rows);
     owm_status status = owm_pg_open(rows->url, &rows->pg, error);
-    /* What these rows say is soon read again from the channels: no row is worth a wait for the disk. */
+    /* What these rows say is soon read again from the channels: not worth a wait for the disk. */
     if (status == OWM_OK) status = owm_pg_exec(rows->pg, "SET synchronous_commit = off", error);
     if (status == OWM_OK)
         status =

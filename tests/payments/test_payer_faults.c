@@ -129,6 +129,38 @@ static void test_lost_while_waiting(void **state)
     world_close(&world);
 }
 
-WORLD_MAIN(cmocka_unit_test(test_lost_while_waiting), cmocka_unit_test(test_unreliable_node),
-           cmocka_unit_test(test_lost_replies), cmocka_unit_test(test_hanging_payee),
-           cmocka_unit_test(test_database_dies))
+/* A node that was restored from a backup has forgotten what it paid: as long as payments are paused,
+ * nothing is sent again. */
+static void test_restored_while_paused(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t node[16];
+    world_open(&world, "restored");
+    world_key_node(&world, 1, node);
+    atomic_store(&fake->slow_ms, 600000);
+    world_start(&world);
+    world_owe(&world, node, 1000);
+    world_until(world.pg, "SELECT count(*) FROM payments WHERE state = 'in_flight'", 1);
+    for (int i = 0; i < 1000 && fake->payment_count == 0; i++) owm_clock_sleep_ms(10);
+    world_stop(&world);
+    assert_int_equal(fake->payment_count, 1);
+    fake->payment_count = 0;
+    atomic_store(&fake->slow_ms, 0);
+    world.options.paused = true;
+    world_start(&world);
+    owm_clock_sleep_ms(3000);
+    assert_int_equal(fake->payment_count, 0);
+    assert_int_equal(
+        world_number(world.pg, "SELECT count(*) FROM payments WHERE state = 'in_flight'"), 1);
+    world_stop(&world);
+    world.options.paused = false;
+    world_start(&world);
+    world_until(world.pg, SETTLED, 1);
+    world_sound(&world);
+    world_close(&world);
+}
+
+WORLD_MAIN(cmocka_unit_test(test_lost_while_waiting), cmocka_unit_test(test_restored_while_paused),
+           cmocka_unit_test(test_unreliable_node), cmocka_unit_test(test_lost_replies),
+           cmocka_unit_test(test_hanging_payee), cmocka_unit_test(test_database_dies))
