@@ -6,7 +6,7 @@
 
 #define OWM_OTS_DIGEST_BYTES_MAX 32
 
-/** owm_ots_progress: told for every MiB how far a file is. Thread: that of the call. */
+/** owm_ots_progress: told after every piece how far a file is. Thread: that of the call. */
 struct owm_ots_progress {
     void *ctx;
     void (*step)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
