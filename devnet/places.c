@@ -109,12 +109,14 @@ static owm_status write_config(const char *path, const char *text, int bytes,
     return owm_fs_write_atomic(path, text, (size_t)bytes, 0600, error);
 }
 
-/* Where the treasury's node is, and that it pays; "" where there is none. */
-static void treasury_config(const struct network *network, char *text, size_t bytes)
+/* Where the treasury's node is, and that it pays; "" where there is none. Its uri has to be said: on
+ * a loopback address a node announces none. */
+static void treasury_config(const struct network *network, char *uri, char *text, size_t bytes)
 {
     const struct daemon *treasury = &network->paying.rig.treasury;
-    *text = 0;
+    *text = *uri = 0;
     if (!network->paying.on) return;
+    daemon_uri(treasury, uri);
     snprintf(text, bytes,
              "\n[lightning]\nbackend = \"lnd\"\naddress = \"127.0.0.1:%u\"\n"
              "certificate = \"%s/tls.cert\"\nnetwork = \"simnet\"\n"
@@ -122,7 +124,8 @@ static void treasury_config(const struct network *network, char *text, size_t by
              "invoice_credential = \"%s/owm-invoice.macaroon\"\n"
              "pay_credential = \"%s/owm-pay.macaroon\"\n\n"
              "[stake]\nt1_sats = %d\n\n"
-             "[payments]\nopen_channels = true\n",
+             "[payments]\nopen_channels = true\n\n"
+             "[bonds]\nenabled = true\n",
              treasury->rpc_port, treasury->folder, treasury->folder, treasury->folder,
              treasury->folder, PAYING_MINIMUM_SATS);
 }
@@ -130,7 +133,7 @@ static void treasury_config(const struct network *network, char *text, size_t by
 owm_status places_coordinator_config(const struct network *network, struct owm_error *error)
 {
     char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], operator_hex[65], second_hex[65];
-    char treasury[LIGHTNING_BYTES_MAX];
+    char treasury[LIGHTNING_BYTES_MAX], uri[OWM_LIGHTNING_TEXT_BYTES];
     const struct options *o = &network->options;
     owm_status status = key_hex(network, "operator.key", operator_hex, error);
     if (status == OWM_OK) status = key_hex(network, "maintainer.key", second_hex, error);
@@ -140,13 +143,13 @@ owm_status places_coordinator_config(const struct network *network, struct owm_e
     if (status) return status;
 
     unsigned quorum = o->nodes < 3 ? o->nodes : 3;
-    treasury_config(network, treasury, sizeof treasury);
+    treasury_config(network, uri, treasury, sizeof treasury);
     int bytes = snprintf(text, sizeof text,
                          "# Written by owm-devnet at each start.\n"
                          "[server]\nlisten = \"127.0.0.1:%u\"\ninternal_listen = \"127.0.0.1:%u\"\n"
                          "data_dir = \"%s/coordinator\"\n\n"
                          "[policy]\nnetwork = \"devnet\"\nstake = \"%s\"\n"
-                         "registrations_per_ip_hour = 0\n\n"
+                         "treasury_uri = \"%s\"\nregistrations_per_ip_hour = 0\n\n"
                          "[heartbeat]\nperiod_ms = 2000\ngrace_ms = 6000\n\n"
                          "[rounds]\nmin_participants = %u\nstop_after = %u\n"
                          "steps = 160\nlr = 0.003\nwarmup_steps = 16\nserver_lr = 2.0\n"
@@ -155,7 +158,7 @@ owm_status places_coordinator_config(const struct network *network, struct owm_e
                          "[internal]\nallowed_keys = \"%s\"\n\n"
                          "[http]\nport = %u\n%s",
                          network->ports.nodes, network->ports.internal, network->folder,
-                         network->paying.on ? "lightning" : "none", quorum,
+                         network->paying.on ? "lightning" : "none", uri, quorum,
                          o->rounds ? network->rounds_before + o->rounds : 0, network->folder,
                          operator_hex, second_hex, operator_hex, network->ports.page, treasury);
     snprintf(path, sizeof path, "%s/coordinator/coordinator.toml", network->folder);
