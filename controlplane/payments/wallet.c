@@ -17,7 +17,9 @@ struct owm_wallet {
     owm_lightning *node;  /* changes under `use`, for writing */
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t hurry;
-    bool ready, stopping, wrong; /* wrong: the credential was refused: open again */
+    bool ready, stopping;
+    bool wrong; /* the credential was refused: open again */
+    bool again; /* someone heard that it is away: look at once */
     char why[OWM_ERROR_BYTES_MAX];
     uint8_t own[OWM_LIGHTNING_KEY_BYTES];
     owm_gauge *ready_gauge, *confirmed, *unconfirmed, *outbound, *inbound, *pending;
@@ -109,7 +111,9 @@ static bool rest(struct owm_wallet *wallet, unsigned ms)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&wallet->lock);
-    if (!wallet->stopping) pthread_cond_timedwait(&wallet->hurry, &wallet->lock, &until);
+    while (!wallet->stopping && !wallet->again)
+        if (pthread_cond_timedwait(&wallet->hurry, &wallet->lock, &until) != 0) break;
+    wallet->again = false;
     bool stopping = wallet->stopping;
     pthread_mutex_unlock(&wallet->lock);
     return !stopping;
@@ -219,6 +223,7 @@ void owm_wallet_heard(struct owm_wallet *wallet, owm_status status, const char *
     set_state(wallet, false, why);
     pthread_mutex_lock(&wallet->lock);
     if (status == OWM_E_PERM) wallet->wrong = true;
+    wallet->again = true;
     pthread_cond_signal(&wallet->hurry);
     pthread_mutex_unlock(&wallet->lock);
 }
