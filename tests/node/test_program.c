@@ -39,7 +39,7 @@ static int set_up(void **state)
     fixture_write(w->folder, "owm.toml", text);
     snprintf(w->config, sizeof w->config, "%s/owm.toml", w->folder);
     w->checkpoint = fixture_checkpoint(&w->d.blob_bytes);
-    w->d.blob = w->checkpoint;
+    SET(w, blob, w->checkpoint);
     *state = w;
     return 0;
 }

@@ -79,7 +79,7 @@ static int set_up(void **state)
     fixture_write(w->folder, "shard/diary.txt", text);
     free(text);
     w->checkpoint = fixture_checkpoint(&w->d.blob_bytes);
-    w->d.blob = w->checkpoint;
+    SET(w, blob, w->checkpoint);
     *state = w;
     return 0;
 }

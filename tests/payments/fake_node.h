@@ -54,10 +54,12 @@ struct fake_node {
     _Atomic unsigned slow_ms;  /* a payment takes up to this */
     _Atomic int address_trick; /* 1: twice the amount, 2: our own key, 3: always the same, 4: old */
     uint64_t random;
-    int64_t wallet_msat;
-    unsigned opens, deaths;
     uint64_t settle_index;
-    size_t payment_count, channel_count, invoice_count;
+    /* tests look at these while it runs */
+    _Atomic int64_t wallet_msat;
+    _Atomic unsigned opens, deaths;
+    _Atomic size_t payment_count, channel_count;
+    size_t invoice_count;
     struct fake_payment payment[FAKE_PAYMENTS_MAX];
     struct fake_channel channel[FAKE_CHANNELS_MAX];
     struct fake_invoice invoice[FAKE_INVOICES_MAX];

@@ -25,8 +25,12 @@ if [ "$preset" = arm64 ]; then
     done
 fi
 
-failed_output() { # what each failed test printed: CTest puts it between two lines of its own
-    awk '/^ *Start +[0-9]+: | Test +#[0-9]+: / { on = /\*\*\*(Failed|Exception|Timeout)/ } on' "$log"
+failed_output() { # the end of what each failed test printed: CTest puts it between two lines of its own
+    awk '
+        function show() { for (i = n > 60 ? n - 60 : 0; i < n; i++) print line[i]; n = 0 }
+        /^ *Start +[0-9]+: | Test +#[0-9]+: / { show(); on = /\*\*\*(Failed|Exception|Timeout)/; if (on) print; next }
+        on { line[n++] = $0 }
+        END { show() }' "$log"
 }
 
 step() { # step COMMAND…: into the log; the first that fails ends the test
@@ -34,7 +38,7 @@ step() { # step COMMAND…: into the log; the first that fails ends the test
     "$@" >>"$log" 2>&1 </dev/null && return
     echo "failed: $*"
     grep -nE 'error:|FAILED:|ERROR: |SUMMARY: |runtime error|\*\*\*(Failed|Exception|Timeout)' "$log" | head -n 20
-    failed_output | head -n 200
+    failed_output | cut -c1-400 | head -n 300
     echo "the last lines of $log:"
     tail -n 60 "$log"
     exit 1
