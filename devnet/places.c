@@ -109,8 +109,8 @@ static owm_status write_config(const char *path, const char *text, int bytes,
     return owm_fs_write_atomic(path, text, (size_t)bytes, 0600, error);
 }
 
-/* Where the treasury's node is, and that it pays; "" where there is none. Its uri has to be said: on
- * a loopback address a node announces none. */
+/* Where the treasury's node is, and that it pays; "" where there is none. Its uri has to be said:
+ * on a loopback address a node announces none. */
 static void treasury_config(const struct network *network, char *uri, char *text, size_t bytes)
 {
     const struct daemon *treasury = &network->paying.rig.treasury;

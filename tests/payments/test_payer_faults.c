@@ -129,8 +129,8 @@ static void test_lost_while_waiting(void **state)
     world_close(&world);
 }
 
-/* A node that was restored from a backup has forgotten what it paid: as long as payments are paused,
- * nothing is sent again. */
+/* A node that was restored from a backup has forgotten what it paid: as long as payments are
+ * paused, nothing is sent again. */
 static void test_restored_while_paused(void **state)
 {
     (void)state;
