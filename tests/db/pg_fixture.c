@@ -74,9 +74,10 @@ bool pg_fixture_resume(struct pg_fixture *fixture)
     snprintf(data, sizeof(data), "%s/data", fixture->folder);
     /* The shared memory of a server that was killed may need a moment to go. */
     for (int attempt = 0; attempt < 20; attempt++) {
-        fixture->pid = spawn(fixture, (char *[]){binary, "-D", data, "-k", fixture->folder, "-c",
-                                                 "listen_addresses=", "-c", "max_connections=40",
-                                                 "-c", "shared_buffers=32MB", NULL});
+        fixture->pid =
+            spawn(fixture, (char *[]){binary, "-D", data, "-k", fixture->folder, "-c",
+                                      "listen_addresses=", "-c", "max_connections=40", "-c",
+                                      "shared_buffers=32MB", "-c", "fsync=off", NULL});
         if (answers(fixture)) return true;
         owm_clock_sleep_ms(250);
     }
@@ -100,7 +101,7 @@ bool pg_fixture_start(struct pg_fixture *fixture)
     snprintf(binary, sizeof(binary), "%s/initdb", fixture->bin);
     snprintf(data, sizeof(data), "%s/data", fixture->folder);
     pid_t pid = spawn(fixture, (char *[]){binary, "-D", data, "-U", "owm", "-A", "trust", "-E",
-                                          "UTF8", "--locale=C", NULL});
+                                          "UTF8", "--locale=C", "--no-sync", NULL});
     int status = -1;
     if (waitpid(pid, &status, 0) != pid || status != 0) {
         fprintf(stderr, "initdb failed; see %s/log\n", fixture->folder);
