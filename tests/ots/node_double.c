@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "dataplane/chain/hash.h"
+#include "regtest_chain.h"
 
 static json_t *hash_at(const struct owm_ots_chain *chain, json_int_t height)
 {
@@ -50,7 +51,9 @@ static void handle(void *ctx, const struct owm_http_request *request, owm_http_r
         return;
     }
     json_t *call = json_loadb((const char *)request->body, request->body_bytes, 0, NULL);
+    pthread_mutex_lock(&node->lock);
     json_t *result = result_of(node, call);
+    pthread_mutex_unlock(&node->lock);
     json_t *reply = result ? json_pack("{s:o, s:n}", "result", result, "error")
                            : json_pack("{s:n, s:{s:i, s:s}}", "result", "error", "code", -8,
                                        "message", "Block height out of range");
@@ -64,6 +67,7 @@ static void handle(void *ctx, const struct owm_http_request *request, owm_http_r
 void node_open(struct node_double *node)
 {
     *node = (struct node_double){.route = {"POST", "/", handle, node}};
+    pthread_mutex_init(&node->lock, NULL);
     owm_ots_chain_init(&node->chain, OWM_REGTEST);
     const struct owm_http_server_options options = {.routes = &node->route, .route_count = 1};
     owm_status status = owm_http_server_open(&options, &node->server, NULL);
@@ -78,4 +82,19 @@ void node_close(struct node_double *node)
 {
     owm_http_server_close(node->server);
     owm_ots_chain_deinit(&node->chain);
+    pthread_mutex_destroy(&node->lock);
+}
+
+void node_mine(struct node_double *node, size_t blocks, uint64_t height, const uint8_t *root)
+{
+    pthread_mutex_lock(&node->lock);
+    regtest_mine(&node->chain, blocks, height, root);
+    pthread_mutex_unlock(&node->lock);
+}
+
+void node_cut(struct node_double *node, size_t count)
+{
+    pthread_mutex_lock(&node->lock);
+    owm_ots_chain_cut(&node->chain, count);
+    pthread_mutex_unlock(&node->lock);
 }

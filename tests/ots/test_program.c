@@ -8,7 +8,6 @@
 #include "calendar_double.h"
 #include "dataplane/ots/proof.h"
 #include "node_double.h"
-#include "regtest_chain.h"
 #include "test.h"
 
 static const char *program;
@@ -108,7 +107,7 @@ static void headers_are_built_extended_and_bound_to_a_network(void **state)
     char text[512];
     uint8_t root[32];
     root_of("a.ots", root);
-    regtest_mine(&node.chain, 20, 10, root);
+    node_mine(&node, 20, 10, root);
     snprintf(text, sizeof text, "headers --network regtest --headers h --bitcoin-rpc %s", node.url);
     assert_run(1, text, "refuses user and password");
     snprintf(text, sizeof text, "headers --headers h --bitcoin-rpc %s", node.url_with_password);
@@ -117,9 +116,9 @@ static void headers_are_built_extended_and_bound_to_a_network(void **state)
     snprintf(text, sizeof text, "headers --network regtest --headers h --bitcoin-rpc %s",
              node.url_with_password);
     assert_run(0, text, "h: block headers 0 to 19");
-    owm_ots_chain_cut(&node.chain, 18); /* A reorganisation, and more blocks. */
+    node_cut(&node, 18); /* A reorganisation, and more blocks. */
     const uint8_t other[32] = {7};
-    regtest_mine(&node.chain, 25, 18, other);
+    node_mine(&node, 25, 18, other);
     assert_run(0, text, "h: block headers 0 to 24");
     assert_run(1, "verify --headers h a.ots", "is not the first block of the main network");
 }
