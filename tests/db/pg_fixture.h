@@ -1,8 +1,8 @@
 /* pg_fixture.h: a private PostgreSQL server for one test program: initdb in a temporary folder, a
  * unix socket and nothing else. As root it runs as `nobody`.
  *
- * fsync is off: it is processes that crash here and never the machine, so what was written is there,
- * and a suite with hundreds of databases need not wait for a disk.
+ * fsync is off: it is processes that crash here and never the machine, so what was written is
+ * there, and a suite with hundreds of databases need not wait for a disk.
  */
 #ifndef OWM_TESTS_PG_FIXTURE_H
 #define OWM_TESTS_PG_FIXTURE_H
