@@ -93,7 +93,8 @@ static bool run_default(void)
     bool same = digest != 0 && digest == run_clean(&small); /* I10 */
     if (!same) printf("FAILED: I10: two runs of one seed differ\n");
     good = good && same;
-    for (int plant = PLANT_FIRST; plant <= PLANT_LAST; plant++)
+    /* They try the checkers, not the engine: once, and not again under a slow sanitizer. */
+    for (int plant = PLANT_FIRST; !getenv("OWM_TEST_SMALL") && plant <= PLANT_LAST; plant++)
         good = run_planted(small, plant, digest) && good;
     bool tested = all.degraded && all.unstaked && all.left && all.slashed && all.reinstated;
     if (!tested) printf("FAILED: something never happened to any node, so it was not tested\n");
