@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lightning/address.h"
 #include "controlplane/engine/reward.h"
 #include "services_internal.h"
 
 #define BECH32_CHARS "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-#define USER_CHARS   "abcdefghijklmnopqrstuvwxyz0123456789-_.+"
-#define DOMAIN_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-."
 
 static void treasury_uri(struct owm_services *services, char uri[OWM_LIGHTNING_TEXT_BYTES])
 {
@@ -54,10 +53,7 @@ static bool is_payout(const char *text)
     if (bytes == 0 || strcmp(text, "keysend") == 0) return true;
     if (bytes >= OWM_URI_BYTES) return false;
     if (strncmp(text, "lno1", 4) == 0) return strspn(text + 4, BECH32_CHARS) == bytes - 4;
-    size_t user = strspn(text, USER_CHARS);
-    const char *domain = text + user + 1;
-    return user > 0 && text[user] == '@' && strspn(domain, DOMAIN_CHARS) == bytes - user - 1
-           && strchr(domain, '.') && domain[0] != '.' && text[bytes - 1] != '.';
+    return owm_lightning_address_valid(text);
 }
 
 static const char *check_bound(struct owm_services *services, const uint8_t key[static 32],
