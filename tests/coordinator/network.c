@@ -225,6 +225,32 @@ PBI(AuditResponse) * ask_audit(struct coordinator *c)
     return ask(c, INTERNAL("AuditLedger"), &owm__internal__v1__audit_response__descriptor);
 }
 
+void ask_inference(struct coordinator *c, const char *key, char *task_id)
+{
+    PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
+    PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
+    uint8_t inner[256], outer[512];
+    struct owm_rpc_reply reply = {0};
+    payload.prompt = (char *)"What is a satoshi?";
+    payload.max_tokens = 8;
+    request.task_type = (char *)"inference";
+    request.payload = (ProtobufCBinaryData){
+        owm__coordinator__v1__inference_payload__pack(&payload, inner), inner};
+    request.timeout_seconds = 60;
+    request.idempotency_key = (char *)key;
+    size_t bytes = owm__internal__v1__submit_task_request__pack(&request, outer);
+    if (owm_rpc_call_unary(c->operator_client, "/owm.internal.v1.InternalService/SubmitTask", outer,
+                           bytes, 10000, &reply)
+        != OWM_OK)
+        fail_msg("SubmitTask: %s", reply.text);
+    PBI(SubmitTaskResponse) *answer =
+        owm__internal__v1__submit_task_response__unpack(NULL, reply.length, reply.bytes);
+    assert_string_equal(answer->error, "");
+    if (task_id) snprintf(task_id, 40, "%s", answer->task_id);
+    owm__internal__v1__submit_task_response__free_unpacked(answer, NULL);
+    owm_rpc_reply_free(&reply);
+}
+
 PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c)
 {
     return ask(c, INTERNAL("ListRounds"), &owm__internal__v1__list_rounds_response__descriptor);

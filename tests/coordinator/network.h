@@ -56,6 +56,9 @@ PBI(NetworkStatusResponse) * ask_network(struct coordinator *c);
 PBI(AuditResponse) * ask_audit(struct coordinator *c);
 PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c);
 
+/** ask_inference: submit a task with this idempotency key; its id in task_id [40], or NULL. */
+void ask_inference(struct coordinator *c, const char *key, char *task_id);
+
 struct ln_signer;
 
 /** fake_answer: what RegisterNode said. */

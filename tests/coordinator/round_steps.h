@@ -7,6 +7,9 @@
 
 #define NODES 4
 
+/* What the held-out text consists of, and what find_gradient reads. */
+#define HELDOUT_LINE "The quick brown fox jumps over the lazy dog, and no node saw it. "
+
 extern struct pg_fixture database;
 extern struct coordinator network;
 extern struct fake_node node[NODES];
@@ -21,6 +24,10 @@ const char *work(int i, struct wrong wrong);
 
 /** model_shape: of this network's model. */
 struct owm_model_config model_shape(void);
+
+/** find_gradient: into fake_node_gradient: the gradient of HELDOUT_LINE at the first checkpoint,
+ *  which the coordinator makes from the same seed. */
+void find_gradient(void);
 
 /** next_task: the next task of node i; the caller frees both. Fails the test if none comes. */
 PB(Task) * next_task(int i, uint8_t **plain, size_t *bytes);

@@ -17,34 +17,13 @@ static struct treasury treasury;
 static struct coordinator network;
 static struct fake_node node;
 
-static void submit(int number)
-{
-    char key[16];
-    PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
-    PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
-    uint8_t inner[256], outer[512];
-    struct owm_rpc_reply reply = {0};
-    snprintf(key, sizeof(key), "pay-%d", number);
-    payload.prompt = (char *)"What is paid?";
-    payload.max_tokens = 8;
-    request.task_type = (char *)"inference";
-    request.payload = (ProtobufCBinaryData){
-        owm__coordinator__v1__inference_payload__pack(&payload, inner), inner};
-    request.timeout_seconds = 60;
-    request.idempotency_key = key;
-    size_t bytes = owm__internal__v1__submit_task_request__pack(&request, outer);
-    if (owm_rpc_call_unary(network.operator_client, "/owm.internal.v1.InternalService/SubmitTask",
-                           outer, bytes, 10000, &reply)
-        != OWM_OK)
-        fail_msg("SubmitTask: %s", reply.text);
-    owm_rpc_reply_free(&reply);
-}
-
 static void work(int number)
 {
+    char key[16];
     uint8_t *plain = NULL;
     size_t bytes = 0;
-    submit(number);
+    snprintf(key, sizeof(key), "pay-%d", number);
+    ask_inference(&network, key, NULL);
     PB(Task) *task = fake_node_task(&node, 10000, &plain, &bytes);
     assert_non_null(task);
     assert_string_equal(fake_node_answer(&node, task, "What is owed.", (struct wrong){0}), "");

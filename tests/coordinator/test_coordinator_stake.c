@@ -57,27 +57,6 @@ static void expect_status(struct fake_node *node, const char *status)
     owm__coordinator__v1__heartbeat_response__free_unpacked(await_status(node, status), NULL);
 }
 
-static void submit(const char *key)
-{
-    PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
-    PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
-    uint8_t inner[256], outer[512];
-    struct owm_rpc_reply reply = {0};
-    payload.prompt = (char *)"How deep is a channel?";
-    payload.max_tokens = 8;
-    request.task_type = (char *)"inference";
-    request.payload = (ProtobufCBinaryData){
-        owm__coordinator__v1__inference_payload__pack(&payload, inner), inner};
-    request.timeout_seconds = 60;
-    request.idempotency_key = (char *)key;
-    size_t bytes = owm__internal__v1__submit_task_request__pack(&request, outer);
-    if (owm_rpc_call_unary(network.operator_client, "/owm.internal.v1.InternalService/SubmitTask",
-                           outer, bytes, 10000, &reply)
-        != OWM_OK)
-        fail_msg("SubmitTask: %s", reply.text);
-    owm_rpc_reply_free(&reply);
-}
-
 /* Whether this node is given the task that waits, within wait_ms; done if so. It beats meanwhile,
  * for a node that is silent gets none. */
 static bool work(struct fake_node *node, unsigned wait_ms)
@@ -183,7 +162,7 @@ static void test_minimum(void **state)
     assert_float_equal(alice.answer.stake_bonus, 1.0, 1e-9);
     alice.statement = alice.proof = NULL;
     fake_node_stream(&alice);
-    submit("minimum");
+    ask_inference(&network, "minimum", NULL);
     assert_true(work(&alice, WAIT_MS));
     assert_true(reward_msat(&alice) >= 10000);
 }
@@ -210,14 +189,14 @@ static void test_three_times(void **state)
     alice.stream = NULL;
     owm_clock_sleep_ms(300);
     fake_node_stream(&bob);
-    submit("three times");
+    ask_inference(&network, "three times", NULL);
     assert_true(work(&bob, WAIT_MS));
     /* Less than a hundredth apart from twice: their uptimes differ a little. */
     double ratio = (double)reward_msat(&bob) / (double)reward_msat(&alice);
     assert_true(ratio > 1.98 && ratio < 2.02);
     treasury_do(&treasury, "move %s 100000000", point); /* 200,000: bonus 1.5 */
     owm_clock_sleep_ms(1000);
-    submit("two times");
+    ask_inference(&network, "two times", NULL);
     assert_true(work(&bob, WAIT_MS));
     ratio = (double)reward_msat(&bob) / (double)reward_msat(&alice);
     assert_true(ratio > 1.48 && ratio < 1.52);
@@ -307,7 +286,7 @@ static void test_treasury_away(void **state)
     assert_string_equal(register_node(&node), "STAKE_UNREADABLE");
     assert_in_range(owm_clock_mono_ms() - began_ms, 0, 4999);
     assert_non_null(strstr(node.answer.message, "try again in a minute"));
-    submit("while it is away");
+    ask_inference(&network, "while it is away", NULL);
     assert_false(work(&bob, 3000));
     expect_status(&bob, "active");
     expect_status(&carol, "active");

@@ -9,33 +9,6 @@ static struct pg_fixture database;
 static struct coordinator network;
 static struct fake_node node;
 
-/* Submit an inference task with this idempotency key; its id in task_id [40]. */
-static void submit(const char *key, char *task_id)
-{
-    PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
-    PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
-    uint8_t inner[256], outer[512];
-    struct owm_rpc_reply reply = {0};
-    payload.prompt = (char *)"What is a satoshi?";
-    payload.max_tokens = 8;
-    request.task_type = (char *)"inference";
-    request.payload = (ProtobufCBinaryData){
-        owm__coordinator__v1__inference_payload__pack(&payload, inner), inner};
-    request.timeout_seconds = 30;
-    request.idempotency_key = (char *)key;
-    size_t bytes = owm__internal__v1__submit_task_request__pack(&request, outer);
-    if (owm_rpc_call_unary(network.operator_client, "/owm.internal.v1.InternalService/SubmitTask",
-                           outer, bytes, 10000, &reply)
-        != OWM_OK)
-        fail_msg("SubmitTask: %s", reply.text);
-    PBI(SubmitTaskResponse) *answer =
-        owm__internal__v1__submit_task_response__unpack(NULL, reply.length, reply.bytes);
-    assert_string_equal(answer->error, "");
-    snprintf(task_id, 40, "%s", answer->task_id);
-    owm__internal__v1__submit_task_response__free_unpacked(answer, NULL);
-    owm_rpc_reply_free(&reply);
-}
-
 static PB(Task) * next_task(void)
 {
     uint8_t *plain = NULL;
@@ -75,8 +48,8 @@ static void test_task_is_paid_once(void **state)
     struct owm_rpc_stream *watch = NULL;
     struct owm_rpc_reply reply = {0};
     uint8_t packed[64];
-    submit("one", task_id);
-    submit("one", again);
+    ask_inference(&network, "one", task_id);
+    ask_inference(&network, "one", again);
     assert_string_equal(task_id, again);
     PBI(WatchTaskRequest) request = OWM__INTERNAL__V1__WATCH_TASK_REQUEST__INIT;
     request.task_id = task_id;
@@ -117,7 +90,7 @@ static void test_refused_results(void **state)
 {
     (void)state;
     char task_id[40];
-    submit("two", task_id);
+    ask_inference(&network, "two", task_id);
     PB(Task) *task = next_task();
     assert_string_equal(fake_node_answer(&node, task, "x", (struct wrong){.lease = true}),
                         "STALE_LEASE");
@@ -139,7 +112,7 @@ static void test_fake_hash(void **state)
 {
     (void)state;
     char task_id[40];
-    submit("three", task_id);
+    ask_inference(&network, "three", task_id);
     PB(Task) *task = next_task();
     assert_string_equal(fake_node_answer(&node, task, "x", (struct wrong){.hash = true}),
                         "HASH_MISMATCH");
@@ -164,7 +137,7 @@ static void test_database_restart(void **state)
 {
     (void)state;
     char task_id[40];
-    submit("four", task_id);
+    ask_inference(&network, "four", task_id);
     PB(Task) *task = next_task();
     pg_fixture_crash(&database);
     /* Heartbeats do not need the database. */
@@ -182,7 +155,7 @@ static void test_coordinator_killed(void **state)
 {
     (void)state;
     char task_id[40];
-    submit("five", task_id);
+    ask_inference(&network, "five", task_id);
     PB(Task) *old = next_task();
     coordinator_kill(&network);
     coordinator_start(&network);
@@ -211,7 +184,7 @@ static void test_every_slot_is_told(void **state)
     assert_string_equal(fake_node_register(&big, FAULT_NONE), "");
     for (int i = 0; i < SLOTS + 2; i++) {
         snprintf(key, sizeof(key), "many-%d", i);
-        submit(key, task_id);
+        ask_inference(&network, key, task_id);
     }
     uint64_t begin_ms = owm_clock_mono_ms();
     fake_node_stream(&big);

@@ -8,16 +8,13 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/pg/pg.h"
-#include "base/pool.h"
-#include "dataplane/model/model.h"
-#include "kernels/backend.h"
 #include "round_steps.h"
 #include "test.h"
 
 #define HELDOUT_BYTES 8192
 
 static char folder[] = "/tmp/owm-slashnet-XXXXXX";
-static const char line[] = "The quick brown fox jumps over the lazy dog, and no node saw it. ";
+static const char line[] = HELDOUT_LINE;
 static char said[16384]; /* by the last owm-admin */
 
 static int64_t count(const char *sql)
@@ -274,33 +271,6 @@ static void write_config(void)
              hex[1]);
     snprintf(path, sizeof(path), "%s/c.toml", folder);
     assert_ok(owm_fs_write_atomic(path, text, strlen(text), 0600, NULL));
-}
-
-/* The gradient of the first checkpoint, which the coordinator makes from the same seed. */
-static void find_gradient(void)
-{
-    static float gradient[1 << 15];
-    struct owm_model_config config = model_shape();
-    const struct owm_backend *backend = owm_backend_pick("cpu", NULL);
-    struct owm_device *device = NULL;
-    struct owm_pool *pool = NULL;
-    owm_model *model = NULL;
-    uint16_t tokens[sizeof(line) - 1];
-    double loss = 0, norm = 0;
-    for (size_t i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) tokens[i] = (uint8_t)line[i];
-    owm_model_init_params(&config, 1, gradient);
-    assert_ok(owm_pool_open(1, &pool));
-    assert_ok(backend->open(&device, &(struct owm_device_config){.pool = pool}, NULL));
-    assert_ok(owm_model_open(
-        &model, &config,
-        &(struct owm_model_options){.device = device, .batch_max = 1, .train = true}, NULL));
-    assert_ok(owm_model_put_params(model, gradient));
-    assert_ok(owm_model_grad(model, tokens, 1, config.context, &loss, &norm, NULL));
-    assert_ok(owm_model_get_grad(model, gradient));
-    owm_model_close(model);
-    backend->close(device);
-    owm_pool_close(pool);
-    fake_node_gradient = gradient;
 }
 
 static int remove_all(void **state)
