@@ -201,18 +201,6 @@ void owm_engine_start(owm_engine *e, int64_t now_ms)
     }
 }
 
-static void first_model(owm_engine *e, const struct owm_model_row *model)
-{
-    if (e->has_model) return;
-    e->model = *model;
-    e->model.is_current = true;
-    e->model.created_ms = e->now_ms;
-    e->has_model = true;
-    emit_model(e, &e->model);
-    e->model.manifest = NULL;
-    e->model.manifest_bytes = 0;
-}
-
 static void dispatch_event(owm_engine *e, const struct owm_event *event)
 {
     switch (event->kind) {
@@ -258,7 +246,10 @@ static void dispatch_event(owm_engine *e, const struct owm_event *event)
         round_aggregated(e, &event->aggregated);
         break;
     case OWM_EVENT_MODEL:
-        first_model(e, &event->model);
+        model_first(e, &event->model);
+        break;
+    case OWM_EVENT_PROVEN:
+        model_proven(e, &event->proven);
         break;
     case OWM_EVENT_STAKE:
         stake_read(e, &event->stake);
@@ -370,11 +361,6 @@ const struct owm_participant_row *owm_engine_participants(const owm_engine *e, u
 {
     *count = e->round.count;
     return e->round.part;
-}
-
-const struct owm_model_row *owm_engine_model(const owm_engine *e)
-{
-    return e->has_model ? &e->model : NULL;
 }
 
 bool owm_engine_rounds_finished(const owm_engine *e)

@@ -53,6 +53,7 @@ struct owm_engine_config {
     uint32_t tasks_max;    /* that wait or run */
     uint32_t finished_max; /* remembered for repetitions */
     size_t payload_bytes_max, payload_total_bytes_max;
+    bool proofs_wanted; /* rounds and inference wait for OWM_EVENT_PROVEN (SRS-OTS-05) */
     struct owm_rounds_config rounds;
 };
 
@@ -149,6 +150,10 @@ const struct owm_participant_row *owm_engine_participants(const owm_engine *engi
                                                           uint32_t *count);
 /** The current checkpoint; NULL: none yet. */
 const struct owm_model_row *owm_engine_model(const owm_engine *engine);
+/** The newest checkpoint that may serve: that of OWM_EVENT_PROVEN where proofs are wanted, else the
+ *  current one; NULL: none yet. */
+const struct owm_proven_event *owm_engine_serving(const owm_engine *engine);
+bool owm_engine_awaits_proof(const owm_engine *engine);    /* no round opens before it */
 bool owm_engine_rounds_finished(const owm_engine *engine); /* stop_after was reached */
 bool owm_engine_in_grace(const owm_engine *engine, int64_t now_ms);
 

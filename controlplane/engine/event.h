@@ -29,6 +29,7 @@ enum owm_event_kind {
     OWM_EVENT_JUDGED,         /* a package was verified */
     OWM_EVENT_AGGREGATED,     /* a round was aggregated */
     OWM_EVENT_MODEL,          /* the first checkpoint; ignored once there is one */
+    OWM_EVENT_PROVEN,         /* what a checkpoint may be used for now (design promise 3) */
     OWM_EVENT_STAKE,          /* what the treasury sees of a node's channels now */
     OWM_EVENT_SLASH,          /* a decided case (controlplane/slashing): suspend the node */
     OWM_EVENT_REINSTATE,      /* an overturned case: as if it had never been */
@@ -60,6 +61,15 @@ struct owm_stake_event {
     int64_t stake_sats;
     bool closed; /* the node has no channel left and its last one was closed by it or together:
                     it has left, without penalty */
+};
+
+/** A checkpoint's proof is good enough. Never taken back; said again after a start, because it is no
+ *  row of the engine's. Looked at only where the config wants proofs. */
+struct owm_proven_event {
+    uint8_t model_hash[32];
+    uint64_t model_bytes;
+    uint32_t round; /* that made it */
+    bool training, serving;
 };
 
 struct owm_slash_event {
@@ -193,6 +203,7 @@ struct owm_event {
         struct owm_judged_event judged;
         struct owm_aggregated_event aggregated;
         struct owm_model_row model;
+        struct owm_proven_event proven;
         struct owm_stake_event stake;
         struct owm_slash_event slash; /* SLASH, REINSTATE */
     };

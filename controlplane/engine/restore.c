@@ -31,10 +31,7 @@ owm_status owm_engine_restore_model(owm_engine *e, const struct owm_model_row *r
 {
     if (e->has_model) return OWM_E_EXISTS;
     if (!row->is_current) return OWM_E_ARG;
-    e->model = *row;
-    e->model.manifest = NULL;
-    e->model.manifest_bytes = 0;
-    e->has_model = true;
+    model_restored(e, row);
     return OWM_OK;
 }
 

@@ -127,7 +127,7 @@ static void invite(owm_engine *e, struct owm_participant_row *part)
 static void open_round(owm_engine *e)
 {
     if (!e->config.rounds.enabled || !e->has_model || owm_engine_rounds_finished(e)
-        || e->now_ms < e->next_round_ms)
+        || e->now_ms < e->next_round_ms || owm_engine_awaits_proof(e))
         return;
     uint32_t ready = 0;
     for (uint32_t at = 0; at < e->node_count && ready < e->config.rounds.min_participants; at++)
@@ -407,21 +407,10 @@ static void reject(owm_engine *e, struct owm_participant_row *part,
     judge_node(e, part, false, evidence);
 }
 
-static void new_model(owm_engine *e, const struct owm_aggregated_event *event)
-{
-    e->model = event->model;
-    e->model.round = event->round;
-    e->model.created_ms = e->now_ms;
-    e->model.is_current = true;
-    emit_model(e, &e->model);
-    e->model.manifest = NULL;
-    e->model.manifest_bytes = 0;
-}
-
 static void complete_round(owm_engine *e, const struct owm_aggregated_event *event)
 {
     struct owm_round_row *row = &e->round.row;
-    new_model(e, event);
+    model_next(e, &event->model, event->round);
     for (uint32_t i = 0; i < e->round.count; i++) {
         struct owm_participant_row *part = &e->round.part[i];
         if (part->state != OWM_PART_VERIFIED) continue;

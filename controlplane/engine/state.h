@@ -19,6 +19,7 @@
  *  I16 who is suspended with a cooldown misbehaved: enough signals (T1), or a decided case; only a
  *      registration after the cooldown, or REINSTATE, lifts it (signal.c).
  *  I17 an LN key is bound to one node at most (bind_ln_key).
+ *  I18 where proofs are wanted, a round opens only on a checkpoint that may be trained (model.c).
  *
  * A task:  pending --dispatch--> running --result--> completed
  *             ^--lease ended, failed, node restarted--|   `--attempts used up, round closed,
@@ -132,7 +133,9 @@ struct owm_engine {
 
     struct round round;
     struct owm_model_row model;
-    bool has_model;
+    bool has_model, model_trains; /* trains: its proof is good enough for a round */
+    struct owm_proven_event serving;
+    bool has_serving;
     int64_t arrival[ARRIVALS_KEPT];
     uint32_t arrival_count, arrival_next;
 
@@ -160,6 +163,12 @@ struct owm_output *output(owm_engine *e, enum owm_output_kind kind, uint64_t coo
 void answer_done(owm_engine *e, uint64_t cookie, enum owm_code code);
 void bury(owm_engine *e, const void *payload);
 void batch_clear(owm_engine *e);
+
+/* model.c */
+void model_first(owm_engine *e, const struct owm_model_row *model);
+void model_next(owm_engine *e, const struct owm_model_row *model, uint32_t round);
+void model_restored(owm_engine *e, const struct owm_model_row *row);
+void model_proven(owm_engine *e, const struct owm_proven_event *event);
 
 /* registry.c */
 uint32_t node_find(const owm_engine *e, const uint8_t node_id[static 16]);

@@ -237,7 +237,7 @@ static enum owm_code submit_check(const owm_engine *e, const struct owm_submit_e
     if (event->type == OWM_TASK_FL_ROUND) return OWM_CODE_BAD_TYPE;
     if (event->payload_bytes == 0 || event->payload_bytes > e->config.payload_bytes_max)
         return OWM_CODE_BAD_PAYLOAD;
-    if (event->type == OWM_TASK_INFERENCE && !e->has_model) return OWM_CODE_NO_MODEL;
+    if (event->type == OWM_TASK_INFERENCE && !e->has_serving) return OWM_CODE_NO_MODEL;
     uint32_t reserved = e->config.rounds.enabled ? e->config.rounds.participants_max : 0;
     if (e->task_by_id.count + reserved >= e->config.tasks_max
         || e->payload_bytes + event->payload_bytes > e->config.payload_total_bytes_max)

@@ -87,7 +87,8 @@
       "too many tasks wait or run (limits.tasks_max): try again in a moment")                      \
     X(BAD_PAYLOAD, 6, "BAD_PAYLOAD", "the payload is empty or above the limit of a task")          \
     X(BAD_TYPE, 7, "BAD_TYPE", "tasks of this type are made by the coordinator itself")            \
-    X(NO_MODEL, 8, "NO_MODEL", "there is no checkpoint yet: wait for the first one")               \
+    X(NO_MODEL, 8, "NO_MODEL",                                                                     \
+      "no checkpoint may serve yet: wait for the first one, or its proof")                         \
     X(STALE_LEASE, 9, "STALE_LEASE",                                                               \
       "the lease of this task has ended or went to another attempt: the result does not count")    \
     X(UNKNOWN_TASK, 10, "UNKNOWN_TASK", "no such task waits, runs or finished lately")             \

@@ -258,6 +258,7 @@ static void configure(struct sim *sim)
     c->nodes_max = sim->config.nodes;
     c->tasks_max = 2048;
     c->finished_max = 4096; /* a treasury that comes back ends a jam of tasks */
+    c->proofs_wanted = true;
     c->rounds.participants_max = 64;
     c->rounds.min_participants = 8;
     c->rounds.quorum_percent = 50;

@@ -3,7 +3,7 @@
  *
  * Nodes spend from their stake channels, close and open them; the treasury's Lightning node answers
  * late, never, or is away for a while; maintainers decide cases and overturn some. A day of grace
- * for the stake is 40 s here.
+ * for the stake is 40 s here. Calendars promise a block for a checkpoint seconds after it was made.
  *
  * The engine is the real one; store.h stands for the database. Checks: rows as they are committed
  * (store.c), every dispatch (I7, I8, I13), what happens to nodes (I14 to I16), idle nodes beside
@@ -22,7 +22,7 @@
 
 /** A fault put between engine and store, or engine and network, that a checker must find: its
  *  number is that of the invariant. 0: none. */
-enum sim_plant { PLANT_NONE = 0, PLANT_FIRST = 1, PLANT_LAST = 17 };
+enum sim_plant { PLANT_NONE = 0, PLANT_FIRST = 1, PLANT_LAST = 18 };
 
 struct sim_config {
     uint64_t seed;
@@ -114,6 +114,7 @@ struct sim {
     uint32_t serials;
     uint32_t submitted; /* tasks of the client, numbered from 1 */
     uint32_t first_healed_task;
+    struct owm_proven_event proven; /* the newest checkpoint that calendars promised a block for */
 
     bool planted;
     uint64_t steps, crashes, restarts, messages, step_ns, outages;

@@ -107,9 +107,22 @@ static void check_dispatch(struct sim *sim, const struct owm_dispatch_output *di
 
 void sim_check_outputs(struct sim *sim, const struct owm_output *outputs, size_t from, size_t to)
 {
-    for (size_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++) {
         if (outputs[i].kind == OWM_OUTPUT_DISPATCH && !sent_before(sim, outputs, i))
             check_dispatch(sim, &outputs[i].dispatch);
+        if (outputs[i].kind == OWM_OUTPUT_ROUND_CHANGED && outputs[i].round.state == OWM_ROUND_OPEN
+            && memcmp(outputs[i].round.base_hash, sim->proven.model_hash, 32) != 0)
+            store_violation(&sim->store, "I18: a round was opened on an unproven checkpoint");
+    }
+}
+
+/* Planted: the engine is told of a proof that no calendar has given. */
+static void check_proven(struct sim *sim, const struct owm_proven_event *event)
+{
+    if (sim->config.plant == 18 && !sim->planted)
+        sim->planted = true;
+    else if (event->round >= sim->proven.round)
+        sim->proven = *event;
 }
 
 /* --- stakes ----------------------------------------------------------------------------------- */
@@ -141,7 +154,9 @@ static void check_registration(struct sim *sim, const struct owm_register_event 
 void sim_check_event(struct sim *sim, const struct owm_event *event,
                      const struct owm_output *outputs, size_t from, size_t to)
 {
-    if (event->kind == OWM_EVENT_STAKE) {
+    if (event->kind == OWM_EVENT_PROVEN) {
+        check_proven(sim, &event->proven);
+    } else if (event->kind == OWM_EVENT_STAKE) {
         struct sim_node *node = &sim->node[node_of(event->stake.node_id)];
         if (owm_engine_find_node(sim->engine, node->id) >= 0)
             told(sim, node, event->stake.stake_sats, event->stake.read_ms);

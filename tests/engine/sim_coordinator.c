@@ -135,6 +135,19 @@ static void aggregate(struct sim *sim, const struct owm_aggregate_output *want)
     sim_later(sim, message, sim_between(sim, 100, 2000));
 }
 
+/* Calendars promise: for each new checkpoint, and after a start for the current one again. */
+static void prove(struct sim *sim, const uint8_t hash[static 32], uint32_t round)
+{
+    struct sim_message *message = sim_message(sim);
+    message->generation = sim->generation;
+    message->event.kind = OWM_EVENT_PROVEN;
+    message->event.proven.training = true;
+    message->event.proven.serving = true;
+    message->event.proven.round = round;
+    memcpy(message->event.proven.model_hash, hash, 32);
+    sim_later(sim, message, sim_between(sim, 10, 3000));
+}
+
 /* --- the loop -------------------------------------------------------------------------------- */
 
 static void perform(struct sim *sim, const struct owm_output *output)
@@ -164,9 +177,12 @@ static void perform(struct sim *sim, const struct owm_output *output)
     case OWM_OUTPUT_HEARTBEAT:
     case OWM_OUTPUT_RESULT:
         break;
+    case OWM_OUTPUT_ROUND_CHANGED:
+        if (output->round.state == OWM_ROUND_COMPLETE)
+            prove(sim, output->round.model_hash, output->round.round);
+        return;
     case OWM_OUTPUT_DONE:
     case OWM_OUTPUT_TASK_CHANGED:
-    case OWM_OUTPUT_ROUND_CHANGED:
         return;
     case OWM_OUTPUT_STAKE_WANTED:
         memcpy(&node, output->stake_wanted.node_id, 4);
@@ -236,6 +252,10 @@ static void restart(struct sim *sim)
     snprintf(model.model.version, sizeof(model.model.version), "owm-r0");
     model.model.model_hash[0] = 1;
     step(sim, &model);
+    if (sim->proven.serving)
+        step(sim, &(struct owm_event){.kind = OWM_EVENT_PROVEN, .proven = sim->proven});
+    const struct owm_model_row *current = owm_engine_model(sim->engine);
+    prove(sim, current->model_hash, current->round);
     sim->unsaved = true;
 }
 

@@ -1,7 +1,7 @@
 /* store.h: TEST DOUBLE of the database: keeps what effects say, and checks it as it comes.
  *
  * A transaction is applied whole or not at all. Each rule that a row breaks is a violation, whose
- * text begins with the invariant it breaks (I1..I17, state.h of the engine). The first one is kept.
+ * text begins with the invariant it breaks (I1..I18, state.h of the engine). The first one is kept.
  */
 #ifndef OWM_TEST_STORE_H
 #define OWM_TEST_STORE_H

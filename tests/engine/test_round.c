@@ -319,6 +319,62 @@ static void test_soft_deadline(void **state)
     world_deinit(&world);
 }
 
+static void prove(struct world *world, uint8_t hash, uint32_t round, bool serving)
+{
+    struct owm_event event = {.kind = OWM_EVENT_PROVEN};
+    event.proven.model_hash[0] = hash;
+    event.proven.round = round;
+    event.proven.training = true;
+    event.proven.serving = serving;
+    world_step(world, &event);
+}
+
+/* SRS-OTS-05, design promise 3: no round opens on a checkpoint, and none serves, before its proof is
+ * good enough; a restart waits to be told again. */
+static void test_rounds_wait_for_proof_SRS_OTS_05(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    world.config.proofs_wanted = true;
+    world.config.rounds.enabled = true;
+    world.config.rounds.participants_max = NODES;
+    world.config.rounds.min_participants = 3;
+    world_start(&world);
+    world_model(&world);
+    for (uint32_t i = 1; i <= NODES; i++) world_node(&world, i, OWM_TIER_T1);
+    world_tick(&world, 1000);
+    assert_int_equal(owm_engine_round(world.engine)->state, OWM_ROUND_IDLE);
+    assert_true(owm_engine_awaits_proof(world.engine));
+    assert_null(owm_engine_serving(world.engine));
+    assert_int_equal(world_submit(&world, 1, OWM_TASK_INFERENCE), OWM_CODE_NO_MODEL);
+    prove(&world, 99, 0, false); /* of another checkpoint */
+    assert_true(owm_engine_awaits_proof(world.engine));
+    prove(&world, 7, 0, false);
+    world_tick(&world, 10);
+    assert_int_equal(owm_engine_round(world.engine)->state, OWM_ROUND_OPEN);
+    assert_int_equal(world_submit(&world, 2, OWM_TASK_INFERENCE), OWM_CODE_NO_MODEL);
+    prove(&world, 7, 0, true);
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 7);
+    assert_int_equal(world_submit(&world, 3, OWM_TASK_INFERENCE), OWM_CODE_NONE);
+    for (uint32_t i = 1; i <= NODES; i++) deliver(&world, i);
+    for (uint32_t i = 1; i <= NODES; i++) judge(&world, i, true);
+    aggregate(&world, 0);
+    world_tick(&world, world.config.rounds.pause_ms + 1000);
+    assert_int_equal(owm_engine_round(world.engine)->round, 1); /* the next one waits */
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 7);
+    prove(&world, 101, 1, true);
+    world_tick(&world, 10);
+    assert_int_equal(owm_engine_round(world.engine)->round, 2);
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 101);
+    prove(&world, 7, 0, true); /* an older one's news */
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 101);
+    world_crash(&world);
+    assert_true(owm_engine_awaits_proof(world.engine));
+    assert_null(owm_engine_serving(world.engine));
+    world_deinit(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_aggregation_fails),
         cmocka_unit_test(test_nothing_included_TST_02),
         cmocka_unit_test(test_soft_deadline),
+        cmocka_unit_test(test_rounds_wait_for_proof_SRS_OTS_05),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* test_sim.c: the simulator as a test: SRS-COORD-03, SRS-SCHED-01..04, TST-02, TST-03, invariants
- * I1 to I17 (state.h of the engine, store.c); SRS-STAKE-02, 03, 04, 08 under faults.
+ * I1 to I18 (state.h of the engine, store.c); SRS-STAKE-02, 03, 04, 08 under faults.
  *
  *   test_sim                      a few seeds, each planted fault, the same run twice
  *   test_sim --seed N             replay one seed
