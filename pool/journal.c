@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/fs.h"
-#include "journal_crc.h"
 #include "journal_file.h"
 #include "journal_internal.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "dataplane/chain/target.h"
-#include "journal_crc.h"
 #include "journal_format.h"
 
 static_assert(JOURNAL_HEADER_BYTES == OWM_JOURNAL_HEADER_BYTES, "one header");

@@ -12,10 +12,10 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/uuid.h"
-#include "journal_crc.h"
 #include "journal_internal.h"
 
 static owm_status io_failed(const struct owm_journal *journal, const char *what,

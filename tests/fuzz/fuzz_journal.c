@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "pool/journal_crc.h"
+#include "base/crc32c.h"
 #include "pool/journal_format.h"
 #include "pool/journal_reader.h"
 

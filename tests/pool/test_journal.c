@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/fs.h"
 #include "base/rng.h"
 #include "pool/journal.h"
-#include "pool/journal_crc.h"
 #include "pool/journal_file.h"
 #include "share_maker.h"
 

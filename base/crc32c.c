@@ -1,5 +1,5 @@
-/* journal_crc.c: CRC-32C; see journal_crc.h. */
-#include "journal_crc.h"
+/* crc32c.c: CRC-32C; see crc32c.h. */
+#include "crc32c.h"
 
 #include <pthread.h>
 #include <string.h>

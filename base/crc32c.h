@@ -1,8 +1,8 @@
-/* journal_crc.h: CRC-32C (Castagnoli; RFC 3720 appendix B.4), by the processor's own instruction
+/* crc32c.h: CRC-32C (Castagnoli; RFC 3720 appendix B.4), by the processor's own instruction
  * where it has one. Detects what disks do to data; it is no signature.
  */
-#ifndef OWM_POOL_JOURNAL_CRC_H
-#define OWM_POOL_JOURNAL_CRC_H
+#ifndef OWM_BASE_CRC32C_H
+#define OWM_BASE_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>
