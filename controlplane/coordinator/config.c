@@ -179,6 +179,29 @@ static const struct owm_conf_row rows[] = {
      "Width of the feed-forward part."},
     {"model.context", OWM_CONF_INT, AT(model_context), "0", RANGE(0, 4096), "Longest context."},
 
+    {"provenance.calendars", OWM_CONF_STRING, AT(calendars), "auto", 1, 4000, NULL, NULL,
+     "OpenTimestamps calendars that stamp each checkpoint: URLs with commas, or public: the "
+     "reference client's four, which is also what auto means but on devnet and regtest: none."},
+    {"provenance.calendars_needed", OWM_CONF_INT, AT(calendars_needed), "2", RANGE(1, 16),
+     "How many must have promised before a round may train on it; the rest are asked again."},
+    {"provenance.bitcoin_rpc", OWM_CONF_SECRET, AT(bitcoin_rpc), "", NONE,
+     "Bitcoin node whose blocks proofs are checked against: http://user:password@host:8332."},
+    {"provenance.bitcoin_cookie", OWM_CONF_PATH, AT(bitcoin_cookie), "", NONE,
+     "Its cookie file, in place of user and password."},
+    {"provenance.headers_file", OWM_CONF_PATH, AT(headers_file), "", NONE,
+     "Block headers of owm-ots headers, in place of a node. Without both nothing is confirmed."},
+    {"provenance.bitcoin_network", OWM_CONF_CHOICE, AT(bitcoin_network), "main", 0, 0,
+     "main|testnet4|signet|regtest", NULL,
+     "Chain of those blocks; not main only on devnet, regtest."},
+    {"provenance.serve_pending", OWM_CONF_BOOL, AT(serve_pending), "false", NONE,
+     "Answer questions with a checkpoint that waits for its block; only on devnet and regtest."},
+    {"provenance.retry_min_s", OWM_CONF_INT, AT(proof_retry_min_s), "600", RANGE(1, 86400),
+     "Pause between two tries to complete a proof; it grows,"},
+    {"provenance.retry_max_s", OWM_CONF_INT, AT(proof_retry_max_s), "21600", RANGE(1, 604800),
+     "up to this."},
+    {"provenance.alarm_hours", OWM_CONF_INT, AT(proof_alarm_hours), "48", RANGE(1, 8760),
+     "A checkpoint without its block for so long is shown as trouble."},
+
     {"heartbeat.period_ms", OWM_CONF_INT, AT(heartbeat_ms), "20000", RANGE(100, DAY_MS),
      "How often a node reports."},
     {"heartbeat.manifest_ms", OWM_CONF_INT, AT(manifest_ms), "60000", RANGE(100, DAY_MS),
@@ -342,6 +365,38 @@ static owm_status check_rounds(const struct owm_coordinator_config *config, stru
     return OWM_OK;
 }
 
+static owm_status check_provenance(const struct owm_coordinator_config *config,
+                                   struct owm_error *error)
+{
+    bool none = strcmp(config->calendars, "none") == 0;
+    if (!is_development(config) && (none || config->serve_pending || config->bitcoin_network))
+        return owm_fail(
+            error, OWM_E_CONFIG,
+            "%s needs policy.network = \"devnet\" or \"regtest\", not \"%s\": on a real "
+            "network no checkpoint is used without its proof in Bitcoin's main chain",
+            none                    ? "provenance.calendars = \"none\""
+            : config->serve_pending ? "provenance.serve_pending"
+                                    : "provenance.bitcoin_network other than main",
+            config->network);
+    if (!is_development(config) && !config->bitcoin_rpc[0] && !config->headers_file[0])
+        return owm_fail(error, OWM_E_CONFIG,
+                        "no Bitcoin blocks to check proofs against: set provenance.bitcoin_rpc, or "
+                        "provenance.headers_file to what owm-ots headers writes; without them no "
+                        "checkpoint is ever confirmed and none may answer questions");
+    if (config->proof_retry_min_s > config->proof_retry_max_s)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "provenance.retry_min_s is %lld, above provenance.retry_max_s %lld",
+                        (long long)config->proof_retry_min_s, (long long)config->proof_retry_max_s);
+    return OWM_OK;
+}
+
+const char *owm_coordinator_calendars(const struct owm_coordinator_config *config)
+{
+    if (strcmp(config->calendars, "none") == 0) return "";
+    if (strcmp(config->calendars, "auto") != 0) return config->calendars;
+    return is_development(config) ? "" : "public";
+}
+
 owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
                                         struct owm_error *error)
 {
@@ -350,6 +405,7 @@ owm_status owm_coordinator_config_check(struct owm_coordinator_config *config,
     if (status == OWM_OK) status = check_payments(config, error);
     if (status == OWM_OK) status = check_bonds(config, error);
     if (status == OWM_OK) status = check_rounds(config, error);
+    if (status == OWM_OK) status = check_provenance(config, error);
     if (status != OWM_OK) return status;
     uint8_t keys[OWM_COORDINATOR_KEYS_MAX][32];
     size_t count;

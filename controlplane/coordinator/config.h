@@ -56,6 +56,11 @@ struct owm_coordinator_config {
     /* model */
     int64_t model_seed, model_dim, model_layers, model_heads, model_kv_heads, model_ffn_dim,
         model_context;
+    /* provenance */
+    char *calendars, *bitcoin_rpc, *bitcoin_cookie, *headers_file;
+    int64_t calendars_needed, proof_retry_min_s, proof_retry_max_s, proof_alarm_hours;
+    int bitcoin_network; /* enum owm_network */
+    bool serve_pending;
     /* heartbeat */
     int64_t heartbeat_ms, manifest_ms, grace_ms, persist_ms;
     /* limits */
@@ -84,6 +89,10 @@ OWM_MUST_USE owm_status owm_coordinator_config_check(struct owm_coordinator_conf
 bool owm_coordinator_lightning(const struct owm_coordinator_config *config,
                                enum owm_lightning_role role,
                                struct owm_lightning_config *lightning);
+
+/** owm_coordinator_calendars: who stamps checkpoints, with "auto" resolved: "public", URLs with
+ *  commas, or "" for nobody: then no proof is asked for. */
+const char *owm_coordinator_calendars(const struct owm_coordinator_config *config);
 
 /** owm_coordinator_tier_sats: what each tier must have locked, by enum owm_tier; [0] unused. */
 void owm_coordinator_tier_sats(const struct owm_coordinator_config *config,

@@ -31,7 +31,12 @@ void owm_page_stake(struct owm_page *page, struct owm_stake *stake);
 
 /** owm_page_note: what a part has to tell whoever looks after this: on the page and in /health; "":
  *  nothing. Copied. Thread: any. */
-enum owm_page_note { OWM_PAGE_NOTE_PAYMENTS, OWM_PAGE_NOTE_INVOICES, OWM_PAGE_NOTES };
+enum owm_page_note {
+    OWM_PAGE_NOTE_PAYMENTS,
+    OWM_PAGE_NOTE_INVOICES,
+    OWM_PAGE_NOTE_PROOFS,
+    OWM_PAGE_NOTES
+};
 void owm_page_note(struct owm_page *page, enum owm_page_note part, const char *text);
 
 /** owm_page_serve: start the HTTP server of "/", "/health", "/metrics" and those paths. */

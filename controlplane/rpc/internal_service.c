@@ -52,14 +52,14 @@ static void answer_submit(struct owm_ask *ask, const struct owm_output *output)
     owm_ask_free(ask);
 }
 
-/* Engine's thread: an inference without a model gets the newest one. */
+/* Engine's thread: an inference without a model gets the newest one that may serve. */
 static bool complete_payload(struct owm_post *post, owm_engine *engine)
 {
     struct owm_submit_event *event = &post->event.submit;
     if (event->type != OWM_TASK_INFERENCE) return true;
     PB(InferencePayload) *payload =
         owm__coordinator__v1__inference_payload__unpack(NULL, event->payload_bytes, event->payload);
-    const struct owm_model_row *model = owm_engine_model(engine);
+    const struct owm_proven_event *model = owm_engine_serving(engine);
     if (!payload) return true;
     if (model && payload->model_hash.len == 0) {
         payload->model_hash = (ProtobufCBinaryData){32, (uint8_t *)model->model_hash};
