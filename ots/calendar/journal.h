@@ -2,8 +2,9 @@
  *
  *   folder/commitments   8 bytes "OWMCOMM1", then records of 48: commitment [44], CRC-32C [4]
  *
- * It only grows. At the start it is read and checked; a last record that a crash cut off is
- * removed, any other damage refuses the start, for a promise would be lost.
+ * It only grows. At the start it is read and checked; a last record that a crash cut off (a part, or
+ * zeros where its checksum would be) is removed, any other damage refuses the start, for a promise
+ * would be lost.
  * Thread: one appends; find, get and count from any.
  */
 #ifndef OWM_OTS_CALENDAR_JOURNAL_H
@@ -26,8 +27,8 @@ OWM_MUST_USE owm_status journal_open(const char *folder, struct journal **journa
                                      struct owm_error *error);
 void journal_close(struct journal *journal); /**< NULL is allowed. */
 
-/** journal_append: durable when this returns. Returns: OWM_OK; OWM_E_LIMIT; OWM_E_IO: nothing may be
- *  promised, and nothing is appended any more until the next start. */
+/** journal_append: durable when this returns. Returns: OWM_OK; OWM_E_LIMIT; OWM_E_NOMEM; OWM_E_IO:
+ *  nothing may be promised, and nothing is appended any more until the next start. */
 OWM_MUST_USE owm_status journal_append(struct journal *journal,
                                        const uint8_t commitment[static JOURNAL_COMMITMENT_BYTES],
                                        struct owm_error *error);
