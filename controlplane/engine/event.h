@@ -137,6 +137,7 @@ struct owm_result_event {
     const uint8_t *output; /* plain; NULL for fl_round */
     size_t output_bytes;
     const char *error; /* NULL or "": it succeeded */
+    bool unproven;     /* the error: it may not use these weights, which is nobody's misbehaviour */
     /* fl_round: the package is in the blob store */
     uint8_t package_hash[32];
     uint64_t package_bytes;

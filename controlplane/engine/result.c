@@ -56,7 +56,9 @@ void result_take(owm_engine *e, const struct owm_result_event *event, uint64_t c
     e->counters.results_accepted++;
     if (event->error && event->error[0]) {
         output(e, OWM_OUTPUT_RESULT, cookie)->result.accepted = true;
-        task_requeue(e, slot, event->error, BLAME_HOLDER, OWM_TASK_STATE_FAILED);
+        if (event->unproven) task->avoid = node; /* another may have what this one lacks */
+        task_requeue(e, slot, event->error, event->unproven ? BLAME_NOBODY : BLAME_HOLDER,
+                     OWM_TASK_STATE_FAILED);
         return;
     }
     memcpy(task->row.output_hash, event->output_hash, 32);

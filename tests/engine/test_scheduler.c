@@ -48,6 +48,33 @@ static void test_assignment_SRS_SCHED_01(void **state)
     world_deinit(&world);
 }
 
+/* Promise 6, SRS-OTS-05: who refuses weights that are not proven is not blamed; another node gets the
+ * task, and in the end it fails with what the last one said. */
+static void test_unproven(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world, 2);
+    world_submit(&world, 100, OWM_TASK_INFERENCE);
+    struct owm_event refused = {.kind = OWM_EVENT_RESULT};
+    world_id(100, refused.result.task_id);
+    refused.result.error = "UNPROVEN: WRONG_BLOCK: the header of block 7 has another merkle root";
+    refused.result.unproven = true;
+    for (uint32_t attempt = 1; attempt <= 3; attempt++) {
+        assert_int_equal(holder(&world, 100), attempt % 2 ? 1 : 2);
+        world_id(holder(&world, 100), refused.result.node_id);
+        refused.result.lease_token = attempt;
+        world_step(&world, &refused);
+    }
+    assert_int_equal(world_task(&world, 100)->state, OWM_TASK_STATE_FAILED);
+    assert_string_equal(world_task(&world, 100)->reason, refused.result.error);
+    for (uint32_t node = 1; node <= 2; node++) {
+        assert_int_equal(world_view(&world, node).row.reliability_ppm, OWM_PPM);
+        assert_int_equal(world_view(&world, node).row.signals, 0);
+    }
+    world_deinit(&world);
+}
+
 /* SRS-SCHED-03: inference before data ingest, FIFO within; ageing lets the others come through. */
 static void test_priority_SRS_SCHED_03(void **state)
 {
@@ -265,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_assignment_SRS_SCHED_01),
+        cmocka_unit_test(test_unproven),
         cmocka_unit_test(test_priority_SRS_SCHED_03),
         cmocka_unit_test(test_timeout_SRS_SCHED_02),
         cmocka_unit_test(test_stale_result),
