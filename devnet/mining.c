@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/http_client.h"
 #include "base/identity.h"
+#include "base/outbox.h"
 #include "dataplane/sv2/authority.h"
 #include "network.h"
 #include "places.h"
@@ -82,6 +83,29 @@ owm_status mining_start_miner(struct network *network, unsigned index, struct ow
                          &(struct process_options){.log_path = log}, error);
 }
 
+static owm_status make_payment_key(const struct network *network, struct owm_error *error)
+{
+    char path[DEVNET_PATH_MAX + 32];
+    struct owm_payment_secret *secret = NULL;
+    snprintf(path, sizeof path, "%s/pool", network->folder);
+    owm_status status = owm_fs_mkdirs(path, 0700, error);
+    snprintf(path, sizeof path, "%s/pool/payment.key", network->folder);
+    if (status == OWM_OK) status = owm_payment_secret_load_or_create(path, &secret, NULL, error);
+    owm_payment_secret_close(secret);
+    return status;
+}
+
+owm_status mining_choose(struct network *network, bool payable, struct owm_error *error)
+{
+    struct mining *mining = &network->mining;
+    if (!mining->on) return OWM_OK;
+    owm_status status =
+        source_choose(&mining->source, network->folder, network->programs, payable, error);
+    if (status) return status;
+    places_mining_ports(network);
+    return make_payment_key(network, error);
+}
+
 /* The pool's key, so that the miner can pin it; and node-1's, which the miner is. */
 static owm_status make_keys(struct network *network, struct owm_error *error)
 {
@@ -89,10 +113,8 @@ static owm_status make_keys(struct network *network, struct owm_error *error)
     uint8_t xonly[32];
     struct owm_sv2_authority *authority = NULL;
     owm_identity *identity = NULL;
-    snprintf(path, sizeof path, "%s/pool", network->folder);
-    owm_status status = owm_fs_mkdirs(path, 0700, error);
     snprintf(path, sizeof path, "%s/pool/authority.key", network->folder);
-    if (status == OWM_OK) status = owm_sv2_authority_load_or_create(path, &authority, NULL, error);
+    owm_status status = owm_sv2_authority_load_or_create(path, &authority, NULL, error);
     if (status) return status;
     owm_sv2_authority_public(authority, xonly);
     owm_sv2_authority_close(authority);
@@ -138,11 +160,7 @@ owm_status mining_up(struct network *network, struct owm_error *error)
     struct mining *mining = &network->mining;
     struct source *source = &mining->source;
     if (!mining->on) return OWM_OK;
-    owm_status status = source_choose(source, network->folder, network->programs, error);
-    if (status == OWM_OK) {
-        places_mining_ports(network);
-        status = source_start(source, error);
-    }
+    owm_status status = source_start(source, error);
     if (status == OWM_OK) status = wait_for(network, &source->process, source->port, error);
     if (status) return status;
     printf("blocks       %s, RPC 127.0.0.1:%u\n", source_text(source), source->port);
@@ -154,6 +172,8 @@ owm_status mining_up(struct network *network, struct owm_error *error)
     if (status) return status;
     printf("pool         %s\n             page http://127.0.0.1:%u/\n", mining->pool_url,
            mining->page_port);
+    if (network->paying.on && !paying_pays_pool(network))
+        puts("             its sats stay owed: a block of this chain is worth more than a channel");
 
     status = mining_start_miner(network, 0, error);
     if (status) return status;

@@ -32,6 +32,12 @@ struct mining {
  *  one. After the network's. Returns: as postgres_database. */
 owm_status mining_database(struct network *network, struct owm_error *error) OWM_MUST_USE;
 
+/** mining_choose: the source of blocks, its ports, and the pool's key of payments, which the
+ *  coordinator wants to have before it pays for the pool. `payable` as in source_choose.
+ *  Returns: as source_choose. */
+owm_status mining_choose(struct network *network, bool payable,
+                         struct owm_error *error) OWM_MUST_USE;
+
 /** mining_up: source, pool, miner, each told on stdout; the pool answers when this returns.
  *  Returns: with a sentence. Call mining_down all the same. */
 owm_status mining_up(struct network *network, struct owm_error *error) OWM_MUST_USE;

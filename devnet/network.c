@@ -116,7 +116,8 @@ owm_status network_up(struct network *network, const struct options *options,
     if (status) return status;
 
     places_ports(network);
-    status = paying_up(network, error);
+    status = mining_choose(network, options->lightning != NULL, error);
+    if (status == OWM_OK) status = paying_up(network, error);
     if (status == OWM_OK) status = places_coordinator_config(network, error);
     if (status == OWM_OK) status = places_write_addresses(network, error);
     if (status == OWM_OK) status = start_coordinator(network, 0, error);

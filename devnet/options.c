@@ -14,12 +14,14 @@ void options_help(void)
     puts(
         "owm-devnet: a whole OWM network on this machine (development network).\n"
         "\n"
-        "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--no-mining] [--fresh] "
-        "[--target BITS]\n"
+        "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--tier2 N] [--no-mining] "
+        "[--fresh] [--target BITS]\n"
         "      start PostgreSQL, the coordinator and N nodes (4) that train one model together;\n"
         "      and a mining pool on a regtest chain, with one slow miner.\n"
         "      --rounds N   end after N rounds, print a summary, exit 0 only if it all holds\n"
         "      --poison N   N of the nodes send poisoned updates; see them caught\n"
+        "      --tier2 N    N of the nodes, from the last, are of tier 2: if they are caught, two\n"
+        "                   maintainers decide (admin slash)\n"
         "      --no-mining  learning alone: no source of blocks, no pool, no miner\n"
         "      --lightning DIR  real Lightning nodes, started from the lnd, lncli and btcd in DIR\n"
         "                   (tests/peers/lightning.sh prints it): nodes have stakes and are paid\n"
@@ -38,6 +40,11 @@ void options_help(void)
         "      --key FOLDER/maintainer.key is the second maintainer\n"
         "\n"
         "  --folder DIR     where the network lives (run)");
+}
+
+const char *options_tier(const struct options *options, unsigned index)
+{
+    return index >= options->nodes - options->tier2 ? "t2" : "t1";
 }
 
 static owm_status number(const char *name, const char *text, double min, double max, double *out,
@@ -91,6 +98,8 @@ static owm_status take(int option, struct options *o, struct owm_error *error)
         return whole("rounds", optarg, 1, 100000, &o->rounds, error);
     case 'p':
         return whole("poison", optarg, 0, DEVNET_NODES_MAX, &o->poison, error);
+    case '2':
+        return whole("tier2", optarg, 0, DEVNET_NODES_MAX, &o->tier2, error);
     case 'k':
         return whole("tokens", optarg, 1, 4096, &o->tokens, error);
     case 't':
@@ -135,6 +144,7 @@ owm_status options_parse(int argc, char **argv, struct options *o, struct owm_er
     static const struct option known[] = {{"nodes", required_argument, NULL, 'n'},
                                           {"rounds", required_argument, NULL, 'r'},
                                           {"poison", required_argument, NULL, 'p'},
+                                          {"tier2", required_argument, NULL, '2'},
                                           {"tokens", required_argument, NULL, 'k'},
                                           {"seed", required_argument, NULL, 's'},
                                           {"temperature", required_argument, NULL, 't'},
@@ -169,6 +179,9 @@ owm_status options_parse(int argc, char **argv, struct options *o, struct owm_er
     if (o->lightning && o->nodes > RIG_OPERATORS_MAX)
         return owm_fail(error, OWM_E_CONFIG, "--lightning starts at most %d nodes",
                         RIG_OPERATORS_MAX);
+    if (o->tier2 > o->nodes)
+        return owm_fail(error, OWM_E_CONFIG, "--tier2 %u: there are only %u nodes", o->tier2,
+                        o->nodes);
     if (o->poison > o->nodes)
         return owm_fail(error, OWM_E_CONFIG, "--poison %u: there are only %u nodes", o->poison,
                         o->nodes);

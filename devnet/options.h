@@ -17,6 +17,7 @@ struct options {
     unsigned nodes;
     unsigned rounds;       /* 0: until Ctrl-C. */
     unsigned poison;       /* How many of the nodes send poisoned updates. */
+    unsigned tier2;        /* How many of them, from the last, are of tier 2; the others of 1. */
     bool fresh;            /* Start a new network; the old folder is kept under another name. */
     bool no_mining;        /* Without source of blocks, pool and miner. */
     const char *lightning; /* The folder of lnd, lncli and btcd; NULL: no stake, nothing paid. */
@@ -31,6 +32,9 @@ struct options {
 /** options_parse: returns OWM_E_CONFIG with a sentence for anything it does not know. */
 owm_status options_parse(int argc, char **argv, struct options *options,
                          struct owm_error *error) OWM_MUST_USE;
+
+/** options_tier: "t1" or "t2", of node `index`, from 0. */
+const char *options_tier(const struct options *options, unsigned index);
 
 void options_help(void);
 

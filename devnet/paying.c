@@ -16,7 +16,7 @@
 #define STOP_TIMEOUT_MS 15000
 
 static const char sql[] =
-    "SELECT n.alias, n.stake_sats,"
+    "SELECT n.alias, n.stake_sats, n.tier,"
     " coalesce(sum(p.settled_msat) FILTER (WHERE p.state = 'settled'), 0)::bigint,"
     " coalesce(sum(p.amount_msat) FILTER (WHERE p.state IN ('owed', 'in_flight', 'failed')),"
     " 0)::bigint, count(*) FILTER (WHERE p.state = 'settled')"
@@ -28,22 +28,35 @@ static const char newest_sql[] =
     " JOIN nodes n ON n.node_id = p.node_id WHERE p.state = 'settled'"
     " ORDER BY p.updated_at DESC LIMIT 1";
 
-double paying_bonus(int64_t stake_sats)
+static const char pool_sql[] =
+    "SELECT count(*) FILTER (WHERE state = 'settled' AND purpose = 'pool_payout'),"
+    " coalesce(sum(amount_msat) FILTER (WHERE state = 'settled' AND purpose = 'pool_payout'),"
+    " 0)::bigint,"
+    " coalesce(sum(amount_msat) FILTER (WHERE state = 'settled' AND purpose = 'pool_treasury'),"
+    " 0)::bigint,"
+    " coalesce(sum(amount_msat) FILTER (WHERE state IN ('owed', 'in_flight', 'failed')), 0)::bigint"
+    " FROM payments";
+
+static int64_t minimum_of(const char *tier)
 {
-    double more = (double)(stake_sats - PAYING_MINIMUM_SATS) / PAYING_MINIMUM_SATS;
+    return strcmp(tier, "t1") == 0   ? PAYING_T1_SATS
+           : strcmp(tier, "t2") == 0 ? PAYING_T2_SATS
+                                     : PAYING_T3_SATS;
+}
+
+static double bonus_of(int64_t stake_sats, int64_t minimum_sats)
+{
+    double more = (double)(stake_sats - minimum_sats) / (double)minimum_sats;
     return more <= 0 ? 1 : more >= 2 ? 2 : 1 + more / 2;
 }
 
-static int64_t stake_of(unsigned index)
+static owm_status lock_stakes(struct network *network, struct owm_error *error)
 {
-    return PAYING_MINIMUM_SATS + PAYING_STEP_SATS * (int64_t)(index % (PAYING_STEPS + 1));
-}
-
-static owm_status lock_stakes(struct rig *rig, struct owm_error *error)
-{
+    struct rig *rig = &network->paying.rig;
     owm_status status = OWM_OK;
     for (unsigned i = 0; status == OWM_OK && i < rig->operator_count; i++) {
-        const struct rig_channel stake = {&rig->operators[i], &rig->treasury, stake_of(i), 0};
+        int64_t sats = minimum_of(options_tier(&network->options, i)) * (1 + i % PAYING_STEPS);
+        const struct rig_channel stake = {&rig->operators[i], &rig->treasury, sats, 0};
         if (!rig_has_channel(stake.from, stake.to)) status = rig_open(rig, &stake, NULL, error);
     }
     return status;
@@ -67,7 +80,7 @@ owm_status paying_up(struct network *network, struct owm_error *error)
     owm_status status = owm_fs_mkdirs(folder, 0755, error);
     if (status == OWM_OK)
         status = rig_up(&paying->rig, folder, programs, network->options.nodes, error);
-    if (status == OWM_OK) status = lock_stakes(&paying->rig, error);
+    if (status == OWM_OK) status = lock_stakes(network, error);
     free(programs);
     if (status) return status;
     daemon_uri(&paying->rig.treasury, uri);
@@ -123,14 +136,15 @@ bool paying_tend(struct network *network)
 
 static void take_nodes(struct paying_figures *figures, const struct owm_pg_rows *rows)
 {
-    *figures = (struct paying_figures){.known = true};
+    *figures = (struct paying_figures){.known = true, .pool = figures->pool};
     for (size_t i = 0; i < owm_pg_rows_count(rows) && i < RIG_OPERATORS_MAX; i++) {
         struct paying_node *node = &figures->nodes[figures->node_count++];
         snprintf(node->alias, sizeof node->alias, "%s", owm_pg_get_text(rows, i, 0));
         node->stake_sats = owm_pg_get_i64(rows, i, 1);
-        node->settled_msat = owm_pg_get_i64(rows, i, 2);
-        node->owed_msat = owm_pg_get_i64(rows, i, 3);
-        figures->settled += (unsigned)owm_pg_get_i64(rows, i, 4);
+        node->bonus = bonus_of(node->stake_sats, minimum_of(owm_pg_get_text(rows, i, 2)));
+        node->settled_msat = owm_pg_get_i64(rows, i, 3);
+        node->owed_msat = owm_pg_get_i64(rows, i, 4);
+        figures->settled += (unsigned)owm_pg_get_i64(rows, i, 5);
         figures->settled_msat += node->settled_msat;
         figures->owed_msat += node->owed_msat;
     }
@@ -142,6 +156,32 @@ static void take_newest(struct paying_figures *figures, const struct owm_pg_rows
     snprintf(figures->alias, sizeof figures->alias, "%s", owm_pg_get_text(rows, 0, 0));
     figures->newest_msat = owm_pg_get_i64(rows, 0, 1);
     snprintf(figures->preimage, sizeof figures->preimage, "%s", owm_pg_get_text(rows, 0, 2));
+}
+
+bool paying_pays_pool(const struct network *network)
+{
+    return network->paying.on && network->mining.on && source_payable(&network->mining.source);
+}
+
+static owm_status look_at_pool(struct network *network, struct owm_error *error)
+{
+    struct mining *mining = &network->mining;
+    struct paying_pool *pool = &network->paying.figures.pool;
+    struct owm_pg_rows *rows = NULL;
+    owm_status status = OWM_OK;
+    if (!mining->database) status = owm_pg_open(mining->database_url, &mining->database, error);
+    if (status == OWM_OK) status = owm_pg_query(mining->database, pool_sql, NULL, &rows, error);
+    if (status) {
+        owm_pg_close(mining->database);
+        mining->database = NULL;
+        return status;
+    }
+    pool->settled = (unsigned)owm_pg_get_i64(rows, 0, 0);
+    pool->settled_msat = owm_pg_get_i64(rows, 0, 1);
+    pool->booked_msat = owm_pg_get_i64(rows, 0, 2);
+    pool->owed_msat = owm_pg_get_i64(rows, 0, 3);
+    owm_pg_rows_free(rows);
+    return OWM_OK;
 }
 
 owm_status paying_look(struct network *network, struct owm_error *error)
@@ -161,6 +201,7 @@ owm_status paying_look(struct network *network, struct owm_error *error)
     }
     owm_pg_rows_free(nodes);
     owm_pg_rows_free(newest);
+    if (status == OWM_OK && paying_pays_pool(network)) status = look_at_pool(network, error);
     return status;
 }
 
@@ -178,33 +219,46 @@ static owm_status received(const struct rig *rig, struct books *all, struct owm_
     return status;
 }
 
+/* Both sides, and whether they agree and nothing is on its way. */
+static owm_status compare(struct network *network, struct books *ours, struct books *theirs,
+                          bool *done, struct owm_error *error)
+{
+    const struct paying_figures *figures = &network->paying.figures;
+    owm_status status = paying_look(network, error);
+    if (status == OWM_OK) status = received(&network->paying.rig, theirs, error);
+    *ours = (struct books){.msat = figures->settled_msat + figures->pool.settled_msat,
+                           .count = figures->settled + figures->pool.settled};
+    *done = status
+            || (ours->msat == theirs->msat && ours->count == theirs->count
+                && figures->owed_msat + figures->pool.owed_msat == 0);
+    return status;
+}
+
 bool paying_agree(struct network *network, char sentence[static 256])
 {
-    struct paying *paying = &network->paying;
     struct owm_error error = {""};
-    struct books theirs;
+    struct books ours, theirs;
     char sats[32];
+    bool done = false;
     uint64_t give_up_ms = owm_clock_mono_ms() + AGREE_MS;
-    owm_status status;
-    while ((status = paying_look(network, &error)) == OWM_OK && paying->figures.owed_msat
-           && owm_clock_mono_ms() < give_up_ms) {
+    owm_status status = compare(network, &ours, &theirs, &done, &error);
+    while (!done && owm_clock_mono_ms() < give_up_ms) {
         paying_tend(network);
         owm_clock_sleep_ms(300);
+        status = compare(network, &ours, &theirs, &done, &error);
     }
-    if (status == OWM_OK) status = received(&paying->rig, &theirs, &error);
     if (status) {
         snprintf(sentence, 256, "both sides of the payments: %.200s", error.text);
         return false;
     }
-    const struct paying_figures *ours = &paying->figures;
-    bool equal = ours->settled_msat == theirs.msat && ours->settled == theirs.count;
-    format_sats(ours->settled_msat, sats);
+    bool equal = ours.msat == theirs.msat && ours.count == theirs.count;
+    format_sats(ours.msat, sats);
     snprintf(sentence, 256,
              equal
                  ? "%u payments, %s, have arrived: the nodes' own Lightning nodes say the same, to "
                    "the millisat"
                  : "%u payments, %s, are settled here, but the nodes received %u, %lld millisats",
-             ours->settled, sats, theirs.count, (long long)theirs.msat);
+             ours.count, sats, theirs.count, (long long)theirs.msat);
     return equal;
 }
 

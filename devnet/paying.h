@@ -17,10 +17,15 @@
 #include "base/pg/pg.h"
 #include "lightning/rig.h"
 
-#define PAYING_MINIMUM_SATS 100000 /* Stake of a T1 node, */
-#define PAYING_STEP_SATS    50000  /* and how much more each next node has locked, */
-#define PAYING_STEPS        3      /* up to so many times. */
-#define PAYING_BLOCK_MS     4000
+#define PAYING_T1_SATS  100000 /* The minimum of a tier's stake; */
+#define PAYING_T2_SATS  200000
+#define PAYING_T3_SATS  400000
+#define PAYING_STEPS    3 /* the first node has locked one of them, the next two, up to so many. */
+#define PAYING_BLOCK_MS 4000
+
+/* Of a channel to a node, where the pool is paid through it, too: more than all that a chain of
+ * SOURCE_HALVINGS will ever give to miners. */
+#define PAYING_CHANNEL_SATS 5000000
 
 struct network;
 
@@ -28,7 +33,14 @@ struct network;
 struct paying_node {
     char alias[64];
     int64_t stake_sats;
+    double bonus; /* What its stake makes of a reward: 1 at its tier's minimum, 2 at most. */
     int64_t settled_msat, owed_msat;
+};
+
+/** What the pool owes to miners, and to the treasury, which pays itself in the books. */
+struct paying_pool {
+    unsigned settled; /* Payments to miners. */
+    int64_t settled_msat, booked_msat, owed_msat;
 };
 
 struct paying_figures {
@@ -39,6 +51,7 @@ struct paying_figures {
     int64_t newest_msat;
     unsigned node_count;
     struct paying_node nodes[RIG_OPERATORS_MAX];
+    struct paying_pool pool; /* Of nothing, where it is not paid here. */
 };
 
 struct paying {
@@ -67,18 +80,19 @@ bool paying_evicted(struct network *network, unsigned index);
  *  Returns: whether something had ended, or no block could be made. */
 bool paying_tend(struct network *network);
 
+/** paying_pays_pool: whether the coordinator pays the pool's miners, too. After mining_choose. */
+bool paying_pays_pool(const struct network *network);
+
 /** paying_look: the figures; on failure the old ones stay. */
 owm_status paying_look(struct network *network, struct owm_error *error) OWM_MUST_USE;
 
-/** paying_agree: wait until nothing is owed or on its way, at most 60 s, then compare what the
- *  coordinator calls settled with what the nodes' own Lightning nodes received.
+/** paying_agree: whether what the coordinator calls settled, to nodes and to the pool's miners, is
+ *  what the nodes' own Lightning nodes received. Waits at most 60 s until it is and nothing more is
+ *  owed or on its way.
  *
  *  sentence  [256] out: what was found.
  *  Returns: whether both are equal to the millisat. */
 bool paying_agree(struct network *network, char sentence[static 256]);
-
-/** paying_bonus: what a T1 stake makes of a reward: 1 at the minimum, 2 at most. */
-double paying_bonus(int64_t stake_sats);
 
 void paying_down(struct network *network);
 

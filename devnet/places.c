@@ -18,6 +18,7 @@
 #define CONFIG_BYTES_MAX      8192
 #define CERTIFICATE_BYTES_MAX 65536
 #define LIGHTNING_BYTES_MAX   (4 * DAEMON_PATH_MAX + 512)
+#define MINERS_BYTES_MAX      (MINING_URL_MAX + DEVNET_PATH_MAX + 128)
 
 void places_ports(struct network *network)
 {
@@ -123,17 +124,28 @@ static void treasury_config(const struct network *network, char *uri, char *text
              "stake_credential = \"%s/owm-stake.macaroon\"\n"
              "invoice_credential = \"%s/owm-invoice.macaroon\"\n"
              "pay_credential = \"%s/owm-pay.macaroon\"\n\n"
-             "[stake]\nt1_sats = %d\n\n"
-             "[payments]\nopen_channels = true\n\n"
-             "[bonds]\nenabled = true\n",
+             "[stake]\nt1_sats = %d\nt2_sats = %d\nt3_sats = %d\n\n"
+             "[bonds]\nenabled = true\n\n"
+             "[payments]\nopen_channels = true\n",
              treasury->rpc_port, treasury->folder, treasury->folder, treasury->folder,
-             treasury->folder, PAYING_MINIMUM_SATS);
+             treasury->folder, PAYING_T1_SATS, PAYING_T2_SATS, PAYING_T3_SATS);
+}
+
+/* That the pool's miners are paid, too: more keys of [payments], the last section before. */
+static void miners_config(const struct network *network, char *text, size_t bytes)
+{
+    *text = 0;
+    if (!paying_pays_pool(network)) return;
+    snprintf(text, bytes,
+             "channel_sats = %d\npool_database_url = \"%s\"\n"
+             "pool_payment_key = \"%s/pool/payment.key\"\n",
+             PAYING_CHANNEL_SATS, network->mining.database_url, network->folder);
 }
 
 owm_status places_coordinator_config(const struct network *network, struct owm_error *error)
 {
     char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], operator_hex[65], second_hex[65];
-    char treasury[LIGHTNING_BYTES_MAX], uri[OWM_LIGHTNING_TEXT_BYTES];
+    char treasury[LIGHTNING_BYTES_MAX], uri[OWM_LIGHTNING_TEXT_BYTES], miners[MINERS_BYTES_MAX];
     const struct options *o = &network->options;
     owm_status status = key_hex(network, "operator.key", operator_hex, error);
     if (status == OWM_OK) status = key_hex(network, "maintainer.key", second_hex, error);
@@ -144,23 +156,25 @@ owm_status places_coordinator_config(const struct network *network, struct owm_e
 
     unsigned quorum = o->nodes < 3 ? o->nodes : 3;
     treasury_config(network, uri, treasury, sizeof treasury);
-    int bytes = snprintf(text, sizeof text,
-                         "# Written by owm-devnet at each start.\n"
-                         "[server]\nlisten = \"127.0.0.1:%u\"\ninternal_listen = \"127.0.0.1:%u\"\n"
-                         "data_dir = \"%s/coordinator\"\n\n"
-                         "[policy]\nnetwork = \"devnet\"\nstake = \"%s\"\n"
-                         "treasury_uri = \"%s\"\nregistrations_per_ip_hour = 0\n\n"
-                         "[heartbeat]\nperiod_ms = 2000\ngrace_ms = 6000\n\n"
-                         "[rounds]\nmin_participants = %u\nstop_after = %u\n"
-                         "steps = 160\nlr = 0.003\nwarmup_steps = 16\nserver_lr = 2.0\n"
-                         "heldout_file = \"%s/shards/heldout.txt\"\n\n"
-                         "[slashing]\nmaintainers = \"%s,%s\"\nappeal_hours = 0\n\n"
-                         "[internal]\nallowed_keys = \"%s\"\n\n"
-                         "[http]\nport = %u\n%s",
-                         network->ports.nodes, network->ports.internal, network->folder,
-                         network->paying.on ? "lightning" : "none", uri, quorum,
-                         o->rounds ? network->rounds_before + o->rounds : 0, network->folder,
-                         operator_hex, second_hex, operator_hex, network->ports.page, treasury);
+    miners_config(network, miners, sizeof miners);
+    int bytes =
+        snprintf(text, sizeof text,
+                 "# Written by owm-devnet at each start.\n"
+                 "[server]\nlisten = \"127.0.0.1:%u\"\ninternal_listen = \"127.0.0.1:%u\"\n"
+                 "data_dir = \"%s/coordinator\"\n\n"
+                 "[policy]\nnetwork = \"devnet\"\nstake = \"%s\"\n"
+                 "treasury_uri = \"%s\"\nregistrations_per_ip_hour = 0\n\n"
+                 "[heartbeat]\nperiod_ms = 2000\ngrace_ms = 6000\n\n"
+                 "[rounds]\nmin_participants = %u\nstop_after = %u\n"
+                 "steps = 160\nlr = 0.003\nwarmup_steps = 16\nserver_lr = 2.0\n"
+                 "heldout_file = \"%s/shards/heldout.txt\"\n\n"
+                 "[slashing]\nmaintainers = \"%s,%s\"\nappeal_hours = 0\n\n"
+                 "[internal]\nallowed_keys = \"%s\"\n\n"
+                 "[http]\nport = %u\n%s%s",
+                 network->ports.nodes, network->ports.internal, network->folder,
+                 network->paying.on ? "lightning" : "none", uri, quorum,
+                 o->rounds ? network->rounds_before + o->rounds : 0, network->folder, operator_hex,
+                 second_hex, operator_hex, network->ports.page, treasury, miners);
     snprintf(path, sizeof path, "%s/coordinator/coordinator.toml", network->folder);
     return write_config(path, text, bytes, error);
 }
@@ -193,19 +207,20 @@ owm_status places_node_config(const struct network *network, unsigned index,
     if (status) return status;
 
     node_lightning_config(network, index, lightning, sizeof lightning);
-    int bytes = snprintf(text, sizeof text,
-                         "# Written by owm-devnet at each start.\n"
-                         "[node]\nalias = \"node-%u\"\ntier_override = \"t1\"\n"
-                         "data_dir = \"%s\"\nhttp_port = %u\nthreads = 1\n"
-                         "worker_path = \"%s/%s\"\n\n"
-                         "[network]\ncoordinator_url = \"https://127.0.0.1:%u\"\n"
-                         "coordinator_cert = \"%s/coordinator/coordinator.crt\"\n"
-                         "max_concurrent_tasks = 2\nreconnect_max_s = 5\n\n"
-                         "[data]\nshard_paths = \"%s/shards/node-%u.txt\"\n\n"
-                         "[limits]\nshutdown_s = 60\n%s",
-                         index + 1, folder, network->ports.node_page[index], network->programs,
-                         poisoned ? "owm-worker-poisoned" : "owm-worker", network->ports.nodes,
-                         network->folder, network->folder, index + 1, lightning);
+    int bytes =
+        snprintf(text, sizeof text,
+                 "# Written by owm-devnet at each start.\n"
+                 "[node]\nalias = \"node-%u\"\ntier_override = \"%s\"\n"
+                 "data_dir = \"%s\"\nhttp_port = %u\nthreads = 1\n"
+                 "worker_path = \"%s/%s\"\n\n"
+                 "[network]\ncoordinator_url = \"https://127.0.0.1:%u\"\n"
+                 "coordinator_cert = \"%s/coordinator/coordinator.crt\"\n"
+                 "max_concurrent_tasks = 2\nreconnect_max_s = 5\n\n"
+                 "[data]\nshard_paths = \"%s/shards/node-%u.txt\"\n\n"
+                 "[limits]\nshutdown_s = 60\n%s",
+                 index + 1, options_tier(o, index), folder, network->ports.node_page[index],
+                 network->programs, poisoned ? "owm-worker-poisoned" : "owm-worker",
+                 network->ports.nodes, network->folder, network->folder, index + 1, lightning);
     snprintf(path, sizeof path, "%s/owm.toml", folder);
     return write_config(path, text, bytes, error);
 }

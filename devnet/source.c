@@ -55,27 +55,49 @@ static void bits_of(double hashes, char text[static 16])
     snprintf(text, 16, "%08x", owm_target_to_compact(target));
 }
 
-/* The chain keeps the difficulty that it began with. */
-static owm_status choose_bits(struct source *source, const char *programs, struct owm_error *error)
+static bool known(const struct source *source, const char *name, char *text, size_t bytes)
 {
     char path[SOURCE_PATH_MAX + 16];
-    uint8_t *text = NULL;
-    size_t bytes;
+    uint8_t *data = NULL;
+    size_t got;
+    snprintf(path, sizeof path, "%s/%s", source->folder, name);
+    if (owm_fs_read(path, bytes - 1, &data, &got, NULL)) return false;
+    snprintf(text, bytes, "%s", (const char *)data);
+    free(data);
+    return true;
+}
+
+static owm_status keep(const struct source *source, const char *name, const char *text,
+                       struct owm_error *error)
+{
+    char path[SOURCE_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s", source->folder, name);
+    return owm_fs_write_atomic(path, text, strlen(text), 0644, error);
+}
+
+/* The chain keeps what it began with. */
+static owm_status choose_chain(struct source *source, const char *programs, bool payable,
+                               struct owm_error *error)
+{
     double rate;
-    snprintf(path, sizeof path, "%s/bits", source->folder);
-    if (owm_fs_read(path, sizeof source->bits - 1, &text, &bytes, NULL) == OWM_OK) {
-        snprintf(source->bits, sizeof source->bits, "%s", (const char *)text);
-        free(text);
-        return OWM_OK;
-    }
+    snprintf(source->halvings, sizeof source->halvings, "0");
+    (void)known(source, "halvings", source->halvings, sizeof source->halvings);
+    if (known(source, "bits", source->bits, sizeof source->bits)) return OWM_OK;
     owm_status status = measure(source, programs, &rate, error);
     if (status) return status;
     bits_of(rate * SOURCE_BLOCK_S, source->bits);
-    return owm_fs_write_atomic(path, source->bits, strlen(source->bits), 0644, error);
+    if (payable) snprintf(source->halvings, sizeof source->halvings, SOURCE_HALVINGS);
+    status = keep(source, "halvings", source->halvings, error);
+    return status ? status : keep(source, "bits", source->bits, error);
+}
+
+bool source_payable(const struct source *source)
+{
+    return source->kind == SOURCE_OURS && strcmp(source->halvings, SOURCE_HALVINGS) == 0;
 }
 
 owm_status source_choose(struct source *source, const char *run_folder, const char *programs,
-                         struct owm_error *error)
+                         bool payable, struct owm_error *error)
 {
     uint8_t secret[16];
     *source = (struct source){.kind = SOURCE_OURS};
@@ -94,7 +116,7 @@ owm_status source_choose(struct source *source, const char *run_folder, const ch
     owm_uuid_format(secret, source->password);
     owm_status status = owm_fs_mkdirs(source->folder, 0700, error);
     if (status == OWM_OK && source->kind == SOURCE_OURS)
-        status = choose_bits(source, programs, error);
+        status = choose_chain(source, programs, payable, error);
     if (source->kind != SOURCE_BTCD)
         snprintf(source->cookie, sizeof source->cookie, "%s/%s.cookie", source->folder,
                  source->kind == SOURCE_OURS ? "" : "regtest/");
@@ -106,8 +128,9 @@ static owm_status start_ours(struct source *source, struct owm_error *error)
     char port[16];
     snprintf(port, sizeof port, "%u", source->port);
     const char *const argv[] = {
-        source->program, "--folder",   source->folder,      "--port",    port,
-        "--bits",        source->bits, "--zmqpubhashblock", source->zmq, NULL};
+        source->program, "--folder",   source->folder, "--port",         port,
+        "--bits",        source->bits, "--halvings",   source->halvings, "--zmqpubhashblock",
+        source->zmq,     NULL};
     return process_start(&source->process, "owm-devnet-blocks", argv,
                          &(struct process_options){.log_path = source->log}, error);
 }

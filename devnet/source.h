@@ -8,10 +8,13 @@
 #ifndef OWM_DEVNET_SOURCE_H
 #define OWM_DEVNET_SOURCE_H
 
+#include <stdbool.h>
+
 #include "base/uuid.h"
 #include "process.h"
 
-#define SOURCE_BLOCK_S      12 /* On a machine that does nothing else; learning makes it more. */
+#define SOURCE_BLOCK_S      12   /* On a machine that does nothing else; learning makes it more. */
+#define SOURCE_HALVINGS     "18" /* 19,073 sats a block; 5.7 million all that follow, together. */
 #define SOURCE_PATH_MAX     640
 #define SOURCE_PASSWORD_MAX OWM_UUID_TEXT_BYTES
 
@@ -26,14 +29,19 @@ struct source {
     char password[SOURCE_PASSWORD_MAX]; /* Of user "owm"; made at each start of the network. */
     char zmq[64];                       /* Endpoint, or "". */
     unsigned port;
-    char bits[16]; /* Of our own source. */
+    char bits[16], halvings[4]; /* Of our own source. */
 };
 
 /** source_choose: which program, with its folder made below run_folder, and its difficulty measured
  *  with the owm-mine beside us (`programs`) if it is our own and new.
+ *
+ *  payable  A new chain of our own begins behind SOURCE_HALVINGS halvings.
  *  Returns: OWM_E_IO; as process_run. */
 owm_status source_choose(struct source *source, const char *run_folder, const char *programs,
-                         struct owm_error *error) OWM_MUST_USE;
+                         bool payable, struct owm_error *error) OWM_MUST_USE;
+
+/** source_payable: whether all that will be mined on this chain fits through a channel. */
+bool source_payable(const struct source *source);
 
 /** source_start: on source->port, and source->zmq where it can; returns at once. */
 owm_status source_start(struct source *source, struct owm_error *error) OWM_MUST_USE;

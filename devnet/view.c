@@ -163,6 +163,14 @@ void view_paying(const struct paying_figures *paying)
     format_sats(paying->settled_msat, settled);
     format_sats(paying->owed_msat, owed);
     printf("paid: %s in %u payments, %s owed or on the way\n", settled, paying->settled, owed);
+    if (paying->pool.settled) {
+        format_sats(paying->pool.settled_msat, settled);
+        format_sats(paying->pool.booked_msat, newest);
+        format_sats(paying->pool.owed_msat, owed);
+        printf("      by the pool: %s to miners in %u payments, %s to the treasury in its books,"
+               " %s owed or on the way\n",
+               settled, paying->pool.settled, newest, owed);
+    }
     if (!*paying->preimage) return;
     format_sats(paying->newest_msat, newest);
     printf("      newest: %s to %s, preimage %s\n", newest, paying->alias, paying->preimage);
@@ -178,8 +186,7 @@ void view_stakes(const struct paying_figures *paying)
         format_sats(node->settled_msat, settled);
         format_sats(node->owed_msat, owed);
         format_sats(node->stake_sats * 1000, stake);
-        printf("%-12s %-18s %-7.2f %-18s %s\n", node->alias, stake, paying_bonus(node->stake_sats),
-               settled, owed);
+        printf("%-12s %-18s %-7.2f %-18s %s\n", node->alias, stake, node->bonus, settled, owed);
     }
 }
 
@@ -195,7 +202,7 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     const network_t *network = snapshot->network;
     struct winsize window = {0};
     size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
-    size_t fixed = 16 + network->n_nodes + (view->paying ? view->paying->node_count + 4 : 0);
+    size_t fixed = 16 + network->n_nodes + (view->paying ? view->paying->node_count + 5 : 0);
 
     fputs("\033[H\033[2J", stdout);
     printf("OWM development network: %s, stake policy \"%s\"\nprovenance %s\n", network->network,
@@ -239,11 +246,12 @@ static void tell_paying(struct view *view)
 {
     const struct paying_figures *paying = view->paying;
     uint64_t now_ms = owm_clock_mono_ms();
-    if (!paying || paying->settled == view->payments_told
+    unsigned settled = paying ? paying->settled + paying->pool.settled : 0;
+    if (!paying || settled == view->payments_told
         || (view->payments_told && now_ms - view->payments_told_ms < POOL_NEWS_MS))
         return;
     view_paying(paying);
-    view->payments_told = paying->settled;
+    view->payments_told = settled;
     view->payments_told_ms = now_ms;
 }
 

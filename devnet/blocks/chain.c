@@ -45,7 +45,7 @@ struct coins *chain_coins(struct chain *chain)
 
 uint32_t chain_bits_at(const struct chain *chain, uint32_t height)
 {
-    return height <= CHAIN_PREMINED ? CHAIN_REGTEST_BITS : chain->bits;
+    return height <= chain->premined ? CHAIN_REGTEST_BITS : chain->bits;
 }
 
 static int by_value(const void *a, const void *b)
@@ -95,7 +95,7 @@ static struct check_connection connection_to(struct chain *chain, const struct c
     const uint32_t height = previous->height + 1;
     return (struct check_connection){.coins = chain->coins,
                                      .height = height,
-                                     .ours = height <= CHAIN_PREMINED,
+                                     .ours = height <= chain->premined,
                                      .median_time_s = chain_median_time_s(previous),
                                      .median_time_before = median_time_before,
                                      .ctx = chain};

@@ -2,9 +2,9 @@
  *
  * The file is a row of records as in Bitcoin Core's blk files: magic fabfb5da, length, block. It
  * only grows, and is read and checked again from the start. A record that a crash cut off is
- * removed. The first CHAIN_PREMINED blocks are made by this program at regtest's difficulty and pay
- * OP_TRUE, so that there is something to spend; behind them every block has the bits that were
- * asked for.
+ * removed. The first blocks, CHAIN_PREMINED of them or more, are made by this program at regtest's
+ * difficulty and pay OP_TRUE, so that there is something to spend; behind them every block has the
+ * bits that were asked for.
  * Thread: one.
  */
 #ifndef OWM_DEVNET_BLOCKS_CHAIN_H
@@ -17,6 +17,7 @@
 
 #define CHAIN_PREMINED     200
 #define CHAIN_BLOCKS_MAX   1000000
+#define CHAIN_HALVINGS_MAX 32 /* The last with a subsidy: of one sat. */
 #define CHAIN_REGTEST_BITS 0x207fffff
 
 struct chain_node {
@@ -31,7 +32,8 @@ struct chain_node {
 
 struct chain_options {
     const char *path;
-    uint32_t bits; /* Of blocks behind the premined ones. */
+    uint32_t bits;     /* Of blocks behind the premined ones. */
+    uint32_t halvings; /* The premined blocks have so many; 0: as many as CHAIN_PREMINED have. */
 };
 
 struct chain;

@@ -120,7 +120,7 @@ static owm_status replay_all(struct chain *chain, const char *path, uint8_t *dat
             return owm_fail(
                 error, OWM_E_PROTO,
                 "%s: the block at byte %llu is refused (%s); move the file away to begin "
-                "anew, or begin with the --bits that it was made with",
+                "anew, or begin with the --bits and --halvings that it was made with",
                 path, (unsigned long long)at, *reason ? reason : "cannot be read");
     }
     if (chain->file_bytes == (uint64_t)info.st_size) return OWM_OK;
@@ -143,7 +143,7 @@ static owm_status replay(struct chain *chain, const char *path, struct owm_error
 static owm_status begin(struct chain *chain, struct owm_error *error)
 {
     uint8_t data[PREMINE_BYTES_MAX];
-    while (chain->height < CHAIN_PREMINED) {
+    while (chain->height < chain->premined) {
         uint32_t bytes = premine_block(chain_tip(chain), data);
         const char *reason = chain_submit(chain, data, bytes, UINT32_MAX);
         if (reason) return owm_fail(error, OWM_E_IO, "cannot begin the chain: %s", reason);
@@ -169,7 +169,10 @@ static owm_status fill(struct chain *chain, const struct chain_options *options,
     uint8_t target[32];
     if (!owm_target_from_compact(options->bits, target))
         return owm_fail(error, OWM_E_CONFIG, "bits %08x are no target", options->bits);
+    OWM_ASSERT(options->halvings <= CHAIN_HALVINGS_MAX);
+    const uint32_t halved = options->halvings * CHECK_HALVING_INTERVAL;
     chain->bits = options->bits;
+    chain->premined = halved > CHAIN_PREMINED ? halved : CHAIN_PREMINED;
     chain->slots = SLOTS;
     chain->coins = coins_open();
     chain->active = calloc(CHAIN_BLOCKS_MAX, sizeof *chain->active);

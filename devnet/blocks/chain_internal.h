@@ -5,7 +5,7 @@
 #include "chain.h"
 
 struct chain {
-    uint32_t bits, height, nodes;
+    uint32_t bits, premined, height, nodes;
     int fd;
     uint64_t file_bytes;
     bool replaying; /* What is read from the file is not written to it again. */

@@ -22,7 +22,7 @@
 
 struct options {
     const char *folder, *user, *password, *endpoint;
-    uint32_t port, bits, spends_max;
+    uint32_t port, bits, halvings, spends_max;
     bool help;
 };
 
@@ -39,9 +39,11 @@ static void help(void)
          "  --folder DIR             where the chain (blocks.dat) and the cookie lie; made if "
          "missing\n"
          "  --port N                 JSON-RPC on 127.0.0.1 (18443; 0: any, see the log)\n"
-         "  --bits HEX               difficulty behind the 200 premined blocks (207fffff: every\n"
+         "  --bits HEX               difficulty behind the premined blocks (207fffff: every\n"
          "                           second hash is a block; 1e00ffff: one of 16 million;\n"
          "                           1d00ffff: one of 4 billion)\n"
+         "  --halvings N             a chain begins with 150 premined blocks for each, at least\n"
+         "                           200, so that blocks are worth less (0 to 32; 18: 19073 sats)\n"
          "  --transactions N         templates hold up to N spends of premined coins (5, at most "
          "50)\n"
          "  --rpcuser U --rpcpassword P   instead of the cookie in DIR/.cookie\n"
@@ -73,6 +75,8 @@ static owm_status take(int option, struct options *o, struct owm_error *error)
         return number("port", 10, UINT16_MAX, &o->port, error);
     case 'b':
         return number("bits", 16, UINT32_MAX, &o->bits, error);
+    case 'n':
+        return number("halvings", 10, CHAIN_HALVINGS_MAX, &o->halvings, error);
     case 't':
         return number("transactions", 10, TEMPLATE_SPENDS_MAX, &o->spends_max, error);
     case 'u':
@@ -98,6 +102,7 @@ static owm_status parse(int argc, char **argv, struct options *o, struct owm_err
         {"folder", required_argument, NULL, 'f'},
         {"port", required_argument, NULL, 'p'},
         {"bits", required_argument, NULL, 'b'},
+        {"halvings", required_argument, NULL, 'n'},
         {"transactions", required_argument, NULL, 't'},
         {"rpcuser", required_argument, NULL, 'u'},
         {"rpcpassword", required_argument, NULL, 'w'},
@@ -145,7 +150,7 @@ static owm_status prepare(struct rpc *rpc, const struct options *o, const char *
                           struct owm_error *error)
 {
     char blocks[PATH_BYTES_MAX];
-    const struct chain_options chain = {.path = blocks, .bits = o->bits};
+    const struct chain_options chain = {.path = blocks, .bits = o->bits, .halvings = o->halvings};
     rpc->spends_max = o->spends_max;
     owm_status status = path_in(o, "blocks.dat", blocks, error);
     if (status == OWM_OK) status = owm_fs_mkdirs(o->folder, 0700, error);

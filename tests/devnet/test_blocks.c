@@ -82,6 +82,27 @@ static void harder_bits(void **state)
     assert_non_null(strstr(error.text, "--bits"));
 }
 
+/* A chain that begins behind halvings is regtest's own, and is found again only as what it is. */
+static void begins_behind_halvings(void **state)
+{
+    (void)state;
+    struct chain *chain;
+    struct owm_error error = {""};
+    char path[256];
+    snprintf(path, sizeof path, "%s/blocks.dat", folder);
+    struct chain_options options = {.path = path, .bits = 0x1f7fffff, .halvings = 18};
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(chain_open(&options, &chain, &error), OWM_OK);
+        assert_int_equal(chain_tip(chain)->height, 18 * CHECK_HALVING_INTERVAL + i);
+        assert_true(check_subsidy_sats(chain_tip(chain)->height + 1) == 19073);
+        mine(chain, 1, 3);
+        chain_close(chain);
+    }
+    options.halvings = 0;
+    assert_int_equal(chain_open(&options, &chain, &error), OWM_E_PROTO);
+    assert_non_null(strstr(error.text, "--halvings"));
+}
+
 static void longer_branch_wins(void **state)
 {
     (void)state;
@@ -188,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(begins_like_regtest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(builder_and_checker_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(harder_bits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(begins_behind_halvings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(longer_branch_wins, set_up, tear_down),
         cmocka_unit_test_setup_teardown(file_survives_what_may_happen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(any_bytes, set_up, tear_down),
