@@ -9,12 +9,14 @@
 #define LARGE_BYTES (256u << 20)
 #define STEP_BYTES  (64u << 20)
 
-static void show(void *ctx, uint64_t done, uint64_t total)
+static bool show(void *ctx, uint64_t done, uint64_t total)
 {
     const struct digest *digest = ctx;
-    if (total < LARGE_BYTES || isatty(2) != 1 || (done % STEP_BYTES != 0 && done < total)) return;
+    if (total < LARGE_BYTES || isatty(2) != 1 || (done % STEP_BYTES != 0 && done < total))
+        return true;
     fprintf(stderr, "%s: %.1f of %.1f GB%s", digest->path, (double)done / 1e9, (double)total / 1e9,
             done < total ? "\r" : "\n");
+    return true;
 }
 
 static void hash_some(void *ctx, size_t begin, size_t end, unsigned worker)

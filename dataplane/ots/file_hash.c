@@ -1,18 +1,17 @@
-/* file_hash.c: read a piece, hash it, say so. */
+/* file_hash.c: take a piece, hash it, say so. */
 #include "file_hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <nettle/ripemd160.h>
 #include <nettle/sha1.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/sha256.h"
-
-#define READ_BYTES (128 * 1024) /* Stays in a core's own cache between read and hash. */
+#include "read_ahead.h"
 
 struct hash {
     uint8_t tag;
@@ -64,25 +63,49 @@ static owm_status file_error(const char *path, const char *what, struct owm_erro
     return owm_fail(error, status, "cannot %s '%s': %s", what, path, strerror(errno));
 }
 
+static bool same(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec
+           && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static owm_status hash_pieces(read_ahead *reader, struct hash *hash, uint64_t total_bytes,
+                              const struct owm_ots_progress *progress)
+{
+    for (uint64_t done = 0;;) {
+        const uint8_t *data;
+        size_t bytes;
+        owm_status status = read_ahead_next(reader, &data, &bytes);
+        if (status != OWM_OK || bytes == 0) return status;
+        hash_update(hash, data, bytes);
+        done += bytes;
+        if (progress && !progress->step(progress->ctx, done, total_bytes)) return OWM_E_CANCELLED;
+    }
+}
+
+/* A file that somebody writes to meanwhile has a hash that no file ever had. */
 static owm_status hash_all(int fd, const char *path, struct hash *hash,
                            const struct owm_ots_progress *progress, struct owm_error *error)
 {
-    struct stat about;
-    if (fstat(fd, &about) != 0) return file_error(path, "look at", error);
-    uint8_t *data = malloc(READ_BYTES);
-    if (!data) return owm_fail(error, OWM_E_NOMEM, "no memory to read '%s'", path);
-    uint64_t done = 0;
-    owm_status status = OWM_OK;
-    for (;;) {
-        ssize_t bytes = read(fd, data, READ_BYTES);
-        if (bytes < 0 && errno == EINTR) continue;
-        if (bytes < 0) status = file_error(path, "read", error);
-        if (bytes <= 0) break;
-        hash_update(hash, data, (size_t)bytes);
-        done += (uint64_t)bytes;
-        if (progress) progress->step(progress->ctx, done, (uint64_t)about.st_size);
-    }
-    free(data);
+    struct stat before, after;
+    read_ahead *reader = NULL;
+    if (fstat(fd, &before) != 0) return file_error(path, "look at", error);
+    bool regular = S_ISREG(before.st_mode);
+    uint64_t total_bytes = regular ? (uint64_t)before.st_size : 0;
+    if (read_ahead_open(fd, total_bytes, &reader) != OWM_OK)
+        return owm_fail(error, OWM_E_NOMEM, "no memory to read '%s'", path);
+    owm_status status = hash_pieces(reader, hash, total_bytes, progress);
+    if (status == OWM_E_CANCELLED)
+        (void)owm_fail(error, status, "reading '%s' was cancelled", path);
+    else if (status != OWM_OK)
+        status = file_error(path, "read", error);
+    else if (fstat(fd, &after) != 0)
+        status = file_error(path, "look at", error);
+    else if (regular && !same(&before, &after))
+        status = owm_fail(error, OWM_E_STATE,
+                          "'%s' was changed while it was read; try again when nobody writes to it",
+                          path);
+    read_ahead_close(reader);
     return status;
 }
 
