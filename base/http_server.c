@@ -47,6 +47,7 @@ struct session {
     const char *method;
     char path[OWM_HTTP_PATH_BYTES_MAX], query[OWM_HTTP_QUERY_BYTES_MAX];
     char host[256], authorization[1024], content_type[128], peer[64];
+    char accept[OWM_HTTP_ACCEPT_BYTES_MAX + 1], forwarded_for[OWM_HTTP_ACCEPT_BYTES_MAX + 1];
     uint8_t *body;
     size_t body_bytes, expected_bytes;
     unsigned refused; /* status to answer once the body is drained; 0: none */
@@ -190,6 +191,8 @@ static void dispatch(const struct owm_http_server *server, struct session *sessi
         .host = session->host,
         .authorization = session->authorization,
         .content_type = session->content_type,
+        .accept = session->accept,
+        .forwarded_for = session->forwarded_for,
         .peer = session->peer,
         .body = session->body ? session->body : (const uint8_t *)"",
         .body_bytes = session->body_bytes,
@@ -237,6 +240,12 @@ static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out
     int length = lws_hdr_total_length(wsi, token);
     if (length <= 0) return true;
     return lws_hdr_copy(wsi, out, (int)bytes, token) >= 0;
+}
+
+/* One that a request can do without. */
+static void copy_if_it_fits(struct lws *wsi, enum lws_token_indexes token, char *out, size_t bytes)
+{
+    if (!copy_header(wsi, token, out, bytes)) out[0] = 0;
 }
 
 /* The query's fields come one by one; joined by "&" again. */
@@ -306,6 +315,9 @@ static int begin(struct lws *wsi, const struct owm_http_server *server, struct s
         || !copy_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, session->content_type,
                         sizeof session->content_type))
         return refuse(wsi, session, 431);
+    copy_if_it_fits(wsi, WSI_TOKEN_HTTP_ACCEPT, session->accept, sizeof session->accept);
+    copy_if_it_fits(wsi, WSI_TOKEN_X_FORWARDED_FOR, session->forwarded_for,
+                    sizeof session->forwarded_for);
     lws_get_peer_simple(wsi, session->peer, sizeof session->peer);
     long long expected = content_length(wsi, method);
     if (expected < 0) return refuse(wsi, session, 411);

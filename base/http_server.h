@@ -13,6 +13,7 @@
 #define OWM_HTTP_PATH_BYTES_MAX      1024
 #define OWM_HTTP_QUERY_BYTES_MAX     2048
 #define OWM_HTTP_HEADER_BYTES_MAX    8192 /**< all request headers together */
+#define OWM_HTTP_ACCEPT_BYTES_MAX    511
 #define OWM_HTTP_BODY_BYTES_DEFAULT  (1024 * 1024)
 #define OWM_HTTP_CONNECTIONS_DEFAULT 256
 #define OWM_HTTP_TIMEOUT_S_DEFAULT   20
@@ -30,6 +31,9 @@ struct owm_http_request {
     const char *host;   /**< Host header, "" if none */
     const char *authorization; /**< Authorization header, "" if none; a secret: never log it */
     const char *content_type;  /**< "" if none */
+    const char *accept;        /**< "" if none or longer than OWM_HTTP_ACCEPT_BYTES_MAX */
+    const char *forwarded_for; /**< X-Forwarded-For header as it came, "" likewise: whoever writes
+                                  it can lie, so believe it of a known proxy alone */
     const char *peer;          /**< address of the other side, numeric */
     const uint8_t *body;       /**< terminated by a zero byte behind body_bytes */
     size_t body_bytes;

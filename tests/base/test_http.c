@@ -25,6 +25,14 @@ static void describe(void *ctx, const struct owm_http_request *request, owm_http
     owm_http_reply_text(response, 200, "text/plain", text);
 }
 
+static void headers(void *ctx, const struct owm_http_request *request, owm_http_response *response)
+{
+    char text[2 * OWM_HTTP_ACCEPT_BYTES_MAX];
+    (void)ctx;
+    snprintf(text, sizeof text, "%s|%s", request->accept, request->forwarded_for);
+    owm_http_reply_text(response, 200, "text/plain", text);
+}
+
 static void large(void *ctx, const struct owm_http_request *request, owm_http_response *response)
 {
     (void)ctx;
@@ -43,10 +51,9 @@ static void silent(void *ctx, const struct owm_http_request *request, owm_http_r
 }
 
 static const struct owm_http_route routes[] = {
-    {"POST", "/echo", echo, NULL},
-    {"GET", "/tree/", describe, "ctx"},
-    {"GET", "/large", large, NULL},
-    {"GET", "/silent", silent, NULL},
+    {"POST", "/echo", echo, NULL},      {"GET", "/tree/", describe, "ctx"},
+    {"GET", "/large", large, NULL},     {"GET", "/silent", silent, NULL},
+    {"GET", "/headers", headers, NULL},
 };
 
 static unsigned ask(uint16_t port, const char *method, const char *path, const char *body,
@@ -119,6 +126,38 @@ static void round_trips(void **state)
     call.url = "file:///etc/passwd";
     assert_int_equal(owm_http_fetch(&call, &result, &error), OWM_E_ARG);
     owm_http_server_close(NULL);
+}
+
+/* What a handler may look at, and what is left out because it is too long. */
+static void handlers_see_headers(void **state)
+{
+    (void)state;
+    const struct owm_http_server_options options = {.routes = routes, .route_count = 5};
+    struct owm_http_result result;
+    owm_http_server *server;
+    char url[64], longest[700] = "Accept: ", too_long[700] = "Accept: ", whole[700] = "";
+    memset(longest + 8, 'a', OWM_HTTP_ACCEPT_BYTES_MAX);
+    memset(too_long + 8, 'a', OWM_HTTP_ACCEPT_BYTES_MAX + 1);
+    snprintf(whole, sizeof whole, "%s|", longest + 8);
+    assert_ok(owm_http_server_open(&options, &server, NULL));
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/headers", owm_http_server_port(server));
+    const struct {
+        const char *headers[3], *reply;
+    } cases[] = {
+        {{"Accept: text/html, */*;q=0.1", "X-Forwarded-For: 192.0.2.1, 2001:db8::1", NULL},
+         "text/html, */*;q=0.1|192.0.2.1, 2001:db8::1"},
+        {{"Accept:", NULL}, "|"},
+        {{longest, NULL}, whole},
+        {{too_long, "X-Forwarded-For: 192.0.2.1", NULL}, "|192.0.2.1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct owm_http_call call = {.url = url, .headers = cases[i].headers};
+        assert_ok(owm_http_fetch(&call, &result, NULL));
+        assert_int_equal(result.status, 200);
+        assert_string_equal((char *)result.body, cases[i].reply);
+        owm_http_result_deinit(&result);
+    }
+    owm_http_server_close(server);
 }
 
 /* --- a client that stays: a peer of our own, since the server above hides its connections ---- */
@@ -247,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
+        cmocka_unit_test(handlers_see_headers),
         cmocka_unit_test(client_keeps_its_connection),
         cmocka_unit_test(finish_limits_a_reply),
         cmocka_unit_test(cancel_ends_an_exchange),
