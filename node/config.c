@@ -77,6 +77,20 @@ static const struct owm_conf_row rows[] = {
      "Least recently used checkpoints are deleted beyond this."},
     {"model.max_vram_percent", OWM_CONF_INT, AT(max_vram_percent), "80", 1, 100, NULL, NULL,
      "Share of the GPU's memory and compute that tasks may use (CUDA MPS)."},
+    {"model.proofs", OWM_CONF_CHOICE, AT(proofs), "auto", 0, 0, OWM_NODE_PROOFS, NULL,
+     "What a model's OpenTimestamps proof must show; auto: policy, on development networks none."},
+    {"model.calendars", OWM_CONF_STRING, AT(calendars), "", 0, 4000, NULL, NULL,
+     "Calendars whose promises count beside those of the ots client; URLs with commas."},
+    {"model.calendars_needed", OWM_CONF_INT, AT(calendars_needed), "2", 1, 16, NULL, NULL,
+     "Promises of so many calendars let a version be trained on before it is in a block."},
+    {"model.bitcoin_rpc", OWM_CONF_SECRET, AT(bitcoin_rpc), "", 0, 0, NULL, "OWM_BITCOIN_RPC",
+     "Your Bitcoin node, which the blocks of proofs are checked with: http://host:8332."},
+    {"model.bitcoin_cookie", OWM_CONF_PATH, AT(bitcoin_cookie), "", 0, 0, NULL, NULL,
+     "Its cookie file, instead of user:password@ in the URL."},
+    {"model.bitcoin_network", OWM_CONF_CHOICE, AT(bitcoin_network), "main", 0, 0, OWM_NODE_BITCOIN,
+     NULL, "The chain that the proofs are in."},
+    {"model.headers_file", OWM_CONF_PATH, AT(headers_file), "", 0, 0, NULL, NULL,
+     "Block headers made by `owm-ots headers`, in place of a Bitcoin node."},
 
     {"data.shard_paths", OWM_CONF_STRING, AT(shard_paths), "", 0, 4000, NULL, NULL,
      "Comma-separated text files or folders to train on; they never leave this machine."},
@@ -124,6 +138,23 @@ const char *owm_node_backend(const struct owm_node_config *config)
     return words[config->backend];
 }
 
+/** check_headers: one source of block headers, or none. */
+static owm_status check_headers(const struct owm_node_config *config, struct owm_error *error)
+{
+    if (*config->bitcoin_rpc && *config->headers_file)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "model.bitcoin_rpc and model.headers_file are both set; block headers come "
+                        "from one of them: remove the other");
+    if (*config->bitcoin_cookie && !*config->bitcoin_rpc)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "model.bitcoin_cookie is set, but model.bitcoin_rpc is empty; set it to "
+                        "http://host:port of that Bitcoin node");
+    if (*config->bitcoin_rpc && strncmp(config->bitcoin_rpc, "http://", 7) != 0
+        && strncmp(config->bitcoin_rpc, "https://", 8) != 0)
+        return owm_fail(error, OWM_E_CONFIG, "model.bitcoin_rpc must begin with http://");
+    return OWM_OK;
+}
+
 /** fill: replace an empty string by folder/name. */
 static owm_status fill(char **value, const char *folder, const char *name)
 {
@@ -162,6 +193,8 @@ owm_status owm_node_config_check(struct owm_node_config *config, const char *pro
         return owm_fail(error, OWM_E_CONFIG,
                         "data.allow_contributor_data is true, but data.contributor_data_dir is "
                         "empty; name the folder or set it to false");
+    owm_status status = check_headers(config, error);
+    if (status != OWM_OK) return status;
     if (fill(&config->identity_key, config->data_dir, "identity.key") != OWM_OK
         || fill(&config->model_cache_dir, config->data_dir, "models") != OWM_OK
         || fill_worker(config, program) != OWM_OK)

@@ -16,6 +16,11 @@
 #define OWM_NODE_BACKENDS      "auto|cuda|hip|cpu"
 #define OWM_NODE_LIGHTNING     "none|lnd|cln"
 
+#define OWM_NODE_PROOFS  "auto|policy|pending|none"
+#define OWM_NODE_BITCOIN "main|testnet4|signet|regtest" /* enum owm_network */
+
+enum owm_node_proofs { OWM_PROOFS_AUTO, OWM_PROOFS_POLICY, OWM_PROOFS_PENDING, OWM_PROOFS_NONE };
+
 enum owm_node_lightning { OWM_NODE_BY_HAND, OWM_NODE_LND, OWM_NODE_CLN };
 
 /** owm_node_config: filled by owm_conf_load from owm_node_table; freed by owm_conf_deinit. */
@@ -60,6 +65,13 @@ struct owm_node_config {
     char *model_cache_dir; /* "": data_dir/models */
     int64_t cache_max_gb;
     int64_t max_vram_percent;
+    int proofs;      /* enum owm_node_proofs: index into OWM_NODE_PROOFS */
+    char *calendars; /* one or more, with commas; "": those of the reference client alone */
+    int64_t calendars_needed;
+    char *bitcoin_rpc; /* "": none; guarded, because it may hold a password */
+    char *bitcoin_cookie;
+    int bitcoin_network; /* index into OWM_NODE_BITCOIN */
+    char *headers_file;
 
     /* [data] */
     char *shard_paths; /* comma-separated files and folders */

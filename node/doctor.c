@@ -14,8 +14,10 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "node/beside.h"
 #include "node/contact.h"
 #include "node/detect.h"
+#include "node/headers.h"
 #include "node/lightning.h"
 #include "node/node.h"
 #include "node/stake_command.h"
@@ -166,10 +168,6 @@ static void judge_hello(const PB(HelloResponse) * answer, const char *target,
     int64_t off = answer->server_time_ms - owm_clock_wall_ms();
     add(report, DOCTOR_OK, "coordinator", "", "%s answers; network %.24s, stake policy %.24s",
         target, answer->network, answer->stake_policy);
-    struct owm_error why;
-    if (node_weights_allowed(answer->network, &why) != OWM_OK)
-        add(report, DOCTOR_ERROR, "provenance", "Update owm-node when a version checks proofs",
-            "%s", why.text);
     if (answer->server_time_ms && (off > CLOCK_OFF_MAX_MS || off < -CLOCK_OFF_MAX_MS))
         add(report, DOCTOR_WARNING, "clock",
             "Turn on time synchronisation: timedatectl set-ntp true",
@@ -197,6 +195,84 @@ static PB(HelloResponse)
             "%s", error.text);
     node_contact_close(&contact);
     return hello;
+}
+
+/* ---------------------------------------------------------------------------- provenance */
+
+static void check_policy(const struct owm_node_config *config, const PB(HelloResponse) * hello,
+                         struct doctor_report *report)
+{
+    enum proof_demand demand[MODEL_USES];
+    struct owm_error why = {""};
+    struct proof_calendars calendars;
+    if (proof_calendars_open(config->calendars, &calendars, &why) != OWM_OK) {
+        add(report, DOCTOR_ERROR, "provenance", "Correct model.calendars in owm.toml", "%s",
+            why.text);
+        return;
+    }
+    proof_calendars_close(&calendars);
+    if (proof_demands(config, hello->network, demand, &why) != OWM_OK)
+        add(report, DOCTOR_ERROR, "provenance", "Set model.proofs = \"auto\"", "%s", why.text);
+    else
+        add(report, DOCTOR_OK, "provenance", "",
+            "models for training need %s; for serving, %s (network %.24s)",
+            proof_demand_text(demand[MODEL_TRAINING]), proof_demand_text(demand[MODEL_SERVING]),
+            hello->network);
+}
+
+/** check_headers: asked once, as at the first proof in a block. */
+static void check_headers(const struct owm_node_config *config, const PB(HelloResponse) * hello,
+                          struct doctor_report *report)
+{
+    static const char fix[] =
+        "Set model.bitcoin_rpc = \"http://127.0.0.1:8332\" and model.bitcoin_cookie, or build "
+        "model.headers_file with owm-ots headers";
+    enum proof_demand demand[MODEL_USES];
+    node_headers *headers = NULL;
+    struct owm_error error = {""};
+    uint64_t height = 0;
+    if (proof_demands(config, hello->network, demand, &error) != OWM_OK) return; /* Told above. */
+    owm_status status = node_headers_open(config, &headers, &error);
+    if (status == OWM_OK && headers == NULL) {
+        if (demand[MODEL_SERVING] == PROOF_CONFIRMED)
+            add(report, DOCTOR_WARNING, "headers", fix,
+                "no block headers to check proofs with: tasks that serve a model are refused");
+        return;
+    }
+    const struct owm_ots_headers source = node_headers_source(headers);
+    if (status == OWM_OK) status = source.tip(source.ctx, &height, &error);
+    if (status == OWM_OK)
+        add(report, DOCTOR_OK, "headers", "", "block headers 0 to %llu, from %s",
+            (unsigned long long)height,
+            *config->headers_file ? config->headers_file : "the Bitcoin node");
+    else
+        add(report, DOCTOR_ERROR, "headers",
+            "Start the Bitcoin node, or correct model.bitcoin_rpc, model.bitcoin_cookie, "
+            "model.bitcoin_network or model.headers_file",
+            "%s", error.text);
+    node_headers_close(headers);
+}
+
+/** check_models: what the running node uses, and what it refused last. */
+static void check_models(const struct owm_node_config *config, struct doctor_report *report)
+{
+    json_t *health = NULL;
+    bool healthy = false;
+    struct owm_error error;
+    if (node_beside_health(config, &health, &healthy, &error) != OWM_OK) return;
+    const json_t *models = json_object_get(health, "models");
+    for (int use = 0; use < MODEL_USES; use++) {
+        const char *name = model_use_name((enum model_use)use);
+        const char *text =
+            json_string_value(json_object_get(json_object_get(models, name), "text"));
+        if (text) add(report, DOCTOR_OK, "model", "", "%s: %.400s", name, text);
+    }
+    const json_t *refused = json_object_get(models, "refused");
+    const char *text = json_string_value(json_object_get(refused, "text"));
+    if (text)
+        add(report, DOCTOR_WARNING, "model", "docs/node-setup.md says what each reason means",
+            "%.450s", text);
+    json_decref(health);
 }
 
 /* ----------------------------------------------------------------------------- lightning */
@@ -291,6 +367,11 @@ void doctor_run(const struct owm_node_config *config, struct doctor_report *repo
     check_shard(config, report);
     check_payout(config, report);
     PB(HelloResponse) *hello = check_coordinator(config, report);
+    if (hello != NULL) {
+        check_policy(config, hello, report);
+        check_headers(config, hello, report);
+    }
+    check_models(config, report);
     check_node(config, hello, report);
     link_free(hello);
 }

@@ -9,7 +9,7 @@
 
 #include "node/config.h"
 
-#define DOCTOR_FINDINGS_MAX 24
+#define DOCTOR_FINDINGS_MAX 32
 
 enum doctor_severity { DOCTOR_OK, DOCTOR_WARNING, DOCTOR_ERROR };
 

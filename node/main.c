@@ -112,6 +112,10 @@ static void print_status(const json_t *health)
     const json_t *item;
     json_array_foreach(json_object_get(health, "running"), index, item)
         printf("running        %s\n", json_string_value(json_object_get(item, "doing")));
+    const char *name;
+    json_t *model;
+    json_object_foreach(json_object_get(health, "models"), name, model)
+        printf("model          %s: %s\n", name, json_string_value(json_object_get(model, "text")));
     json_array_foreach(json_object_get(health, "reasons"), index, item)
         printf("reason         %s\n", json_string_value(item));
 }

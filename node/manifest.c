@@ -15,35 +15,39 @@
 #define SIGNATURE_PREFIX "ed25519:"
 
 /** check_signature: takes the member out, so that what is left is what was signed. */
-static owm_status check_signature(json_t *manifest, const uint8_t key[32], struct owm_error *error)
+static owm_status check_signature(json_t *manifest, const uint8_t key[32], struct refusal *refusal)
 {
     const char *text = NULL;
-    owm_status status = owm_json_string(manifest, "", SIGNATURE_MEMBER, &text, error);
-    if (status != OWM_OK) return status;
+    struct owm_error why = {""};
+    if (owm_json_string(manifest, "", SIGNATURE_MEMBER, &text, &why) != OWM_OK) {
+        refuse(refusal, REFUSAL_NOT_SIGNED, "the model manifest: %.300s", why.text);
+        return OWM_OK;
+    }
     uint8_t signature[OWM_SIGNATURE_BYTES];
     size_t bytes = 0, prefix = strlen(SIGNATURE_PREFIX);
     if (strncmp(text, SIGNATURE_PREFIX, prefix) != 0
         || owm_base64_decode(text + prefix, strlen(text + prefix), signature, sizeof signature,
                              &bytes)
                != OWM_OK
-        || bytes != sizeof signature)
-        return owm_fail(error, OWM_E_PROTO, "the model manifest's signature is malformed");
+        || bytes != sizeof signature) {
+        refuse(refusal, REFUSAL_NOT_SIGNED, "the model manifest's signature is malformed");
+        return OWM_OK;
+    }
     json_object_del(manifest, SIGNATURE_MEMBER);
     char *canonical = NULL;
-    status = owm_json_canonical(manifest, &canonical, &bytes);
+    owm_status status = owm_json_canonical(manifest, &canonical, &bytes);
     if (status != OWM_OK) return status;
-    status = owm_verify(key, OWM_DOMAIN_MODEL, canonical, bytes, signature);
+    if (owm_verify(key, OWM_DOMAIN_MODEL, canonical, bytes, signature) != OWM_OK)
+        refuse(refusal, REFUSAL_NOT_SIGNED, "the model manifest is not signed by the coordinator");
     free(canonical);
-    if (status != OWM_OK)
-        owm_fail(error, status, "the model manifest is not signed by the coordinator");
-    return status;
+    return OWM_OK;
 }
 
 /** names: one of the sub-models is this checkpoint. */
-static bool names(const json_t *manifest, const uint8_t sha256[32], uint64_t bytes)
+static bool names(const json_t *manifest, const struct manifest_named *named)
 {
     char hex[65];
-    owm_hex_encode(sha256, 32, hex);
+    owm_hex_encode(named->sha256, 32, hex);
     const char *key;
     json_t *model;
     json_object_foreach(json_object_get(manifest, "sub_models"), key, model)
@@ -51,21 +55,47 @@ static bool names(const json_t *manifest, const uint8_t sha256[32], uint64_t byt
         const char *hash = json_string_value(json_object_get(model, "sha256"));
         const json_t *size = json_object_get(model, "size_bytes");
         if (hash != NULL && strcasecmp(hash, hex) == 0
-            && (uint64_t)json_integer_value(size) == bytes)
+            && (uint64_t)json_integer_value(size) == named->bytes)
             return true;
     }
     return false;
 }
 
-owm_status manifest_check(const char *json, const uint8_t coordinator_key[static 32],
-                          const uint8_t sha256[static 32], uint64_t bytes, struct owm_error *error)
+static void read_facts(const json_t *manifest, struct manifest_facts *facts,
+                       struct refusal *refusal)
+{
+    const char *version = "";
+    int64_t round = 0;
+    struct owm_error why = {""};
+    const struct owm_json_range rounds = {0, UINT32_MAX};
+    if (owm_json_string(manifest, "", "version", &version, &why) != OWM_OK
+        || owm_json_int(manifest, "", "round", rounds, &round, &why) != OWM_OK) {
+        refuse(refusal, REFUSAL_BAD_MANIFEST, "the model manifest: %.300s", why.text);
+        return;
+    }
+    snprintf(facts->version, sizeof facts->version, "%s", version);
+    facts->round = (uint32_t)round;
+}
+
+owm_status manifest_read(const char *json, const uint8_t coordinator_key[static 32],
+                         const struct manifest_named *named, struct manifest_facts *facts,
+                         struct refusal *refusal)
 {
     json_t *manifest = NULL;
-    owm_status status = owm_json_parse(json, strlen(json), MANIFEST_BYTES_MAX, &manifest, error);
-    if (status != OWM_OK) return status;
-    status = check_signature(manifest, coordinator_key, error);
-    if (status == OWM_OK && !names(manifest, sha256, bytes))
-        status = owm_fail(error, OWM_E_PROTO, "the model manifest does not name this checkpoint");
+    struct owm_error why = {""};
+    *facts = (struct manifest_facts){.version = ""};
+    *refusal = (struct refusal){.code = REFUSAL_NONE};
+    owm_status status = owm_json_parse(json, strlen(json), MANIFEST_BYTES_MAX, &manifest, &why);
+    if (status == OWM_E_NOMEM) return status;
+    if (status != OWM_OK) {
+        refuse(refusal, REFUSAL_BAD_MANIFEST, "the model manifest is malformed: %.300s", why.text);
+        return OWM_OK;
+    }
+    status = check_signature(manifest, coordinator_key, refusal);
+    if (status == OWM_OK && refusal->code == REFUSAL_NONE && !names(manifest, named))
+        refuse(refusal, REFUSAL_NOT_NAMED,
+               "the model manifest does not name this checkpoint with this size");
+    if (status == OWM_OK && refusal->code == REFUSAL_NONE) read_facts(manifest, facts, refusal);
     json_decref(manifest);
     return status;
 }

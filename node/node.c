@@ -1,6 +1,7 @@
 /* node.c: open, start, drain and close the daemon. */
 #include "node/node.h"
 #include "node/mining.h"
+#include "node/provenance.h"
 #include "node/stake_watch.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ const struct node_timing node_timing_default = {
     .earnings = 30000,
     .heartbeat_max = 60000,
     .stake_look = 30000,
+    .proof_again = 60000,
 };
 
 /* ------------------------------------------------------------------------------- open */
@@ -131,6 +133,10 @@ static void open_metrics(struct node *node)
             owm_metrics_counter(m, "owm_node_tasks_total", "Tasks by type and outcome",
                                 (const char *const[]){"type", name, "outcome", "failed", NULL});
     }
+    for (int code = REFUSAL_NONE + 1; code < REFUSAL_CODES; code++)
+        c->models_refused[code] = owm_metrics_counter(
+            m, "owm_node_models_refused_total", "Model versions not used, by reason",
+            (const char *const[]){"code", refusal_name((enum refusal_code)code), NULL});
 #define COUNTER(field, name, help) c->field = owm_metrics_counter(m, name, help, NULL)
 #define GAUGE(field, name, help)   c->field = owm_metrics_gauge(m, name, help, NULL)
     COUNTER(tasks_refused, "owm_node_tasks_refused_total", "Tasks refused by the schema check");
@@ -161,6 +167,10 @@ static owm_status open_stores(struct node *node, struct owm_error *error)
     free(path);
     if (status != OWM_OK) return status;
     status = owm_blob_store_open(node->config.model_cache_dir, &node->store, error);
+    if (status != OWM_OK) return status;
+    node->models = node_models_open();
+    if (node->models == NULL) return owm_fail(error, OWM_E_NOMEM, "out of memory");
+    status = node_provenance_open(node, &node->provenance, error);
     if (status != OWM_OK) return status;
     status =
         shard_open(node->config.shard_paths,
@@ -283,6 +293,8 @@ void node_close(struct node *node)
     node_slots_stop(node);
     owm_rpc_client_close(node->rpc);
     owm_metrics_close(node->metrics);
+    node_provenance_close(node->provenance);
+    node_models_close(node->models);
     owm_blob_store_close(node->store);
     owm_task_log_close(node->log);
     shard_close(&node->shard);
@@ -325,14 +337,4 @@ void node_wait(struct node *node, unsigned timeout_ms)
     uint64_t until = owm_clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
     const struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     pthread_cond_timedwait(&node->changed, &node->lock, &at);
-}
-
-owm_status node_weights_allowed(const char *network, struct owm_error *error)
-{
-    if (strcmp(network, "devnet") == 0 || strcmp(network, "regtest") == 0) return OWM_OK;
-    return owm_fail(error, OWM_E_UNSUPPORTED,
-                    "NO_PROOF: network '%.24s' needs OpenTimestamps proofs of model weights "
-                    "(SRS-NODE-10), which this version cannot check yet; it loads no weights "
-                    "without them. Update owm-node",
-                    network);
 }

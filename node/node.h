@@ -25,6 +25,7 @@
 #include "node/config.h"
 #include "node/detect.h"
 #include "node/link.h"
+#include "node/models.h"
 #include "node/shard.h"
 #include "node/task.h"
 #include "node/task_log.h"
@@ -44,6 +45,7 @@ struct node_timing {
     unsigned earnings;                     /* between two looks at what was earned */
     unsigned heartbeat_max;                /* whatever the coordinator asks for */
     unsigned stake_look;                   /* between two looks at the stake channel */
+    unsigned proof_again; /* between two looks for a better proof of a version in use */
 };
 extern const struct node_timing node_timing_default;
 
@@ -68,6 +70,31 @@ struct node_stake {
     unsigned offline;                   /* of the open ones: the treasury is not connected */
 };
 
+/** node_model_used: the newest version that was used for one thing. Times are Unix ms. */
+struct node_model_used {
+    bool known;   /* one was */
+    bool checked; /* by this process; else version and proof are empty */
+    char version[MANIFEST_VERSION_MAX];
+    uint32_t round;
+    uint8_t sha256[32];
+    int64_t since_ms;
+    struct proof_facts proof;
+};
+
+/** node_model_refused: the last one that was; code REFUSAL_NONE: none. */
+struct node_model_refused {
+    enum refusal_code code;
+    enum model_use use;
+    int64_t at_ms;
+    uint8_t sha256[32];
+    char why[OWM_ERROR_BYTES_MAX];
+};
+
+struct node_models_view {
+    struct node_model_used used[MODEL_USES];
+    struct node_model_refused refused;
+};
+
 /** node_view: what is known of the network; copied for the page. Times are Unix ms, 0: never. */
 struct node_view {
     enum node_link link;
@@ -86,6 +113,7 @@ struct node_view {
     uint8_t model_hash[32];
     uint32_t round;
     bool model_known;
+    struct node_models_view models;
     char trouble[OWM_ERROR_BYTES_MAX]; /* last thing that went wrong in a task */
     int64_t trouble_ms;
 };
@@ -107,12 +135,13 @@ struct node_slot {
 struct node_metrics {
     owm_counter *tasks_done[2], *tasks_failed[2], *tasks_refused; /* by enum task_type */
     owm_counter *heartbeats, *heartbeats_failed, *sessions, *results_sent, *results_refused;
-    owm_counter *bytes_up, *bytes_down;
+    owm_counter *bytes_up, *bytes_down, *models_refused[REFUSAL_CODES];
     owm_gauge *registered, *slots_busy, *owed_msat, *settled_msat, *unsent, *worker_starts;
     owm_gauge *stake, *stake_required;
 };
 
-struct node_mining; /* mining.h */
+struct node_mining;     /* mining.h */
+struct node_provenance; /* provenance.h */
 
 struct node {
     struct owm_node_config config;
@@ -129,6 +158,8 @@ struct node {
     struct shard shard;
     owm_task_log *log;
     struct owm_blob_store *store;
+    node_models *models;
+    struct node_provenance *provenance;
     owm_metrics *metrics;
     struct node_metrics count;
     struct owm_rpc_client *rpc;
@@ -181,11 +212,6 @@ void node_trouble(struct node *node, const char *format, ...) __attribute__((for
 /** node_wait: wait for `changed` at most this long. lock is held. */
 void node_wait(struct node *node, unsigned timeout_ms);
 
-/** node_weights_allowed: whether weights may be loaded on this network (SRS-NODE-10): proofs are
- *  not checked by this version, so only where the network does not ask for them: devnet, regtest.
- *  Returns: OWM_OK; OWM_E_UNSUPPORTED with the reason. */
-OWM_MUST_USE owm_status node_weights_allowed(const char *network, struct owm_error *error);
-
 /* session.c */
 void *node_session_main(void *node);
 void *node_heartbeat_main(void *node);
@@ -226,9 +252,16 @@ OWM_MUST_USE owm_status node_run_inference(struct node_slot *slot, uint8_t **out
 OWM_MUST_USE owm_status node_run_round(struct node_slot *slot, uint8_t **output, size_t *bytes,
                                        struct owm_error *error);
 
-/** node_checkpoint: the weights with this hash, from the cache or the coordinator. fd is the
- *  caller's. Returns: OWM_OK; OWM_E_UNSUPPORTED by SRS-NODE-10; as link_download. */
-OWM_MUST_USE owm_status node_checkpoint(struct node_slot *slot, const uint8_t sha256[static 32],
-                                        uint64_t bytes, int *fd, struct owm_error *error);
+/** node_checkpoint: the weights with this hash, proven for this use, from the cache or the
+ *  coordinator. fd is the caller's. Returns: OWM_OK; OWM_E_PERM refused, `error` begins with
+ *  "UNPROVEN: CODE: " (REFUSAL_MAP); OWM_E_AGAIN, OWM_E_CONFIG "CANNOT_CHECK: …", the block of its
+ *  proof cannot be looked up; as link_download. */
+struct checkpoint {
+    enum model_use use;
+    const uint8_t *sha256; /* [32] */
+    uint64_t bytes;
+};
+OWM_MUST_USE owm_status node_checkpoint(struct node_slot *slot, const struct checkpoint *checkpoint,
+                                        int *fd, struct owm_error *error);
 
 #endif

@@ -23,6 +23,13 @@ size_t page_health(struct node *node, const struct node_view *view, struct page_
 char *page_html(struct node *node);
 char *page_health_json(struct node *node, bool *healthy);
 
+/** page_model_text, page_refused_text: a line for people: which version, and what its proof is; why
+ *  one was refused. */
+#define PAGE_MODEL_TEXT_MAX (OWM_ERROR_BYTES_MAX + 200)
+void page_model_text(const struct node_model_used *used, char text[static PAGE_MODEL_TEXT_MAX]);
+void page_refused_text(const struct node_model_refused *refused,
+                       char text[static PAGE_MODEL_TEXT_MAX]);
+
 /** page_serve: the HTTP server on 127.0.0.1 and node.http_port. Close it before the node.
  *  Returns: as owm_http_server_open. */
 OWM_MUST_USE owm_status page_serve(struct node *node, owm_http_server **server,

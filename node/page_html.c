@@ -113,10 +113,19 @@ static void devnet(FILE *out, const struct shown *s)
 {
     if (!is_devnet(s)) return;
     fputs("<section id=\"devnet\"><h2>Development network</h2>", out);
-    PARAGRAPH(out, "",
-              "Provenance: proofs (OpenTimestamps) of model weights are not required on this "
-              "network and not checked; their SHA-256 and origin are. Sats owed here are entries "
-              "of this network's ledger.");
+    enum proof_demand demand[MODEL_USES];
+    struct owm_error error;
+    if (proof_demands(&s->node->config, s->view.network, demand, &error) != OWM_OK
+        || demand[MODEL_SERVING] == PROOF_OPTIONAL)
+        PARAGRAPH(out, "",
+                  "Provenance: proofs (OpenTimestamps) of model weights are not required on this "
+                  "network; one that comes with a version and is wrong is refused. SHA-256 and "
+                  "origin are always checked.");
+    else
+        PARAGRAPH(out, "",
+                  "Provenance: this node asks for proofs (OpenTimestamps) of model weights, as "
+                  "model.proofs says. They are worth what this network's blocks are worth.");
+    PARAGRAPH(out, "", "Sats owed here are entries of this network's ledger.");
     fputs("</section>", out);
 }
 
@@ -283,6 +292,29 @@ static void stake(FILE *out, const struct shown *s)
           out);
 }
 
+static void models(FILE *out, const struct shown *s)
+{
+    char text[PAGE_MODEL_TEXT_MAX];
+    enum proof_demand demand[MODEL_USES];
+    struct owm_error error;
+    fputs("<section id=\"models\"><h2>Models</h2>", out);
+    for (int use = 0; use < MODEL_USES; use++) {
+        const struct node_model_used *used = &s->view.models.used[use];
+        const char *name = use == MODEL_TRAINING ? "Training" : "Serving";
+        if (used->known) page_model_text(used, text);
+        PARAGRAPH(out, "", "%s: %s.", name, used->known ? text : "none used yet");
+    }
+    if (s->view.models.refused.code != REFUSAL_NONE) {
+        page_refused_text(&s->view.models.refused, text);
+        PARAGRAPH(out, "bad", "Last one %s", text);
+    }
+    if (proof_demands(&s->node->config, s->view.network, demand, &error) == OWM_OK)
+        PARAGRAPH(out, "dim", "Asked for (model.proofs): training needs %s; serving, %s.",
+                  proof_demand_text(demand[MODEL_TRAINING]),
+                  proof_demand_text(demand[MODEL_SERVING]));
+    fputs("</section>", out);
+}
+
 static void mining(FILE *out, const struct shown *s)
 {
     char text[1024];
@@ -399,6 +431,7 @@ char *page_html(struct node *node)
     fputs("</div>", out);
     stake(out, s);
     own(out, s);
+    models(out, s);
     mining(out, s);
     payments(out, s);
     table(out, s);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "node/mining.h"
@@ -52,6 +53,23 @@ static void add_stake(struct page_health *health, const struct node_view *view)
             memcpy(health->warning[health->warning_count++], alerts[i].text, OWM_ERROR_BYTES_MAX);
 }
 
+/** add_proofs: a node that serves nothing, because it cannot check a block. */
+static void add_proofs(struct page_health *health, const struct node *node,
+                       const struct node_view *view)
+{
+    enum proof_demand demand[MODEL_USES];
+    struct owm_error error;
+    if (view->link != NODE_REGISTERED) return;
+    if (proof_demands(&node->config, view->network, demand, &error) != OWM_OK)
+        add(health, "%s", error.text);
+    else if (demand[MODEL_SERVING] == PROOF_CONFIRMED && !*node->config.bitcoin_rpc
+             && !*node->config.headers_file)
+        add(health,
+            "NO_HEADERS: this network's models need a proof in a Bitcoin block (SRS-NODE-10), and "
+            "this node has no block headers to check it with, so it refuses to serve; set "
+            "model.bitcoin_rpc or model.headers_file");
+}
+
 size_t page_health(struct node *node, const struct node_view *view, struct page_health *health)
 {
     health->count = 0;
@@ -68,10 +86,7 @@ size_t page_health(struct node *node, const struct node_view *view, struct page_
         add(health, "the coordinator says this node is '%s': %.300s", view->status,
             view->notice[0] ? view->notice : "no reason given");
     add_stake(health, view);
-    if (view->link == NODE_REGISTERED) {
-        struct owm_error error;
-        if (node_weights_allowed(view->network, &error) != OWM_OK) add(health, "%s", error.text);
-    }
+    add_proofs(health, node, view);
     pthread_mutex_lock(&node->lock);
     bool draining = node->draining;
     pthread_mutex_unlock(&node->lock);
@@ -106,6 +121,31 @@ static json_t *slots_json(struct node *node)
     return list;
 }
 
+static json_t *models_json(const struct node_models_view *models)
+{
+    char text[PAGE_MODEL_TEXT_MAX];
+    json_t *root = json_object();
+    for (int use = 0; use < MODEL_USES; use++) {
+        const struct node_model_used *used = &models->used[use];
+        char hex[65];
+        if (!used->known) continue;
+        owm_hex_encode(used->sha256, 32, hex);
+        page_model_text(used, text);
+        json_object_set_new(root, model_use_name((enum model_use)use),
+                            json_pack("{s:o,s:I,s:s,s:I,s:o}", "version",
+                                      owm_json_text(used->version), "round",
+                                      (json_int_t)used->round, "sha256", hex, "btc_block",
+                                      (json_int_t)used->proof.height, "text", owm_json_text(text)));
+    }
+    if (models->refused.code == REFUSAL_NONE) return root;
+    page_refused_text(&models->refused, text);
+    json_object_set_new(root, "refused",
+                        json_pack("{s:s,s:I,s:o}", "code", refusal_name(models->refused.code),
+                                  "at_ms", (json_int_t)models->refused.at_ms, "text",
+                                  owm_json_text(text)));
+    return root;
+}
+
 char *page_health_json(struct node *node, bool *healthy)
 {
     struct node_view view;
@@ -124,8 +164,8 @@ char *page_health_json(struct node *node, bool *healthy)
         json_array_append_new(warnings, owm_json_text(health.warning[i]));
     static const char *const links[] = {"connecting", "registered", "refused"};
     json_t *root = json_pack(
-        "{s:s,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "status",
-        *healthy ? "ok" : "unhealthy", "reasons", reasons, "warnings", warnings, "stake",
+        "{s:s,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}",
+        "status", *healthy ? "ok" : "unhealthy", "reasons", reasons, "warnings", warnings, "stake",
         stake_json(&view.stake), "link", links[view.link], "node_id", owm_json_text(view.node_id),
         "node_status", owm_json_text(view.status), "network", owm_json_text(view.network),
         "stake_policy", owm_json_text(view.stake_policy), "tier", owm_tier_code(node->tier.tier),
@@ -133,7 +173,7 @@ char *page_health_json(struct node *node, bool *healthy)
         "heartbeat_ms", (json_int_t)view.heartbeat_ms, "owed_msat", (json_int_t)t.owed_msat,
         "settled_msat", (json_int_t)t.settled_msat, "round", (json_int_t)view.round,
         "results_unsent", (json_int_t)t.unsent, "running", slots_json(node), "mining",
-        node_mining_json(atomic_load(&node->mining)));
+        node_mining_json(atomic_load(&node->mining)), "models", models_json(&view.models));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;

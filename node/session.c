@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/node.h"
+#include "node/provenance.h"
 #include "node/stake.h"
 #include "node/stake_watch.h"
 #include "proto/canonical.h"
@@ -138,6 +139,8 @@ static owm_status say_hello(struct node *node, PB(HelloResponse) * *hello, struc
     if (h->challenge.len == 0 || h->challenge.len > 64)
         return owm_fail(error, OWM_E_PROTO, "the coordinator's challenge has %zu bytes",
                         h->challenge.len);
+    status = node_proofs_allowed(node, h->network, error);
+    if (status != OWM_OK) return status;
     pthread_mutex_lock(&node->lock);
     set_word(node->view.network, h->network);
     set_word(node->view.stake_policy, h->stake_policy);

@@ -68,8 +68,9 @@ owm_status node_run_inference(struct node_slot *slot, uint8_t **output, size_t *
 {
     const PB(InferencePayload) *payload = slot->task.inference;
     int checkpoint = -1;
-    owm_status status =
-        node_checkpoint(slot, payload->model_hash.data, payload->model_bytes, &checkpoint, error);
+    const struct checkpoint wanted = {MODEL_SERVING, payload->model_hash.data,
+                                      payload->model_bytes};
+    owm_status status = node_checkpoint(slot, &wanted, &checkpoint, error);
     if (status != OWM_OK) return status;
     struct writing w = {.slot = slot, .capacity = payload->max_tokens};
     w.text = malloc(w.capacity);

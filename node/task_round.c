@@ -308,9 +308,9 @@ owm_status node_run_round(struct node_slot *slot, uint8_t **output, size_t *byte
         .slot = slot, .payload = slot->task.fl_round, .fds = {-1, -1, -1, -1, -1}};
     struct owm_worker_done done = {0};
     pthread_mutex_lock(&slot->node->training);
-    owm_status status =
-        node_checkpoint(slot, run.payload->model_hash.data, run.payload->model_bytes,
-                        &run.fds[OWM_WORKER_FD_CHECKPOINT], error);
+    const struct checkpoint wanted = {MODEL_TRAINING, run.payload->model_hash.data,
+                                      run.payload->model_bytes};
+    owm_status status = node_checkpoint(slot, &wanted, &run.fds[OWM_WORKER_FD_CHECKPOINT], error);
     if (status == OWM_OK) status = steps(&run, &done, error);
     if (status == OWM_OK) status = pack_output(&run, &done, output, bytes);
     for (int i = 0; i < OWM_WORKER_FDS_MAX; i++)

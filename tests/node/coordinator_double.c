@@ -350,6 +350,7 @@ static void on_download(void *app, struct owm_rpc_call *call, const uint8_t *byt
         c.data.data = (uint8_t *)(uintptr_t)(d->blob + at);
         uint8_t packed[PIECE + 64];
         size_t n = owm__coordinator__v1__blob_chunk__pack(&c, packed);
+        if (d->changed_blob && at + PIECE >= end) packed[n - 1] ^= 1; /* The data comes last. */
         must(owm_rpc_send(call, packed, n), "send chunk");
     }
     pthread_mutex_unlock(&d->lock);
@@ -431,8 +432,9 @@ static char *signed_manifest(struct coordinator_double *d)
     char hex[65], text[OWM_BASE64_CHARS(64) + 1], member[128];
     owm_sha256(d->blob, d->blob_bytes, hash);
     owm_hex_encode(hash, 32, hex);
-    json_t *m = json_pack("{s:s,s:i,s:{s:{s:s,s:I}}}", "version", "test", "round", 0, "sub_models",
-                          "owm-code", "sha256", hex, "size_bytes", (json_int_t)d->blob_bytes);
+    json_t *m =
+        json_pack("{s:s,s:i,s:{s:{s:s,s:I}}}", "version", "test", "round", (int)d->model_round,
+                  "sub_models", "owm-code", "sha256", hex, "size_bytes", (json_int_t)d->blob_bytes);
     char *canonical = NULL;
     size_t bytes = 0;
     must(owm_json_canonical(m, &canonical, &bytes), "canonical");
@@ -442,6 +444,7 @@ static char *signed_manifest(struct coordinator_double *d)
     owm_base64_encode(signature, 64, text);
     snprintf(member, sizeof member, "ed25519:%s", text);
     json_object_set_new(m, "coordinator_signature", json_string(member));
+    if (d->changed_manifest) json_object_set_new(m, "round", json_integer(d->model_round + 1));
     char *out = json_dumps(m, 0);
     json_decref(m);
     return out;
@@ -454,9 +457,16 @@ static void on_version(void *app, struct owm_rpc_call *call, const uint8_t *byte
     (void)count;
     PB(ModelVersion) r = OWM__COORDINATOR__V1__MODEL_VERSION__INIT;
     pthread_mutex_lock(&d->lock);
+    d->versions++;
+    bool none = d->no_manifest;
     r.manifest = signed_manifest(d);
+    /* What a test offers lives as long as the double. */
+    r.ots_proof = (ProtobufCBinaryData){d->proof_bytes, (uint8_t *)(uintptr_t)d->proof};
     pthread_mutex_unlock(&d->lock);
-    reply(call, &r.base);
+    if (none)
+        owm_rpc_fail(call, OWM_RPC_NOT_FOUND, "no such version");
+    else
+        reply(call, &r.base);
     free(r.manifest);
 }
 

@@ -50,6 +50,12 @@ struct coordinator_double {
     unsigned heartbeat_ms, manifest_ms;
     const uint8_t *blob; /* the checkpoint it serves */
     size_t blob_bytes;
+    uint32_t model_round; /* of its manifest */
+    const uint8_t *proof; /* of it, as GetModelVersion gives it; NULL: none */
+    size_t proof_bytes;
+    bool no_manifest;          /* GetModelVersion: NOT_FOUND */
+    bool changed_manifest;     /* another round than the one that was signed */
+    bool changed_blob;         /* downloads: the last byte is another one */
     size_t blob_break;         /* the download breaks off at this byte, once; 0: never */
     const char *verdict;       /* of GetReceipt: pending, unknown, included, not_included */
     const char *payment_state; /* of GetEarnings for each accepted result */
@@ -67,6 +73,7 @@ struct coordinator_double {
     const char *bond_invoice;    /* of NodeBond; "" */
 
     /* seen */
+    unsigned versions; /* GetModelVersion */
     unsigned hellos, registrations, heartbeats, manifests, streams, progresses, receipts, downloads,
         earnings, bonds, stake_proofs;
     unsigned bad_signatures;

@@ -305,12 +305,12 @@ static void test_bad_manifest(void **state)
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(double_wait_results(&w->d, 1, WAIT));
-    assert_non_null(strstr(w->d.result[0].error, "manifest"));
+    assert_non_null(strstr(w->d.result[0].error, "UNPROVEN: NOT_SIGNED: the model manifest"));
     /* Nor was it ever in the cache, where another slot could have found it. */
     assert_int_equal(SEEN(w, downloads), 0);
 }
 
-/* SRS-NODE-10: on another network than a development one no weights are loaded. */
+/* SRS-NODE-10: on another network than a development one no weights are loaded without a proof. */
 static void test_mainnet(void **state)
 {
     struct world *w = *state;
@@ -319,7 +319,7 @@ static void test_mainnet(void **state)
     wait_stream(w, 1);
     double_send_inference(&w->d, TASK_A, 1, "once", 20);
     assert_true(double_wait_results(&w->d, 1, WAIT));
-    assert_non_null(strstr(w->d.result[0].error, "NO_PROOF"));
+    assert_non_null(strstr(w->d.result[0].error, "UNPROVEN: NO_PROOF: "));
     bool healthy = true;
     char *json = page_health_json(w->node, &healthy);
     assert_false(healthy);

@@ -191,31 +191,16 @@ static void test_payload(void **state)
     assert_int_equal(read_it(&m, &task, &error), OWM_E_ARG);
 }
 
-/* SRS-NODE-10: on a network that asks for proofs no weights are loaded by this version. */
-static void test_proofs(void **state)
-{
-    (void)state;
-    struct owm_error error = {""};
-    assert_ok(node_weights_allowed("devnet", &error));
-    assert_ok(node_weights_allowed("regtest", &error));
-    assert_int_equal(node_weights_allowed("mainnet", &error), OWM_E_UNSUPPORTED);
-    assert_int_equal(node_weights_allowed("", &error), OWM_E_UNSUPPORTED);
-    assert_non_null(strstr(error.text, "SRS-NODE-10"));
-    uint8_t zero[32] = {0};
-    assert_int_equal(manifest_check("{", zero, zero, 1, &error), OWM_E_PROTO);
-    assert_int_equal(
-        manifest_check("{\"coordinator_signature\":\"ed25519:AAAA\"}", zero, zero, 1, &error),
-        OWM_E_PROTO);
-}
-
 int main(void)
 {
     if (owm_identity_generate(&node_key) || owm_identity_generate(&coordinator)
         || owm_identity_generate(&stranger))
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_envelope), cmocka_unit_test(test_box),
-        cmocka_unit_test(test_payload), cmocka_unit_test(test_proofs),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_envelope),
+        cmocka_unit_test(test_box),
+        cmocka_unit_test(test_payload),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     owm_identity_close(node_key);
