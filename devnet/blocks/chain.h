@@ -57,6 +57,8 @@ const struct chain_node *chain_find(const struct chain *chain, const uint8_t has
 /** chain_at: of the active chain; NULL: higher than the tip. */
 const struct chain_node *chain_at(const struct chain *chain, uint32_t height);
 struct coins *chain_coins(struct chain *chain);
+/** chain_next: what transactions meet that are to stand in the block behind the tip. */
+struct check_connection chain_next(struct chain *chain);
 uint32_t chain_bits_at(const struct chain *chain, uint32_t height);
 uint64_t chain_file_bytes(const struct chain *chain);
 

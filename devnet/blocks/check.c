@@ -46,7 +46,7 @@ static const char *check_root(const struct wire_block *block)
     return mutated ? "bad-txns-duplicate" : NULL;
 }
 
-static bool is_coinbase(const struct wire_block *block, const struct wire_tx *tx)
+bool check_is_coinbase(const struct wire_block *block, const struct wire_tx *tx)
 {
     static const uint8_t none[32];
     if (tx->ins != 1) return false; /* A block without any input has no array of them. */
@@ -90,14 +90,14 @@ static const char *check_ins(const struct wire_block *block, const struct wire_t
     return reason;
 }
 
-static const char *check_tx(const struct wire_block *block, const struct wire_tx *tx)
+const char *check_transaction(const struct wire_block *block, const struct wire_tx *tx)
 {
     if (tx->ins == 0) return "bad-txns-vin-empty";
     if (tx->outs == 0) return "bad-txns-vout-empty";
     if (4 * (uint64_t)tx->stripped_bytes > WEIGHT_MAX) return "bad-txns-oversize";
     const char *reason = check_outs(block, tx);
     if (reason) return reason;
-    if (!is_coinbase(block, tx)) return check_ins(block, tx);
+    if (!check_is_coinbase(block, tx)) return check_ins(block, tx);
     uint32_t bytes = block->in[tx->first_in].script.bytes;
     return bytes < 2 || bytes > 100 ? "bad-cb-length" : NULL;
 }
@@ -121,12 +121,12 @@ static uint32_t count_sigops(struct wire_view script)
     return count;
 }
 
-static const char *check_sigops(const struct wire_block *block)
+uint64_t check_sigop_cost(const struct wire_block *block)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < block->ins; i++) count += count_sigops(block->in[i].script);
     for (uint32_t i = 0; i < block->outs; i++) count += count_sigops(block->out[i].script);
-    return 4 * count > SIGOP_COST_MAX ? "bad-blk-sigops" : NULL;
+    return 4 * count;
 }
 
 const char *check_alone(const struct wire_block *block, bool proposal)
@@ -135,12 +135,12 @@ const char *check_alone(const struct wire_block *block, bool proposal)
     const char *reason = proposal || block->txs == 0 ? NULL : check_root(block);
     if (reason) return reason;
     if (block->txs == 0) return "bad-blk-length";
-    if (!is_coinbase(block, &block->tx[0])) return "bad-cb-missing";
+    if (!check_is_coinbase(block, &block->tx[0])) return "bad-cb-missing";
     for (uint32_t i = 1; i < block->txs; i++)
-        if (is_coinbase(block, &block->tx[i])) return "bad-cb-multiple";
+        if (check_is_coinbase(block, &block->tx[i])) return "bad-cb-multiple";
     for (uint32_t i = 0; i < block->txs; i++)
-        if ((reason = check_tx(block, &block->tx[i]))) return reason;
-    return check_sigops(block);
+        if ((reason = check_transaction(block, &block->tx[i]))) return reason;
+    return check_sigop_cost(block) > SIGOP_COST_MAX ? "bad-blk-sigops" : NULL;
 }
 
 const char *check_header(const struct wire_block *block, const struct check_context *context)
@@ -152,8 +152,8 @@ const char *check_header(const struct wire_block *block, const struct check_cont
     return NULL;
 }
 
-static bool is_final(const struct wire_block *block, const struct wire_tx *tx,
-                     const struct check_context *context)
+bool check_is_final(const struct wire_block *block, const struct wire_tx *tx,
+                    const struct check_context *context)
 {
     uint32_t limit = tx->lock_time < LOCK_TIME_IS_DATE ? context->height : context->median_time_s;
     if (tx->lock_time == 0 || tx->lock_time < limit) return true;
@@ -211,7 +211,7 @@ static const char *check_witness(const struct wire_block *block)
 const char *check_content(const struct wire_block *block, const struct check_context *context)
 {
     for (uint32_t i = 0; i < block->txs; i++)
-        if (!is_final(block, &block->tx[i], context)) return "bad-txns-nonfinal";
+        if (!check_is_final(block, &block->tx[i], context)) return "bad-txns-nonfinal";
     if (!begins_with_height(block->in[0].script, context->height)) return "bad-cb-height";
     const char *reason = check_witness(block);
     if (reason) return reason;

@@ -12,6 +12,10 @@
  * kept, so that amounts are right, but never spent. */
 enum coin_kind { COIN_OTHER, COIN_TRUE, COIN_WITNESS_TRUE };
 
+/** Who spends it: the invented transactions of our templates, or the wallet. What neither was
+ *  premined for nor made of such coins is nobody's. */
+enum coin_owner { COIN_NOBODY, COIN_TEMPLATES, COIN_WALLET };
+
 struct coin_key {
     uint8_t txid[32];
     uint32_t index;
@@ -21,8 +25,8 @@ struct coin {
     int64_t value_sats;
     uint32_t height;
     enum coin_kind kind;
+    enum coin_owner owner;
     bool coinbase;
-    bool ours; /* Premined, or made of what was: spendable by our own templates. */
 };
 
 struct coins;

@@ -29,15 +29,17 @@ struct options {
 static void help(void)
 {
     puts("owm-devnet-blocks: a development block source. It is no Bitcoin node: it has no peers, "
-         "no\n"
-         "mempool and no wallet, and judges no script but OP_TRUE. It speaks Bitcoin Core's "
+         "its\n"
+         "wallet has no keys, and it judges no script but OP_TRUE. It speaks Bitcoin Core's "
          "JSON-RPC\n"
-         "as far as a mining pool needs it, and checks every submitted block otherwise fully.\n"
+         "as far as a mining pool and a calendar need it, and checks every submitted block and\n"
+         "transaction otherwise fully.\n"
          "\n"
          "  owm-devnet-blocks --folder DIR [options]\n"
          "\n"
-         "  --folder DIR             where the chain (blocks.dat) and the cookie lie; made if "
-         "missing\n"
+         "  --folder DIR             where the chain (blocks.dat), what was sent (sent.dat) and "
+         "the\n"
+         "                           cookie lie; made if missing\n"
          "  --port N                 JSON-RPC on 127.0.0.1 (18443; 0: any, see the log)\n"
          "  --bits HEX               difficulty behind the premined blocks (207fffff: every\n"
          "                           second hash is a block; 1e00ffff: one of 16 million;\n"
@@ -149,12 +151,14 @@ static owm_status make_cookie(struct rpc *rpc, const char *path, struct owm_erro
 static owm_status prepare(struct rpc *rpc, const struct options *o, const char *cookie,
                           struct owm_error *error)
 {
-    char blocks[PATH_BYTES_MAX];
+    char blocks[PATH_BYTES_MAX], sent[PATH_BYTES_MAX];
     const struct chain_options chain = {.path = blocks, .bits = o->bits, .halvings = o->halvings};
     rpc->spends_max = o->spends_max;
     owm_status status = path_in(o, "blocks.dat", blocks, error);
+    if (status == OWM_OK) status = path_in(o, "sent.dat", sent, error);
     if (status == OWM_OK) status = owm_fs_mkdirs(o->folder, 0700, error);
     if (status == OWM_OK) status = chain_open(&chain, &rpc->chain, error);
+    if (status == OWM_OK) status = mempool_open(sent, rpc->chain, &rpc->mempool, error);
     if (status == OWM_OK && o->endpoint) status = publish_open(o->endpoint, &rpc->publisher, error);
     if (status != OWM_OK) return status;
     if (!o->user) return make_cookie(rpc, cookie, error);
@@ -201,6 +205,7 @@ int main(int argc, char **argv)
     if (status != OWM_OK) owm_log(OWM_LOG_ERROR, "%s", error.text);
     if (status == OWM_OK && !o.user) unlink(cookie);
     publish_close(rpc.publisher);
+    mempool_close(rpc.mempool);
     chain_close(rpc.chain);
     return status == OWM_OK ? 0 : 1;
 }

@@ -11,6 +11,8 @@
 #include "base/json.h"
 #include "rpc_internal.h"
 
+#define REAL_DIGITS 16 /* As Bitcoin Core: amounts look as people write them. */
+
 bool rpc_expect(struct rpc *rpc, const char *user, const char *password)
 {
     char pair[RPC_SECRET_MAX], text[OWM_BASE64_CHARS(RPC_SECRET_MAX) + 1];
@@ -36,7 +38,8 @@ void rpc_fail(struct rpc_reply *reply, enum rpc_code code, const char *message)
 
 static const struct rpc_method *find_method(const char *name)
 {
-    static const struct rpc_method *const lists[] = {rpc_mining, rpc_blocks};
+    static const struct rpc_method *const lists[] = {rpc_mining, rpc_blocks, rpc_transactions,
+                                                     rpc_wallet};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         for (const struct rpc_method *method = lists[i]; method->name; method++)
             if (strcmp(method->name, name) == 0) return method;
@@ -72,7 +75,7 @@ static void send_reply(owm_http_response *response, const json_t *id, struct rpc
     if (reply->code)
         error = json_pack("{s:i, s:s}", "code", (int)reply->code, "message", reply->message);
     json_t *all = json_pack("{s:o, s:o, s:O?}", "result", result, "error", error, "id", id);
-    char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    char *text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) : NULL;
     if (text)
         owm_http_reply_text(response, http_status(reply->code), "application/json", text);
     else

@@ -1,9 +1,11 @@
-/* rpc.h: Bitcoin Core's JSON-RPC, as far as a pool needs it, over the chain. */
+/* rpc.h: Bitcoin Core's JSON-RPC over chain, mempool and wallet, as far as a pool and a calendar
+ * need it. */
 #ifndef OWM_DEVNET_BLOCKS_RPC_H
 #define OWM_DEVNET_BLOCKS_RPC_H
 
 #include "base/http_server.h"
 #include "chain.h"
+#include "mempool.h"
 #include "publish.h"
 
 #define RPC_BODY_BYTES_MAX (2 * WIRE_BLOCK_BYTES_MAX + 65536) /* A block in hex. */
@@ -11,6 +13,7 @@
 
 struct rpc {
     struct chain *chain;
+    struct mempool *mempool;     /* Of that chain. */
     struct publisher *publisher; /* NULL: nobody is told. */
     uint32_t spends_max;
     char authorization[2 * RPC_SECRET_MAX]; /* The header that is expected. */

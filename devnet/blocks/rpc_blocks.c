@@ -22,13 +22,6 @@ static double difficulty_of(uint32_t bits)
     return difficulty;
 }
 
-static json_t *hash_json(const uint8_t hash[32])
-{
-    char text[65];
-    template_hash_text(hash, text);
-    return json_string(text);
-}
-
 static json_t *bits_json(uint32_t bits)
 {
     char text[9];
@@ -40,14 +33,14 @@ static json_t *target_json(uint32_t bits)
 {
     uint8_t target[32];
     owm_target_from_compact(bits, target);
-    return hash_json(target);
+    return rpc_hash_json(target);
 }
 
 static json_t *work_json(const struct owm_uint256 *work)
 {
     uint8_t bytes[32];
     owm_uint256_to_le(work, bytes);
-    return hash_json(bytes);
+    return rpc_hash_json(bytes);
 }
 
 static uint32_t header_u32(const struct chain_node *node, size_t at)
@@ -65,7 +58,7 @@ static void get_blockchain_info(struct rpc *rpc, const json_t *params, struct rp
     reply->result =
         json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:f, s:I, s:I, s:i, s:b, s:o, s:I, s:b, s:s}",
                   "chain", "regtest", "blocks", (int)tip->height, "headers", (int)tip->height,
-                  "bestblockhash", hash_json(tip->hash), "bits", bits_json(bits), "target",
+                  "bestblockhash", rpc_hash_json(tip->hash), "bits", bits_json(bits), "target",
                   target_json(bits), "difficulty", difficulty_of(bits), "time",
                   (json_int_t)tip->time_s, "mediantime", (json_int_t)chain_median_time_s(tip),
                   "verificationprogress", 1, "initialblockdownload", 0, "chainwork",
@@ -100,7 +93,7 @@ static void get_block_count(struct rpc *rpc, const json_t *params, struct rpc_re
 static void get_best_block_hash(struct rpc *rpc, const json_t *params, struct rpc_reply *reply)
 {
     (void)params;
-    reply->result = hash_json(chain_tip(rpc->chain)->hash);
+    reply->result = rpc_hash_json(chain_tip(rpc->chain)->hash);
 }
 
 static void get_block_hash(struct rpc *rpc, const json_t *params, struct rpc_reply *reply)
@@ -114,22 +107,16 @@ static void get_block_hash(struct rpc *rpc, const json_t *params, struct rpc_rep
     json_int_t wanted = json_integer_value(height);
     if (wanted >= 0 && wanted <= UINT32_MAX) node = chain_at(rpc->chain, (uint32_t)wanted);
     if (node)
-        reply->result = hash_json(node->hash);
+        reply->result = rpc_hash_json(node->hash);
     else
         rpc_fail(reply, RPC_PARAMETER, "Block height out of range");
 }
 
-/* The block that the first parameter names; NULL: a failure is in the reply. */
-static const struct chain_node *named(struct rpc *rpc, const json_t *params,
-                                      struct rpc_reply *reply)
+const struct chain_node *rpc_block_named(struct rpc *rpc, const json_t *text,
+                                         struct rpc_reply *reply)
 {
-    const char *text = json_string_value(json_array_get(params, 0));
-    uint8_t reversed[32], hash[32];
-    if (!text || owm_hex_decode(text, reversed, 32) != OWM_OK) {
-        rpc_fail(reply, RPC_PARAMETER, "blockhash must be of length 64 and hexadecimal");
-        return NULL;
-    }
-    for (int i = 0; i < 32; i++) hash[i] = reversed[31 - i];
+    uint8_t hash[32];
+    if (!rpc_hash(text, "blockhash must be of length 64 and hexadecimal", hash, reply)) return NULL;
     const struct chain_node *node = chain_find(rpc->chain, hash);
     if (!node) rpc_fail(reply, RPC_NOT_FOUND, "Block not found");
     return node;
@@ -146,34 +133,25 @@ static json_t *header_json(const struct rpc *rpc, const struct chain_node *node)
     snprintf(version_hex, sizeof version_hex, "%08x", version);
     json_t *root = json_pack(
         "{s:o, s:i, s:i, s:I, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:f, s:o, s:i}", "hash",
-        hash_json(node->hash), "confirmations", confirmations, "height", (int)node->height,
+        rpc_hash_json(node->hash), "confirmations", confirmations, "height", (int)node->height,
         "version", (json_int_t)(int32_t)version, "versionHex", version_hex, "merkleroot",
-        hash_json(node->header + 36), "time", (json_int_t)node->time_s, "mediantime",
+        rpc_hash_json(node->header + 36), "time", (json_int_t)node->time_s, "mediantime",
         (json_int_t)chain_median_time_s(node), "nonce", (json_int_t)header_u32(node, 76), "bits",
         bits_json(bits), "target", target_json(bits), "difficulty", difficulty_of(bits),
         "chainwork", work_json(&node->work), "nTx", (int)node->txs);
     if (root && node->previous)
-        json_object_set_new(root, "previousblockhash", hash_json(node->previous->hash));
-    if (root && active && next) json_object_set_new(root, "nextblockhash", hash_json(next->hash));
+        json_object_set_new(root, "previousblockhash", rpc_hash_json(node->previous->hash));
+    if (root && active && next)
+        json_object_set_new(root, "nextblockhash", rpc_hash_json(next->hash));
     return root;
-}
-
-static json_t *hex_json(const uint8_t *data, size_t bytes)
-{
-    char *text = malloc(2 * bytes + 1);
-    if (!text) return NULL;
-    owm_hex_encode(data, bytes, text);
-    json_t *value = json_string(text);
-    free(text);
-    return value;
 }
 
 static void get_block_header(struct rpc *rpc, const json_t *params, struct rpc_reply *reply)
 {
-    const struct chain_node *node = named(rpc, params, reply);
+    const struct chain_node *node = rpc_block_named(rpc, json_array_get(params, 0), reply);
     if (!node) return;
     reply->result = json_is_false(json_array_get(params, 1))
-                        ? hex_json(node->header, sizeof node->header)
+                        ? rpc_hex_json(node->header, sizeof node->header)
                         : header_json(rpc, node);
 }
 
@@ -184,7 +162,7 @@ static json_t *block_json(const struct rpc *rpc, const struct chain_node *node, 
     json_t *root = header_json(rpc, node), *list = json_array();
     const uint64_t weight = wire_weight(&block);
     for (uint32_t i = 0; i < block.txs; i++)
-        json_array_append_new(list, hash_json(block.tx[i].txid));
+        json_array_append_new(list, rpc_hash_json(block.tx[i].txid));
     json_object_set_new(root, "strippedsize", json_integer((json_int_t)(weight - node->bytes) / 3));
     json_object_set_new(root, "size", json_integer(node->bytes));
     json_object_set_new(root, "weight", json_integer((json_int_t)weight));
@@ -198,14 +176,14 @@ static void get_block(struct rpc *rpc, const json_t *params, struct rpc_reply *r
     const json_t *verbosity = json_array_get(params, 1);
     const bool raw = json_is_false(verbosity)
                      || (json_is_integer(verbosity) && json_integer_value(verbosity) == 0);
-    const struct chain_node *node = named(rpc, params, reply);
+    const struct chain_node *node = rpc_block_named(rpc, json_array_get(params, 0), reply);
     uint8_t *data;
     if (!node) return;
     if (node->failed || chain_read(rpc->chain, node, &data) != OWM_OK) {
         rpc_fail(reply, RPC_MISC, "Block not found on disk");
         return;
     }
-    reply->result = raw ? hex_json(data, node->bytes) : block_json(rpc, node, data);
+    reply->result = raw ? rpc_hex_json(data, node->bytes) : block_json(rpc, node, data);
     if (!reply->result) rpc_fail(reply, RPC_MISC, "Can't read block from disk");
     free(data);
 }

@@ -12,37 +12,18 @@
 #include "rpc_internal.h"
 #include "template.h"
 
-#define POLL_MS 10 /* How often a long poll looks. */
+#define POLL_MS     10 /* How often a long poll looks. */
+#define UNDECODABLE "Block decode failed"
 
 static uint32_t now_s(void)
 {
     return (uint32_t)(owm_clock_wall_ms() / 1000);
 }
 
-/* The bytes of a hex parameter, malloc'ed; NULL: a failure is in the reply. */
-static uint8_t *decode(const json_t *text, size_t *bytes, struct rpc_reply *reply)
-{
-    const char *hex = json_string_value(text);
-    if (!hex) {
-        rpc_fail(reply, RPC_TYPE, "JSON value is not a string as expected");
-        return NULL;
-    }
-    *bytes = json_string_length(text) / 2;
-    uint8_t *data = malloc(*bytes + 1);
-    if (!data) {
-        rpc_fail(reply, RPC_OUT_OF_MEMORY, "out of memory");
-    } else if (owm_hex_decode(hex, data, *bytes) != OWM_OK) {
-        rpc_fail(reply, RPC_DESERIALIZATION, "Block decode failed");
-        free(data);
-        data = NULL;
-    }
-    return data;
-}
-
 static void answer_reason(struct rpc_reply *reply, const char *reason)
 {
     if (reason && !*reason)
-        rpc_fail(reply, RPC_DESERIALIZATION, "Block decode failed");
+        rpc_fail(reply, RPC_DESERIALIZATION, UNDECODABLE);
     else
         reply->result = reason ? json_string(reason) : json_null();
 }
@@ -51,7 +32,7 @@ static void submit_block(struct rpc *rpc, const json_t *params, struct rpc_reply
 {
     const uint8_t *before = chain_tip(rpc->chain)->hash;
     size_t bytes;
-    uint8_t *data = decode(json_array_get(params, 0), &bytes, reply);
+    uint8_t *data = rpc_bytes(json_array_get(params, 0), &bytes, UNDECODABLE, reply);
     if (!data) return;
     const char *reason = chain_submit(rpc->chain, data, bytes, now_s());
     free(data);
@@ -61,6 +42,7 @@ static void submit_block(struct rpc *rpc, const json_t *params, struct rpc_reply
     template_hash_text(tip->hash, hash);
     if (reason) owm_log(OWM_LOG_WARN, "block_refused reason=%s", *reason ? reason : "undecodable");
     if (tip->hash == before) return;
+    mempool_follow(rpc->mempool);
     owm_log(OWM_LOG_INFO, "new_tip height=%u txs=%u hash=%s", tip->height, tip->txs, hash);
     if (rpc->publisher) publish_tip(rpc->publisher, tip->hash);
 }
@@ -68,7 +50,7 @@ static void submit_block(struct rpc *rpc, const json_t *params, struct rpc_reply
 static void propose(struct rpc *rpc, const json_t *request, struct rpc_reply *reply)
 {
     size_t bytes;
-    uint8_t *data = decode(json_object_get(request, "data"), &bytes, reply);
+    uint8_t *data = rpc_bytes(json_object_get(request, "data"), &bytes, UNDECODABLE, reply);
     if (!data) return;
     answer_reason(reply, chain_propose(rpc->chain, data, bytes, now_s()));
     free(data);
@@ -105,12 +87,12 @@ static void get_block_template(struct rpc *rpc, const json_t *params, struct rpc
                  "{\"rules\": [\"segwit\"]})");
         return;
     }
-    template_longpoll_id(rpc->chain, current);
+    template_longpoll_id(rpc->chain, rpc->mempool, current);
     if (seen && strcmp(seen, current) == 0) {
         reply->retry_ms = POLL_MS;
         return;
     }
-    reply->result = template_make(rpc->chain, rpc->spends_max, now_s());
+    reply->result = template_make(rpc->chain, rpc->mempool, rpc->spends_max, now_s());
     if (!reply->result) rpc_fail(reply, RPC_OUT_OF_MEMORY, "out of memory");
 }
 

@@ -104,11 +104,11 @@ static void hash_tx(struct wire_tx *tx, const uint8_t *data, size_t body_at, siz
 }
 
 /* false: out of memory. Malformed is the reader's failure. */
-static bool read_tx(struct owm_reader *r, struct wire_block *block, struct wire_tx *tx)
+static bool read_tx(struct owm_reader *r, struct wire_block *block, struct wire_tx *tx, bool bare)
 {
     const size_t start = r->at;
     *tx = (struct wire_tx){.version = owm_read_u32_le(r)};
-    if (owm_reader_left(r) > 1 && r->data[r->at] == 0 && r->data[r->at + 1] == 1) {
+    if (!bare && owm_reader_left(r) > 1 && r->data[r->at] == 0 && r->data[r->at + 1] == 1) {
         tx->has_witness = true;
         (void)owm_read_u16_le(r);
     }
@@ -148,7 +148,21 @@ owm_status wire_block_read(struct wire_block *block, const uint8_t *data, size_t
     block->tx = calloc(txs ? txs : 1, sizeof *block->tx);
     if (!block->tx) return OWM_E_NOMEM;
     for (; status == OWM_OK && owm_reader_ok(&r) && block->txs < txs; block->txs++)
-        if (!read_tx(&r, block, &block->tx[block->txs])) status = OWM_E_NOMEM;
+        if (!read_tx(&r, block, &block->tx[block->txs], false)) status = OWM_E_NOMEM;
+    if (status == OWM_OK && !owm_reader_done(&r)) status = OWM_E_PROTO;
+    if (status != OWM_OK) wire_block_free(block);
+    return status;
+}
+
+owm_status wire_tx_read(struct wire_block *block, const uint8_t *data, size_t bytes, bool bare)
+{
+    struct owm_reader r;
+    *block = (struct wire_block){.bytes = (uint32_t)bytes, .txs = 1};
+    if (bytes > WIRE_BLOCK_BYTES_MAX) return OWM_E_PROTO;
+    block->tx = calloc(1, sizeof *block->tx);
+    if (!block->tx) return OWM_E_NOMEM;
+    owm_reader_init(&r, data, bytes);
+    owm_status status = read_tx(&r, block, block->tx, bare) ? OWM_OK : OWM_E_NOMEM;
     if (status == OWM_OK && !owm_reader_done(&r)) status = OWM_E_PROTO;
     if (status != OWM_OK) wire_block_free(block);
     return status;
@@ -175,11 +189,20 @@ bool wire_tree(uint8_t (*node)[32], uint32_t count, uint8_t root[32])
     return mutated;
 }
 
+uint64_t wire_tx_weight(const struct wire_tx *tx)
+{
+    return 3 * (uint64_t)tx->stripped_bytes + tx->bytes;
+}
+
+uint64_t wire_tx_vbytes(const struct wire_tx *tx)
+{
+    return (wire_tx_weight(tx) + 3) / 4;
+}
+
 uint64_t wire_weight(const struct wire_block *block)
 {
     const uint64_t count_bytes = block->txs < 0xfd ? 1 : block->txs <= 0xffff ? 3 : 5;
     uint64_t weight = 4 * (WIRE_HEADER_BYTES + count_bytes);
-    for (uint32_t i = 0; i < block->txs; i++)
-        weight += 3 * (uint64_t)block->tx[i].stripped_bytes + block->tx[i].bytes;
+    for (uint32_t i = 0; i < block->txs; i++) weight += wire_tx_weight(&block->tx[i]);
     return weight;
 }

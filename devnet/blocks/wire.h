@@ -58,6 +58,17 @@ OWM_MUST_USE owm_status wire_block_read(struct wire_block *block, const uint8_t 
                                         size_t bytes);
 void wire_block_free(struct wire_block *block);
 
+/** wire_tx_read: one transaction as block->tx[0], without a header; wire_block_free frees it.
+ *  bare  In the form without witnesses, also where it begins like the other one: a transaction that
+ *        has no inputs yet does.
+ *  Returns: as wire_block_read. */
+OWM_MUST_USE owm_status wire_tx_read(struct wire_block *block, const uint8_t *data, size_t bytes,
+                                     bool bare);
+
+/** wire_tx_weight: BIP 141. wire_tx_vbytes: a quarter of it, upwards. */
+uint64_t wire_tx_weight(const struct wire_tx *tx);
+uint64_t wire_tx_vbytes(const struct wire_tx *tx);
+
 /** wire_hash: SHA-256d. */
 void wire_hash(const void *data, size_t bytes, uint8_t hash[32]);
 

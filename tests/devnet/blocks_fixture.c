@@ -47,6 +47,16 @@ struct chain *fixture_open(const char *folder, uint32_t bits)
     return chain;
 }
 
+struct mempool *fixture_mempool(const char *folder, struct chain *chain)
+{
+    char path[256];
+    struct mempool *pool;
+    struct owm_error error = {""};
+    snprintf(path, sizeof path, "%s/sent.dat", folder);
+    if (mempool_open(path, chain, &pool, &error)) fail_msg("%s", error.text);
+    return pool;
+}
+
 uint32_t fixture_now(void)
 {
     return (uint32_t)time(NULL);
@@ -70,7 +80,13 @@ static void build_coinbase(struct draft *draft)
 
 void draft_begin(struct draft *draft, struct chain *chain, uint32_t spends_max, uint32_t salt)
 {
-    json_t *root = template_make(chain, spends_max, fixture_now());
+    draft_begin_with(draft, chain, NULL, spends_max, salt);
+}
+
+void draft_begin_with(struct draft *draft, struct chain *chain, const struct mempool *pool,
+                      uint32_t spends_max, uint32_t salt)
+{
+    json_t *root = template_make(chain, pool, spends_max, fixture_now());
     memset(draft, 0, sizeof *draft);
     draft->block = parse(root);
     json_decref(root);

@@ -6,7 +6,7 @@
 #include "dataplane/chain/template.h"
 #include "template.h"
 
-#define FIXTURE_TRANSACTIONS_MAX 64
+#define FIXTURE_TRANSACTIONS_MAX 256
 
 /** fixture_folder: a new folder under $TMPDIR; fixture_clean removes it with what is in it. */
 void fixture_folder(char path[128]);
@@ -14,6 +14,9 @@ void fixture_clean(const char *path);
 
 /** fixture_open: the chain in folder/blocks.dat, or the test fails. */
 struct chain *fixture_open(const char *folder, uint32_t bits);
+
+/** fixture_mempool: in folder/sent.dat. */
+struct mempool *fixture_mempool(const char *folder, struct chain *chain);
 
 /** fixture_now: wall time as the chain wants it. */
 uint32_t fixture_now(void);
@@ -35,6 +38,9 @@ struct draft {
 /** draft_begin: on the tip, with a template of up to `spends_max` transactions. `salt` makes blocks
  *  of one height differ. */
 void draft_begin(struct draft *draft, struct chain *chain, uint32_t spends_max, uint32_t salt);
+/** draft_begin_with: the template has what waits in the pool, too. */
+void draft_begin_with(struct draft *draft, struct chain *chain, const struct mempool *pool,
+                      uint32_t spends_max, uint32_t salt);
 void draft_free(struct draft *draft);
 
 /** draft_finish: root, header, nonce; the block's bytes, malloc'ed. */

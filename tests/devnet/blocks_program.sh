@@ -23,10 +23,13 @@ start() { # start ARGUMENT…: sets pid and port
 
 stop() { kill -TERM "$pid"; wait "$pid" || fail "it did not end well"; pid=; }
 
-ask() { # ask USER:PASSWORD METHOD
-    curl --silent --max-time 10 --user "$1" --data "{\"id\":1,\"method\":\"$2\",\"params\":[]}" \
-        "http://127.0.0.1:$port/"
+ask() { # ask USER:PASSWORD METHOD [PARAMETERS]
+    curl --silent --max-time 10 --user "$1" \
+        --data "{\"id\":1,\"method\":\"$2\",\"params\":${3:-[]}}" "http://127.0.0.1:$port/"
 }
+
+hex_of() { sed -n 's/.*"hex":"\([0-9a-f]*\)".*/\1/p'; }
+result_of() { sed -n 's/.*"result":"*\([^",]*\).*/\1/p'; }
 
 "$program" --help | grep -q 'It is no Bitcoin node' || fail "--help does not say what it is"
 for wrong in '' '--folder' '--folder x --bits zz' '--folder x --port 65536' '--folder x --rpcuser u' \
@@ -48,4 +51,17 @@ stop
 start --rpcuser u --rpcpassword p
 [ "$(ask u:p getblockcount)" = '{"result":200,"error":null,"id":1}' ] || fail "the chain is not found again"
 [ "$(ask u:q getblockcount)" = 'the user or the password is wrong' ] || fail "a wrong password was taken"
+
+# A transaction that was accepted outlives kill -9: it waits still, and the balance is right.
+raw=$(ask u:p createrawtransaction '[[],[{"data":"00ff"}]]' | result_of)
+funded=$(ask u:p fundrawtransaction "[\"$raw\",{\"fee_rate\":2}]" | hex_of)
+signed=$(ask u:p signrawtransactionwithwallet "[\"$funded\"]" | hex_of)
+txid=$(ask u:p sendrawtransaction "[\"$signed\"]" | result_of)
+[ "${#txid}" = 64 ] || fail "the transaction was not taken: $(ask u:p sendrawtransaction "[\"$signed\"]")"
+balance=$(ask u:p getbalance)
+kill -KILL "$pid"; wait "$pid" || true; pid=
+start --rpcuser u --rpcpassword p
+[ "$(ask u:p getrawmempool)" = "{\"result\":[\"$txid\"],\"error\":null,\"id\":1}" ] \
+    || fail "kill -9 lost the transaction: $(ask u:p getrawmempool)"
+[ "$(ask u:p getbalance)" = "$balance" ] || fail "the balance is $(ask u:p getbalance), it was $balance"
 stop
