@@ -1,10 +1,13 @@
 /* test_bitcoin_peers.c: a real node on regtest: blocks are mined on its templates, accepted,
  * followed, reorganised away and back. It is at OWM_PEER_URL, with OWM_PEER_COOKIE or OWM_PEER_USER
  * and OWM_PEER_PASSWORD, and tells of tips at OWM_PEER_ZMQ if that is set. */
+#include <jansson.h>
+
 #include "base/log.h"
 #include "dataplane/chain/hash.h"
 #include "pool/bitcoin.h"
 #include "pool/bitcoin_events.h"
+#include "pool/bitcoin_rpc.h"
 #include "test.h"
 
 #define EXTRANONCE_BYTES 8
@@ -224,6 +227,74 @@ static void chains_are_reorganised(void **state)
     owm_template_release(block);
 }
 
+/* One call past the pool's client; new reference, NULL if the node fails it. */
+static json_t *ask(struct owm_bitcoin_rpc *rpc, const char *method, const json_t *params)
+{
+    struct owm_bitcoin_answer answer;
+    char *text = json_dumps(params, JSON_COMPACT);
+    const struct owm_bitcoin_call call = {.method = method, .params = text, .deadline_ms = TIP_MS};
+    json_t *result = NULL;
+    if (owm_bitcoin_rpc_call(rpc, &call, &answer, NULL) == OWM_OK) {
+        result = json_loadb(answer.reply.result, answer.reply.result_bytes, JSON_DECODE_ANY, NULL);
+        owm_bitcoin_answer_deinit(&answer);
+    }
+    free(text);
+    return result;
+}
+
+/* A transaction of the node's wallet, sent; its id, NULL: the node has none. */
+static json_t *send_transaction(struct owm_bitcoin_rpc *rpc)
+{
+    json_t *params = json_pack("[[], [{s:s}]]", "data", "00ff");
+    json_t *bare = ask(rpc, "createrawtransaction", params), *funded = NULL, *made = NULL,
+           *txid = NULL;
+    json_decref(params);
+    params = json_pack("[O?, {s:i}]", bare, "fee_rate", 20);
+    if (bare) funded = ask(rpc, "fundrawtransaction", params);
+    json_decref(params);
+    params = json_pack("[O?]", json_object_get(funded, "hex"));
+    if (funded) made = ask(rpc, "signrawtransactionwithwallet", params);
+    json_decref(params);
+    params = json_pack("[O?]", json_object_get(made, "hex"));
+    if (made) txid = ask(rpc, "sendrawtransaction", params);
+    json_decref(params);
+    json_decref(made);
+    json_decref(funded);
+    json_decref(bare);
+    return txid;
+}
+
+/* What waits in the node's mempool is mined for its fee, a few seconds after it was sent. */
+static void a_transaction_makes_a_template(void **state)
+{
+    struct world *world = *state;
+    const struct owm_bitcoin_node node = {.url = getenv("OWM_PEER_URL"),
+                                          .cookie_path = getenv("OWM_PEER_COOKIE"),
+                                          .user = getenv("OWM_PEER_USER"),
+                                          .password = getenv("OWM_PEER_PASSWORD")};
+    struct owm_bitcoin_rpc *rpc;
+    struct owm_template *before = newest(world);
+    uint8_t hash[32];
+    assert_ok(owm_bitcoin_rpc_open(&node, &rpc));
+    json_t *txid = send_transaction(rpc);
+    if (!txid) {
+        print_message("this node has no wallet\n");
+        owm_bitcoin_rpc_close(rpc);
+        owm_template_release(before);
+        skip();
+    }
+    WAIT_FOR(TOLD(&world->events, last->transactions) == before->transactions + 1, TIP_MS);
+    WAIT_FOR(TOLD(&world->events, last->fees_sats) > before->fees_sats, TIP_MS);
+    extend(world, 1, hash);
+    json_t *none = json_array(), *waiting = ask(rpc, "getrawmempool", none);
+    assert_true(json_is_array(waiting) && json_array_size(waiting) == 0);
+    json_decref(none);
+    json_decref(waiting);
+    json_decref(txid);
+    owm_bitcoin_rpc_close(rpc);
+    owm_template_release(before);
+}
+
 int main(void)
 {
     owm_log_level_set(OWM_LOG_OFF);
@@ -235,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(blocks_are_accepted_and_confirmed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_blocks_and_doubles, set_up, tear_down),
         cmocka_unit_test_setup_teardown(chains_are_reorganised, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_transaction_makes_a_template, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
