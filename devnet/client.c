@@ -104,6 +104,16 @@ owm_status client_rounds(struct client *client, uint32_t since,
                 error);
 }
 
+owm_status client_versions(struct client *client, uint32_t limit,
+                           Owm__Internal__V1__ListVersionsResponse **reply, struct owm_error *error)
+{
+    Owm__Internal__V1__ListVersionsRequest request = OWM__INTERNAL__V1__LIST_VERSIONS_REQUEST__INIT;
+    request.limit = limit;
+    return call(client, SERVICE "ListVersions", &request.base,
+                &owm__internal__v1__list_versions_response__descriptor, (ProtobufCMessage **)reply,
+                error);
+}
+
 owm_status client_audit(struct client *client, Owm__Internal__V1__AuditResponse **reply,
                         struct owm_error *error)
 {

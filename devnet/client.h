@@ -25,6 +25,9 @@ owm_status client_network(struct client *client, Owm__Internal__V1__NetworkStatu
 owm_status client_rounds(struct client *client, uint32_t since,
                          Owm__Internal__V1__ListRoundsResponse **reply,
                          struct owm_error *error) OWM_MUST_USE;
+owm_status client_versions(struct client *client, uint32_t limit,
+                           Owm__Internal__V1__ListVersionsResponse **reply,
+                           struct owm_error *error) OWM_MUST_USE;
 owm_status client_audit(struct client *client, Owm__Internal__V1__AuditResponse **reply,
                         struct owm_error *error) OWM_MUST_USE;
 

@@ -1,12 +1,14 @@
-/* internal_reports.c: ListRounds and AuditLedger, from the database. */
+/* internal_reports.c: ListRounds, ListVersions and AuditLedger, from the database. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/provenance/versions.h"
 #include "services_internal.h"
 
-#define ROUNDS_MAX    200
-#define FINDING_BYTES 160
+#define ROUNDS_MAX       200
+#define VERSIONS_DEFAULT 20
+#define FINDING_BYTES    160
 
 /* ---------------------------------------------------------------------------- ListRounds */
 
@@ -134,6 +136,84 @@ void on_rounds(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_
     if (question[1] == 0 || question[1] > ROUNDS_MAX) question[1] = ROUNDS_MAX;
     wire_read(app, call, "ListRounds", read_rounds, question, sizeof(question));
     owm__internal__v1__list_rounds_request__free_unpacked(request, NULL);
+}
+
+/* ---------------------------------------------------------------------------- ListVersions */
+
+static const char select_states[] =
+    "SELECT version_id, coalesce(round_number, 0), model_hash, is_current, ots_calendars,"
+    " coalesce(btc_block, 0), (extract(epoch FROM created_at) * 1000)::bigint,"
+    " (extract(epoch FROM btc_time) * 1000)::bigint,"
+    " (extract(epoch FROM ots_stamped_at) * 1000)::bigint, ots_note FROM model_versions"
+    " ORDER BY round_number DESC NULLS LAST, version_id DESC LIMIT $1";
+
+static void fill_version(const struct owm_pg_rows *rows, size_t i, PBI(VersionState) * version,
+                         uint8_t hash[32])
+{
+    const PBI(VersionState) empty = OWM__INTERNAL__V1__VERSION_STATE__INIT;
+    *version = empty;
+    owm_pg_get_hash(rows, i, 2, hash, 32);
+    version->version_id = (char *)owm_pg_get_text(rows, i, 0);
+    version->round = (uint32_t)owm_pg_get_i64(rows, i, 1);
+    version->model_hash = (ProtobufCBinaryData){32, hash};
+    version->current = owm_pg_get_bool(rows, i, 3);
+    version->ots_calendars = (uint32_t)owm_pg_get_i64(rows, i, 4);
+    version->btc_block = (uint32_t)owm_pg_get_i64(rows, i, 5);
+    version->created_ms = owm_pg_get_i64(rows, i, 6);
+    version->btc_time_ms = owm_pg_get_i64(rows, i, 7);
+    version->ots_status =
+        (char *)owm_version_status(version->btc_block, owm_pg_get_i64(rows, i, 8));
+    version->note = (char *)owm_pg_get_text(rows, i, 9);
+}
+
+static void reply_versions(struct owm_rpc_call *call, const struct owm_pg_rows *rows)
+{
+    size_t count = owm_pg_rows_count(rows);
+    PBI(ListVersionsResponse) response = OWM__INTERNAL__V1__LIST_VERSIONS_RESPONSE__INIT;
+    PBI(VersionState) *version = calloc(count + 1, sizeof(*version));
+    PBI(VersionState) **list = calloc(count + 1, sizeof(*list));
+    uint8_t(*hash)[32] = calloc(count + 1, 32);
+    if (!version || !list || !hash) {
+        owm_rpc_fail(call, OWM_RPC_RESOURCE_EXHAUSTED, "out of memory");
+        goto out;
+    }
+    for (size_t i = 0; i < count; i++) {
+        fill_version(rows, i, &version[i], hash[i]);
+        list[i] = &version[i];
+    }
+    response.versions = list;
+    response.n_versions = count;
+    wire_reply(call, &response.base);
+out:
+    free(hash);
+    free(list);
+    free(version);
+}
+
+static void read_versions(struct owm_services *services, struct owm_ask *ask, struct owm_pg *pg)
+{
+    const uint32_t *limit = ask->data;
+    struct owm_pg_args args;
+    struct owm_pg_rows *rows = NULL;
+    owm_pg_begin_args(&args);
+    owm_pg_i64(&args, *limit);
+    if (owm_pg_query(pg, select_states, &args, &rows, NULL) == OWM_OK)
+        reply_versions(ask->call, rows);
+    else
+        wire_away(services, ask->call, "ListVersions");
+    owm_pg_rows_free(rows);
+}
+
+void on_versions(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)
+{
+    PBI(ListVersionsRequest) *request =
+        wire_unpack(app, call, "ListVersions",
+                    &owm__internal__v1__list_versions_request__descriptor, bytes, length);
+    if (!request) return;
+    uint32_t limit = request->limit ? request->limit : VERSIONS_DEFAULT;
+    if (limit > OWM_VERSIONS_LIMIT_MAX) limit = OWM_VERSIONS_LIMIT_MAX;
+    wire_read(app, call, "ListVersions", read_versions, &limit, sizeof(limit));
+    owm__internal__v1__list_versions_request__free_unpacked(request, NULL);
 }
 
 /* ---------------------------------------------------------------------------- AuditLedger */

@@ -1,11 +1,17 @@
 /* node_reports.c: GetModelVersion, GetReceipt, GetEarnings: read from the database on a worker. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "controlplane/provenance/provenance.h"
+#include "controlplane/provenance/versions.h"
 #include "dataplane/fl/receipt.h"
 #include "dataplane/fl/screen.h"
+#include "dataplane/ots/proof.h"
 #include "services_internal.h"
 
 #define EARNINGS_MAX      1000
@@ -13,44 +19,64 @@
 
 /* ---------------------------------------------------------------------------- GetModelVersion */
 
+/* As it stands beside the checkpoint now; *data stays NULL where there is none so far. */
+static void read_proof(struct owm_services *services, const uint8_t hash[32], uint8_t **data,
+                       size_t *bytes)
+{
+    char path[PATH_MAX];
+    struct owm_error error = {""};
+    owm_status status = owm_provenance_path(services->config.store, hash, path, sizeof(path));
+    if (status == OWM_OK) status = owm_fs_read(path, OWM_OTS_FILE_BYTES_MAX, data, bytes, &error);
+    if (status != OWM_OK && status != OWM_E_NOTFOUND)
+        owm_log(OWM_LOG_WARN, "proof_unreadable reason=\"%s\"", error.text);
+}
+
+static void reply_model(struct owm_services *services, struct owm_rpc_call *call,
+                        const struct owm_pg_rows *rows)
+{
+    PB(ModelVersion) version = OWM__COORDINATOR__V1__MODEL_VERSION__INIT;
+    uint8_t hash[32], *proof = NULL;
+    size_t proof_bytes = 0;
+    owm_pg_get_hash(rows, 0, 2, hash, 32);
+    read_proof(services, hash, &proof, &proof_bytes);
+    version.version_id = (char *)owm_pg_get_text(rows, 0, 0);
+    version.round = (uint32_t)owm_pg_get_i64(rows, 0, 1);
+    version.model_hash = (ProtobufCBinaryData){32, hash};
+    version.model_bytes = (uint64_t)owm_pg_get_i64(rows, 0, 3);
+    version.created_ms = owm_pg_get_i64(rows, 0, 4);
+    version.manifest = (char *)owm_pg_get_text(rows, 0, 5);
+    version.heldout_bits_per_byte = (float)owm_pg_get_f64(rows, 0, 6);
+    version.btc_block = (uint32_t)owm_pg_get_i64(rows, 0, 7);
+    version.ots_status = (char *)owm_version_status(version.btc_block, owm_pg_get_i64(rows, 0, 8));
+    version.ots_calendars = (uint32_t)owm_pg_get_i64(rows, 0, 9);
+    version.ots_proof = (ProtobufCBinaryData){proof_bytes, proof};
+    wire_reply(call, &version.base);
+    free(proof);
+}
+
+static const char select_model[] =
+    "SELECT version_id, coalesce(round_number, 0), model_hash, model_bytes,"
+    " (extract(epoch FROM created_at) * 1000)::bigint, coalesce(manifest, ''),"
+    " coalesce(heldout, 0), coalesce(btc_block, 0),"
+    " (extract(epoch FROM ots_stamped_at) * 1000)::bigint, ots_calendars FROM model_versions"
+    " WHERE version_id = $1 OR encode(model_hash, 'hex') = lower($1) OR ($1 = '' AND is_current)"
+    " ORDER BY round_number DESC NULLS LAST LIMIT 1";
+
 static void read_model(struct owm_services *services, struct owm_ask *ask, struct owm_pg *pg)
 {
     struct owm_pg_args args;
     struct owm_pg_rows *rows = NULL;
     owm_pg_begin_args(&args);
     owm_pg_text(&args, ask->data);
-    if (owm_pg_query(
-            pg,
-            "SELECT version_id, coalesce(round_number, 0), model_hash, model_bytes,"
-            " " OWM_PG_MS(
-                "created_at") ", coalesce(manifest, ''), coalesce(heldout, 0),"
-                              " coalesce(btc_block, 0) FROM model_versions WHERE version_id = $1"
-                              " OR encode(model_hash, 'hex') = lower($1)"
-                              " OR ($1 = '' AND is_current) ORDER BY round_number DESC NULLS "
-                              "LAST LIMIT 1",
-            &args, &rows, NULL)
-        != OWM_OK) {
+    if (owm_pg_query(pg, select_model, &args, &rows, NULL) != OWM_OK) {
         wire_away(services, ask->call, "GetModelVersion");
         return;
     }
-    if (owm_pg_rows_count(rows) == 0) {
+    if (owm_pg_rows_count(rows) == 0)
         wire_fail(services, ask->call, "GetModelVersion", OWM_RPC_NOT_FOUND, "NO_MODEL",
                   "there is no such checkpoint");
-    } else {
-        PB(ModelVersion) version = OWM__COORDINATOR__V1__MODEL_VERSION__INIT;
-        uint8_t hash[32];
-        owm_pg_get_hash(rows, 0, 2, hash, 32);
-        version.version_id = (char *)owm_pg_get_text(rows, 0, 0);
-        version.round = (uint32_t)owm_pg_get_i64(rows, 0, 1);
-        version.model_hash = (ProtobufCBinaryData){32, hash};
-        version.model_bytes = (uint64_t)owm_pg_get_i64(rows, 0, 3);
-        version.created_ms = owm_pg_get_i64(rows, 0, 4);
-        version.manifest = (char *)owm_pg_get_text(rows, 0, 5);
-        version.heldout_bits_per_byte = (float)owm_pg_get_f64(rows, 0, 6);
-        version.btc_block = (uint32_t)owm_pg_get_i64(rows, 0, 7);
-        version.ots_status = (char *)"none";
-        wire_reply(ask->call, &version.base);
-    }
+    else
+        reply_model(services, ask->call, rows);
     owm_pg_rows_free(rows);
 }
 

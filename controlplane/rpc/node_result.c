@@ -14,6 +14,7 @@
 #include "services_internal.h"
 
 #define ERROR_TEXT_MAX 80
+#define UNPROVEN       "UNPROVEN: " /* CODE: sentence */
 
 /* ---------------------------------------------------------------------------- answers */
 
@@ -87,12 +88,60 @@ static void make_refused(struct owm_post *post, enum owm_code code)
     post->prepare = NULL;
 }
 
+/* Reasons of a node that may not use a checkpoint (SRS-OTS-05); what it names beside them is no
+ * label of ours. */
+static const char *refusal_code(const char *text)
+{
+    static const char *const codes[] = {
+        "NO_MANIFEST",        "BAD_MANIFEST",  "NOT_SIGNED", "NOT_NAMED",        "NO_PROOF",
+        "BAD_PROOF",          "WRONG_HASH",    "DOWNGRADE",  "TOO_FEW_PROMISES", "WRONG_BLOCK",
+        "UNLISTED_CALENDARS", "NOT_CONFIRMED", "NO_HEADERS", "TAMPERED_FILE",    "FORK"};
+    size_t length = strcspn(text, ":");
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (strlen(codes[i]) == length && strncmp(codes[i], text, length) == 0) return codes[i];
+    return "OTHER";
+}
+
+static void name_model(const owm_engine *engine, const struct owm_task_row *task,
+                       char name[OWM_VERSION_BYTES])
+{
+    const struct owm_model_row *model = owm_engine_model(engine);
+    const struct owm_proven_event *serving = owm_engine_serving(engine);
+    if (task->type == OWM_TASK_FL_ROUND)
+        snprintf(name, OWM_VERSION_BYTES, "%s", owm_engine_round(engine)->base_version);
+    else if (model && serving && model->round == serving->round)
+        snprintf(name, OWM_VERSION_BYTES, "%s", model->version);
+    else
+        snprintf(name, OWM_VERSION_BYTES, "of-round-%u", serving ? serving->round : 0);
+}
+
+/* On the engine's thread, before the engine judges it: whoever does not hold the lease has nothing
+ * to refuse. */
+static void note_refusal(struct owm_services *services, const owm_engine *engine,
+                         const struct owm_result_event *event, const struct owm_task_row *task)
+{
+    char node[OWM_UUID_TEXT_BYTES], version[OWM_VERSION_BYTES];
+    if (task->state != OWM_TASK_STATE_RUNNING || task->lease_token != event->lease_token
+        || memcmp(task->assigned_node, event->node_id, 16) != 0)
+        return;
+    const char *code = refusal_code(event->error + strlen(UNPROVEN));
+    owm_uuid_format(event->node_id, node);
+    name_model(engine, task, version);
+    owm_counter_add(owm_metrics_counter(services->config.metrics, "owm_model_refusals_total",
+                                        "Checkpoints that a node refused as unproven, by reason.",
+                                        (const char *const[]){"code", code, NULL}),
+                    1);
+    owm_log(OWM_LOG_WARN, "model_refused node=%s version=%s code=%s reason=\"%s\"", node, version,
+            code, event->error);
+}
+
 /* On the engine's thread: only there it is known that this task is an fl_round, whose output is a
  * message that names the package. */
 static bool open_round_output(struct owm_post *post, owm_engine *engine)
 {
     struct owm_result_event *event = &post->event.result;
     const struct owm_task_row *task = owm_engine_find_task(engine, event->task_id);
+    if (task && event->unproven) note_refusal(post->ask->ctx, engine, event, task);
     if (!task || task->type != OWM_TASK_FL_ROUND || (event->error && event->error[0])) return true;
     PB(FlRoundOutput) *output =
         owm__coordinator__v1__fl_round_output__unpack(NULL, event->output_bytes, event->output);
@@ -147,6 +196,7 @@ static owm_status open_output(struct owm_services *services, const struct owm_pe
         char *text = strndup(result->error, ERROR_TEXT_MAX);
         post->memory = text;
         event->error = text;
+        event->unproven = text && strncmp(text, UNPROVEN, strlen(UNPROVEN)) == 0;
         return text ? OWM_OK : OWM_E_NOMEM;
     }
     if (result->output.len < OWM_BOX_EXTRA_BYTES) {

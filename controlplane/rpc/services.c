@@ -58,6 +58,7 @@ static const struct owm_rpc_method internal_methods[] = {
      .on_end = on_watch_end},
     {.path = INTERNAL("NetworkStatus"), .on_start = on_internal_start, .on_message = on_network},
     {.path = INTERNAL("ListRounds"), .on_start = on_internal_start, .on_message = on_rounds},
+    {.path = INTERNAL("ListVersions"), .on_start = on_internal_start, .on_message = on_versions},
     {.path = INTERNAL("AuditLedger"), .on_start = on_internal_start, .on_message = on_audit},
     {.path = INTERNAL("ListCases"), .on_start = on_case_start, .on_message = on_cases},
     {.path = INTERNAL("DecideCase"), .on_start = on_case_start, .on_message = on_decide},

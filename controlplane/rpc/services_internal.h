@@ -148,6 +148,7 @@ void on_watch(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t
 void on_watch_end(void *app, struct owm_rpc_call *call, bool cancelled);
 void on_network(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_rounds(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
+void on_versions(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_audit(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);
 void on_case_start(void *app, struct owm_rpc_call *call);
 void on_cases(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length);

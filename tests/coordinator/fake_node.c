@@ -290,6 +290,7 @@ static const char *submit(struct fake_node *node, const PB(Task) * task, const u
     result.output_hash = (ProtobufCBinaryData){32, hash};
     result.output = (ProtobufCBinaryData){output_bytes + OWM_BOX_EXTRA_BYTES, boxed};
     result.lease_token = task->lease_token - (wrong.lease ? 1 : 0);
+    if (wrong.error) result.error = (char *)wrong.error;
     assert_ok(owm_canonical_result(text, &bytes, &result, node->coordinator->key));
     owm_identity_sign(node->identity, OWM_DOMAIN_RESULT, text, bytes, signature);
     if (wrong.signature) signature[9] ^= 1;
@@ -462,6 +463,17 @@ const char *fake_node_receipt(struct fake_node *node, struct owm_receipt *receip
     snprintf(last_code, sizeof(last_code), "%s", answer->verdict);
     owm__coordinator__v1__receipt_response__free_unpacked(answer, NULL);
     return last_code;
+}
+
+PB(ModelVersion) * fake_node_model(struct fake_node *node, const char *id)
+{
+    PB(GetModelVersionRequest) request = OWM__COORDINATOR__V1__GET_MODEL_VERSION_REQUEST__INIT;
+    enum owm_rpc_code code;
+    request.version_id = (char *)id;
+    PB(ModelVersion) *answer = call(node, NODE("GetModelVersion"), &request.base,
+                                    &owm__coordinator__v1__model_version__descriptor, &code);
+    if (!answer) assert_int_equal(code, OWM_RPC_NOT_FOUND);
+    return answer;
 }
 
 PB(EarningsResponse) * fake_node_earnings(struct fake_node *node, uint32_t limit)

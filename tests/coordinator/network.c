@@ -255,3 +255,8 @@ PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c)
 {
     return ask(c, INTERNAL("ListRounds"), &owm__internal__v1__list_rounds_response__descriptor);
 }
+
+PBI(ListVersionsResponse) * ask_versions(struct coordinator *c)
+{
+    return ask(c, INTERNAL("ListVersions"), &owm__internal__v1__list_versions_response__descriptor);
+}

@@ -55,6 +55,7 @@ bool coordinator_logged(const struct coordinator *c, const char *text);
 PBI(NetworkStatusResponse) * ask_network(struct coordinator *c);
 PBI(AuditResponse) * ask_audit(struct coordinator *c);
 PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c);
+PBI(ListVersionsResponse) * ask_versions(struct coordinator *c);
 
 /** ask_inference: submit a task with this idempotency key; its id in task_id [40], or NULL. */
 void ask_inference(struct coordinator *c, const char *key, char *task_id);
@@ -125,6 +126,7 @@ PB(Task)
 struct wrong {
     bool hash, signature, lease;        /* of a result */
     bool truncated, nonce, base, round; /* of a package */
+    const char *error;                  /* of a result: it failed, and why */
     bool zero, flipped;                 /* of an update: nothing in it; against the gradient */
     bool huge;                          /* and far too large: beyond doubt */
     bool resumed; /* nothing wrong: the upload breaks off half way and goes on from there */
@@ -151,6 +153,9 @@ const char *fake_node_report(struct fake_node *node, const PB(Task) * task, stru
 /** fake_node_receipt: what GetReceipt says of the last package: the verdict, and the signed receipt
  *  where there is one (receipt->verdict 0: none). */
 const char *fake_node_receipt(struct fake_node *node, struct owm_receipt *receipt);
+
+/** fake_node_model: GetModelVersion; NULL: there is none. */
+PB(ModelVersion) * fake_node_model(struct fake_node *node, const char *id);
 
 /** fake_node_earnings: GetEarnings, newest first. */
 PB(EarningsResponse) * fake_node_earnings(struct fake_node *node, uint32_t limit);
