@@ -13,7 +13,8 @@ struct digest {
     struct owm_error error;
 };
 
-/** digest_all: on all cores; of files over 256 MiB the progress stands on a terminal. */
+/** digest_all: on all cores, one file each; of 256 MiB or more in all, the progress stands on a
+ *  terminal. */
 void digest_all(struct digest *digests, size_t count);
 
 #endif

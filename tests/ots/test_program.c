@@ -1,5 +1,7 @@
 /* test_program.c: owm-ots itself, from a file to a block and all that can be wrong on the way.
  * argv[1]: the program */
+#include <errno.h>
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +154,55 @@ static void an_upgraded_proof_is_confirmed_by_the_block(void **state)
     assert_run(1, "verify a.ots", "fails because no block headers are at hand");
 }
 
+/* On a terminal of its own, as a person sees it. */
+static int run_on_terminal(const char *arguments)
+{
+    char command[2048];
+    int terminal, status = 0;
+    size_t bytes = 0;
+    snprintf(command, sizeof command, "cd %s && exec '%s' %s", folder, program, arguments);
+    pid_t child = forkpty(&terminal, NULL, NULL, NULL);
+    assert_true(child >= 0);
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    while (bytes < sizeof output - 1) {
+        ssize_t got = read(terminal, output + bytes, sizeof output - 1 - bytes);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break; /* EIO: the child has closed its end. */
+        bytes += (size_t)got;
+    }
+    output[bytes] = 0;
+    close(terminal);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* The first is the last that is read, and still the first that is spoken of. */
+static void large_files_are_read_at_once_and_answered_in_order(void **state)
+{
+    static const char *const names[] = {"large", "small", "larger"};
+    static const off_t bytes[] = {200 << 20, 10, 100 << 20};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        write_file(names[i], names[i]);
+        assert_int_equal(truncate(path_of(names[i]), bytes[i]), 0);
+    }
+    assert_run(0, with_calendars("stamp large small larger"), "larger: stamped");
+    assert_null(strstr(output, "read:")); /* No terminal. */
+    assert_int_equal(run_on_terminal("verify large.ots small.ots larger.ots"), 3);
+    const char *progress = strstr(output, "read: 0.1 of 0.3 GB\r");
+    const char *end = strstr(output, "read: 0.3 GB");
+    const char *first = strstr(output, "large.ots: pending");
+    const char *second = strstr(output, "small.ots: pending");
+    const char *third = strstr(output, "larger.ots: pending");
+    if (!progress || !end || !first || !second || !third || progress > end || end > first
+        || first > second || second > third)
+        fail_msg("not in order:\n%s", output);
+}
+
 static void what_is_wrong_is_said(void **state)
 {
     (void)state;
@@ -200,6 +251,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stamp_is_pending_and_never_overwritten),
         cmocka_unit_test(a_stamp_that_too_few_promise_is_not_written),
+        cmocka_unit_test(large_files_are_read_at_once_and_answered_in_order),
         cmocka_unit_test(headers_are_built_extended_and_bound_to_a_network),
         cmocka_unit_test(a_lie_of_a_calendar_is_not_merged),
         cmocka_unit_test(an_upgraded_proof_is_confirmed_by_the_block),
