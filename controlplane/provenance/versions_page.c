@@ -18,7 +18,7 @@ static const char head[] =
     "border-bottom:1px solid #ddd}.hash{font:12px/1.5 ui-monospace,monospace;"
     "overflow-wrap:anywhere;min-width:17em}.warn{background:#fff3cd;padding:.6em 1em;"
     "border-left:4px solid #d39e00}.how,.age{color:#555;font-size:.9em}.confirmed{color:#176b2c}"
-    ".pending{color:#8a5a00}.none{color:#a02020}b{white-space:nowrap}"
+    ".pending{color:#8a5a00}.none{color:#a02020}.age{white-space:nowrap}"
     "@media(max-width:60em){th{display:none}td{display:block;border:0;padding:.1em 0}"
     "tr{display:block;border-bottom:1px solid #ddd;padding:.6em 0}.hash{min-width:0}"
     "td:before{content:attr(data-label)\": \";color:#777;font:13px system-ui,sans-serif}}"
@@ -91,14 +91,15 @@ static void put_proof(FILE *out, const struct version *v, int64_t now_ms)
         }
         return;
     }
-    fprintf(out, ": promised by %lld calendar%s", (long long)v->calendars,
-            v->calendars == 1 ? "" : "s");
+    if (v->calendars)
+        fprintf(out, ": promised by %lld calendar%s", (long long)v->calendars,
+                v->calendars == 1 ? "" : "s");
     if (v->stamped_ms) {
         fputs(" since ", out);
         put_moment(out, v->stamped_ms, now_ms);
     }
     if (!v->note[0]) return;
-    fputs("<br><span class=age>", out);
+    fputs("<br><span class=how>", out);
     owm_html_text(out, v->note);
     fputs("</span>", out);
 }

@@ -312,7 +312,7 @@ static void test_page(void **state)
         "a test network: &lt;pending&gt; is enough",
         "<b class=confirmed>confirmed</b> in Bitcoin block 890421 of 2026-03-06 12:26 UTC",
         "<b class=pending>pending</b>: promised by 3 calendars",
-        "<b class=none>none</b>: promised by 0 calendars",
+        "<b class=none>none</b><br>",
         "calendar &lt;a&amp;b&gt; is away",
         "href=\"/v1/model/versions/owm-v0.1.2/ots\"",
         "href=\"/v1/model/versions/owm-v0.1.7/manifest\"",
