@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "network.h"
+
 static const char help[] =
     "owm-ots: prove that a file existed, with OpenTimestamps and Bitcoin.\n"
     "\n"
@@ -13,6 +15,7 @@ static const char help[] =
     "  owm-ots verify FILE.ots…   check the file beside it and the block\n"
     "  owm-ots info FILE.ots…     show what is in a proof\n"
     "  owm-ots headers            build or extend the file of block headers from a node\n"
+    "  owm-ots calendar           be a calendar; see owm-ots calendar --help\n"
     "\n"
     "  --calendar URL        a calendar to ask, and to trust for upgrades; again for more. "
     "Without\n"
@@ -93,20 +96,6 @@ static owm_status calendar(struct options *options, const char *url, struct owm_
     return OWM_OK;
 }
 
-static owm_status network(const char *name, enum owm_network *out, struct owm_error *error)
-{
-    static const char *const names[] = {[OWM_MAINNET] = "main",
-                                        [OWM_TESTNET4] = "testnet4",
-                                        [OWM_SIGNET] = "signet",
-                                        [OWM_REGTEST] = "regtest"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], name) != 0) continue;
-        *out = (enum owm_network)i;
-        return OWM_OK;
-    }
-    return owm_fail(error, OWM_E_CONFIG, "--network is main, testnet4, signet or regtest");
-}
-
 static owm_status take(struct options *options, int id, struct owm_error *error)
 {
     switch (id) {
@@ -129,7 +118,7 @@ static owm_status take(struct options *options, int id, struct owm_error *error)
         options->headers = optarg;
         return OWM_OK;
     case NETWORK:
-        return network(optarg, &options->network, error);
+        return network_of(optarg, &options->network, error);
     case TARGET:
         options->target = optarg;
         return OWM_OK;

@@ -69,6 +69,8 @@ struct anchor_figures {
     uint64_t transactions, replacements, fees_sat;
     int64_t balance_sat; /* -1: not known */
     char last_txid[65];
+    bool has_tip;    /* A transaction is sent and not done: */
+    uint8_t tip[32]; /* the root in the last one. */
     uint64_t last_height;
     int64_t last_done_ms, next_ms;
     char trouble[OWM_ERROR_BYTES_MAX]; /* "" or why nothing can be anchored now, with the fix */

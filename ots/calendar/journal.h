@@ -2,9 +2,9 @@
  *
  *   folder/commitments   8 bytes "OWMCOMM1", then records of 48: commitment [44], CRC-32C [4]
  *
- * It only grows. At the start it is read and checked; a last record that a crash cut off (a part, or
- * zeros where its checksum would be) is removed, any other damage refuses the start, for a promise
- * would be lost.
+ * It only grows. At the start it is read and checked; a last record that a crash cut off (a part,
+ * or zeros where its checksum would be) is removed, any other damage refuses the start, for a
+ * promise would be lost.
  * Thread: one appends; find, get and count from any.
  */
 #ifndef OWM_OTS_CALENDAR_JOURNAL_H

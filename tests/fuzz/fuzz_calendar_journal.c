@@ -1,5 +1,5 @@
-/* fuzz_calendar_journal.c: the file of a calendar's promises, with bytes of anybody's and with right
- * checksums that the fuzzer could not guess. */
+/* fuzz_calendar_journal.c: the file of a calendar's promises, with bytes of anybody's, and with
+ * right checksums that the fuzzer could not guess. */
 #include <stdlib.h>
 #include <string.h>
 
