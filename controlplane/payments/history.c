@@ -1,20 +1,15 @@
 /* history.c: see history.h. PostgreSQL writes the JSON. */
 #include "history.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/pg/pg.h"
 #include "base/uuid.h"
-#include "controlplane/rpc/workers.h"
+#include "controlplane/rpc/answers.h"
 
-#define LOOK_AGAIN_MS 20
-#define ANSWER_MS     1000  /* an answer is good for this long */
-#define GIVE_UP_MS    10000 /* for an answer that does not come */
 #define LIMIT_DEFAULT 100
 
 #define NODES_PATH    "/v1/nodes/"
@@ -33,20 +28,10 @@ struct question {
     int64_t limit;
 };
 
-struct slot {
-    enum { FREE, ASKED, ANSWERED } state;
-    struct question question;
-    uint64_t at_ms;
-    unsigned status;
-    char *text;
-};
-
 struct owm_history {
     const char *url, *owed_note;
-    struct owm_workers *workers;
-    struct owm_pg *pg; /* the worker's */
-    pthread_mutex_t lock;
-    struct slot slot[OWM_HISTORY_ASKED_MAX];
+    struct owm_answers *answers;
+    struct owm_pg *pg; /* of the thread that answers */
 };
 
 /* ---------------------------------------------------------------------------- the database */
@@ -118,16 +103,17 @@ static const char *const sql[] = {
                                                                    "WHERE node_id = $1::uuid)",
 };
 
+static owm_status connect(struct owm_history *history, struct owm_error *error)
+{
+    return history->pg ? owm_pg_reopen(history->pg, error)
+                       : owm_pg_open(history->url, &history->pg, error);
+}
+
+/* A connection that was lost since the last question is noticed by the next one. */
 static owm_status ask_database(struct owm_history *history, const struct question *question,
                                struct owm_pg_rows **rows, struct owm_error *error)
 {
     struct owm_pg_args args;
-    owm_status status = OWM_OK;
-    if (!history->pg)
-        status = owm_pg_open(history->url, &history->pg, error);
-    else if (!owm_pg_alive(history->pg))
-        status = owm_pg_reopen(history->pg, error);
-    if (status != OWM_OK) return status;
     owm_pg_begin_args(&args);
     if (question->kind != SUMMARY) owm_pg_uuid(&args, question->node);
     if (question->kind == HISTORY) {
@@ -136,34 +122,35 @@ static owm_status ask_database(struct owm_history *history, const struct questio
         owm_pg_i64(&args, question->limit);
         owm_pg_text(&args, history->owed_note);
     }
-    return owm_pg_query(history->pg, sql[question->kind], &args, rows, error);
+    const char *text = sql[question->kind];
+    owm_status status = OWM_E_NET;
+    if (history->pg && owm_pg_alive(history->pg))
+        status = owm_pg_query(history->pg, text, &args, rows, error);
+    if (status != OWM_E_NET) return status;
+    status = connect(history, error);
+    return status == OWM_OK ? owm_pg_query(history->pg, text, &args, rows, error) : status;
 }
 
-/* On the worker. */
-static void answer(void *ctx, void *arg)
+static void find(void *ctx, const void *asked, struct owm_answer *answer)
 {
     struct owm_history *history = ctx;
-    struct slot *slot = arg;
     struct owm_pg_rows *rows = NULL;
     struct owm_error error = {""};
-    char *text = NULL;
-    unsigned code = 503;
-    if (ask_database(history, &slot->question, &rows, &error) == OWM_OK) {
+    answer->content_type = "application/json";
+    if (ask_database(history, asked, &rows, &error) == OWM_OK) {
         bool known = owm_pg_get_bool(rows, 0, 1);
-        code = known ? 200 : 404;
-        text = strdup(known ? owm_pg_get_text(rows, 0, 0)
-                            : "{\"error\":{\"status\":404,\"reason\":\"there is no such node\"}}");
+        answer->status = known ? 200 : 404;
+        answer->body =
+            strdup(known ? owm_pg_get_text(rows, 0, 0)
+                         : "{\"error\":{\"status\":404,\"reason\":\"there is no such node\"}}");
         owm_pg_rows_free(rows);
     } else {
         owm_log(OWM_LOG_WARN, "payments_history_failed reason=\"%s\"", error.text);
-        text = strdup("{\"error\":{\"status\":503,\"reason\":\"the database does not answer\"}}");
+        answer->status = 503;
+        answer->body =
+            strdup("{\"error\":{\"status\":503,\"reason\":\"the database does not answer\"}}");
     }
-    pthread_mutex_lock(&history->lock);
-    slot->status = code;
-    slot->text = text;
-    slot->at_ms = owm_clock_mono_ms();
-    slot->state = ANSWERED;
-    pthread_mutex_unlock(&history->lock);
+    answer->bytes = answer->body ? strlen(answer->body) : 0;
 }
 
 /* ---------------------------------------------------------------------------- the question */
@@ -252,67 +239,13 @@ static bool read_question(const struct owm_http_request *request, owm_http_respo
     return !wrong;
 }
 
-/* ---------------------------------------------------------------------------- slots */
-
-static bool same(const struct question *a, const struct question *b)
-{
-    return a->kind == b->kind && a->limit == b->limit && memcmp(a->node, b->node, 16) == 0
-           && memcmp(a->before, b->before, 16) == 0 && strcmp(a->state, b->state) == 0;
-}
-
-/* With the lock held: the slot of this question, a free one, or NULL. */
-static struct slot *find_slot(struct owm_history *history, const struct question *question)
-{
-    struct slot *found = NULL;
-    uint64_t now_ms = owm_clock_mono_ms();
-    for (int i = 0; i < OWM_HISTORY_ASKED_MAX; i++) {
-        struct slot *slot = &history->slot[i];
-        if (slot->state == ANSWERED && now_ms - slot->at_ms > ANSWER_MS) {
-            free(slot->text);
-            slot->text = NULL;
-            slot->state = FREE;
-        }
-        if (slot->state != FREE && same(&slot->question, question)) return slot;
-        if (slot->state == FREE && !found) found = slot;
-    }
-    return found;
-}
-
-static void serve_slot(struct owm_history *history, struct slot *slot,
-                       const struct question *question, owm_http_response *response)
-{
-    uint64_t now_ms = owm_clock_mono_ms();
-    if (slot->state == ANSWERED) {
-        owm_http_reply_text(response, slot->text ? slot->status : 503, "application/json",
-                            slot->text ? slot->text : "{}");
-        owm_http_reply_header(response, "Cache-Control:", "no-store");
-    } else if (slot->state == ASKED) {
-        if (now_ms - slot->at_ms > GIVE_UP_MS)
-            fail(response, 503, "the database does not answer now");
-        else
-            owm_http_retry(response, LOOK_AGAIN_MS);
-    } else {
-        slot->question = *question;
-        slot->at_ms = now_ms;
-        slot->state = ASKED;
-        if (owm_workers_run(history->workers, answer, history, slot) != OWM_OK) slot->state = FREE;
-        owm_http_retry(response, LOOK_AGAIN_MS);
-    }
-}
-
 void owm_history_serve(void *ctx, const struct owm_http_request *request,
                        owm_http_response *response)
 {
     struct owm_history *history = ctx;
     struct question question;
-    if (!read_question(request, response, &question)) return;
-    pthread_mutex_lock(&history->lock);
-    struct slot *slot = find_slot(history, &question);
-    if (slot)
-        serve_slot(history, slot, &question, response);
-    else
-        fail(response, 503, "too many ask at once; try again in a second");
-    pthread_mutex_unlock(&history->lock);
+    if (read_question(request, response, &question))
+        owm_answers_serve(history->answers, &question, response);
 }
 
 owm_status owm_history_open(const char *database_url, const char *owed_note,
@@ -322,8 +255,9 @@ owm_status owm_history_open(const char *database_url, const char *owed_note,
     if (!history) return OWM_E_NOMEM;
     history->url = database_url;
     history->owed_note = owed_note;
-    pthread_mutex_init(&history->lock, NULL);
-    owm_status status = owm_workers_open(1, OWM_HISTORY_ASKED_MAX, &history->workers);
+    const struct owm_answers_options options = {
+        .question_bytes = sizeof(struct question), .find = find, .fail = fail, .ctx = history};
+    owm_status status = owm_answers_open(&options, &history->answers);
     if (status != OWM_OK) {
         free(history);
         return status;
@@ -335,9 +269,7 @@ owm_status owm_history_open(const char *database_url, const char *owed_note,
 void owm_history_close(struct owm_history *history)
 {
     if (!history) return;
-    owm_workers_close(history->workers);
-    for (int i = 0; i < OWM_HISTORY_ASKED_MAX; i++) free(history->slot[i].text);
+    owm_answers_close(history->answers);
     owm_pg_close(history->pg);
-    pthread_mutex_destroy(&history->lock);
     free(history);
 }

@@ -17,7 +17,6 @@
 #include "base/status.h"
 
 #define OWM_HISTORY_LIMIT_MAX 500
-#define OWM_HISTORY_ASKED_MAX 16 /* different questions at a time */
 
 struct owm_history;
 
