@@ -42,6 +42,7 @@ static void engine_config(const struct owm_coordinator_config *c, struct owm_eng
     e->attempts_max = (uint32_t)c->attempts_max;
     e->nodes_max = (uint32_t)c->nodes_max;
     e->tasks_max = (uint32_t)c->tasks_max;
+    e->proofs_wanted = owm_coordinator_calendars(c)[0] != 0;
     e->rounds.enabled = c->rounds_enabled;
     e->rounds.stop_after = (uint32_t)c->stop_after;
     e->rounds.participants_max = (uint32_t)c->participants_max;
@@ -200,6 +201,7 @@ static void apply_effects(struct owm_driver *driver, const struct owm_effect *ef
             owm_driver_tell_stake(driver, node);
         } else if (effect->kind == OWM_EFFECT_MODEL) {
             owm_services_publish(driver->services, effect->model.model_hash);
+            owm_provenance_part_wake(driver->provenance);
             set_view(driver);
         } else if (effect->kind == OWM_EFFECT_ROUND) {
             static const uint8_t none[32];

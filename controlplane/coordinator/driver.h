@@ -21,6 +21,7 @@
 #include "lab.h"
 #include "page.h"
 #include "payments_part.h"
+#include "provenance_part.h"
 
 #define OWM_DRIVER_BATCH_POSTS 1024
 
@@ -41,6 +42,7 @@ struct owm_driver {
     struct owm_stake *stake; /* NULL: stake policy "none" */
     struct owm_slashing *slashing;
     struct owm_payments_part *payments;
+    struct owm_provenance_part *provenance;
     struct owm_pg *pg;
     owm_engine *engine;
     int64_t epoch;

@@ -333,6 +333,7 @@ static owm_status start(struct coordinator *c, struct owm_error *error)
     if (status == OWM_OK)
         status =
             owm_services_bonds(c->driver.services, owm_payments_part_bonds(c->driver.payments));
+    if (status == OWM_OK) status = owm_provenance_part_open(&c->driver, error);
     if (status == OWM_OK) status = owm_page_serve(c->driver.page, error);
     if (status == OWM_OK && c->driver.stake) status = owm_stake_start(c->driver.stake);
     if (status == OWM_OK) status = owm_services_listen(c->driver.services, error);
@@ -360,11 +361,13 @@ static void stop(struct coordinator *c)
         owm_inbox_stop(driver->inbox);
         pthread_join(c->thread, NULL);
     }
+    owm_provenance_part_stop(driver->provenance);
     owm_workers_close(driver->workers);
     owm_workers_close(driver->lab_worker);
     owm_payments_part_stop(driver->payments);
     owm_page_close(driver->page);
     owm_payments_part_close(driver->payments);
+    owm_provenance_part_close(driver->provenance);
     owm_slashing_close(driver->slashing);
     owm_inbox_close(driver->inbox);
     owm_services_close(driver->services);

@@ -1,17 +1,15 @@
 /* round_jobs.c: the heavy steps of a round as jobs on worker threads. */
-#include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
+#include "controlplane/provenance/manifest.h"
+#include "controlplane/provenance/provenance.h"
 #include "driver.h"
-#include "proto/canonical.h"
 
 #define VERSION_FORMAT "owm-v0.1.%u"
 #define SUB_MODEL      "owm-lm"
@@ -20,45 +18,29 @@
 
 /* ---------------------------------------------------------------------------- manifest */
 
-static json_t *manifest_body(const char *version, uint32_t round,
-                             const struct owm_lab_checkpoint *checkpoint)
+/* SRS 4.5.2; malloc'ed text, NULL: out of memory. Where the proof will stand is known before there
+ * is one: beside the checkpoint. */
+static char *make_manifest(const struct owm_driver *driver, const char *version, uint32_t round,
+                           const struct owm_lab_checkpoint *checkpoint)
 {
-    char hex[65], time_text[32], notes[96] = "first checkpoint: random weights";
-    time_t now = (time_t)(owm_clock_wall_ms() / 1000);
-    struct tm utc;
-    gmtime_r(&now, &utc);
-    strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    owm_hex_encode(checkpoint->hash, 32, hex);
+    char proof[PATH_MAX], notes[96] = "first checkpoint: random weights";
+    size_t folder = strlen(driver->config->data_dir) + 1;
+    if (owm_provenance_path(driver->store, checkpoint->hash, proof, sizeof(proof)) != OWM_OK)
+        return NULL;
     if (round && isfinite(checkpoint->bits_per_byte))
         snprintf(notes, sizeof(notes), "round %u, %.4f bits per byte on held-out text", round,
                  checkpoint->bits_per_byte);
     else if (round)
         snprintf(notes, sizeof(notes), "round %u", round);
-    return json_pack("{s:s, s:i, s:s, s:{s:{s:s, s:n, s:n, s:I}}, s:s}", "version", version,
-                     "round", (int)round, "timestamp_utc", time_text, "sub_models", SUB_MODEL,
-                     "sha256", hex, "ots_proof", "btc_block", "size_bytes",
-                     (json_int_t)checkpoint->bytes, "release_notes", notes);
-}
-
-/* SRS 4.5.2, signed as proto/canonical.h says; malloc'ed text, NULL: out of memory. */
-static char *make_manifest(const owm_identity *identity, const char *version, uint32_t round,
-                           const struct owm_lab_checkpoint *checkpoint)
-{
-    char *text = NULL, signature[8 + OWM_BASE64_CHARS(64) + 1] = "ed25519:";
-    uint8_t raw[64];
-    size_t bytes = 0;
-    json_t *manifest = manifest_body(version, round, checkpoint);
-    if (manifest && owm_json_canonical(manifest, &text, &bytes) == OWM_OK) {
-        owm_identity_sign(identity, OWM_DOMAIN_MODEL, text, bytes, raw);
-        owm_base64_encode(raw, sizeof(raw), signature + 8);
-        free(text);
-        text = NULL;
-        if (json_object_set_new(manifest, "coordinator_signature", json_string(signature)) != 0
-            || owm_json_canonical(manifest, &text, &bytes) != OWM_OK)
-            text = NULL;
-    }
-    json_decref(manifest);
-    return text;
+    struct owm_manifest_facts facts = {.version = version,
+                                       .sub_model = SUB_MODEL,
+                                       .round = round,
+                                       .created_ms = owm_clock_wall_ms(),
+                                       .bytes = checkpoint->bytes,
+                                       .ots_proof = proof + folder,
+                                       .notes = notes};
+    memcpy(facts.sha256, checkpoint->hash, 32);
+    return owm_manifest_make(driver->identity, &facts);
 }
 
 static void fill_model(struct owm_model_row *row, uint32_t round,
@@ -86,8 +68,7 @@ static void make_genesis(void *ctx, void *arg)
     char version[OWM_VERSION_BYTES];
     snprintf(version, sizeof(version), VERSION_FORMAT, 0u);
     owm_status status = owm_lab_genesis(driver->lab, &checkpoint, &error);
-    char *manifest =
-        status == OWM_OK ? make_manifest(driver->identity, version, 0, &checkpoint) : NULL;
+    char *manifest = status == OWM_OK ? make_manifest(driver, version, 0, &checkpoint) : NULL;
     struct owm_post *post = manifest ? owm_post_new(OWM_EVENT_MODEL) : NULL;
     if (!post) {
         free(manifest);
@@ -269,7 +250,7 @@ static struct owm_post *outcome(const struct owm_driver *driver, const struct ag
     struct owm_post *post = NULL;
     snprintf(version, sizeof(version), VERSION_FORMAT, work->round.round);
     if (status == OWM_OK)
-        manifest = make_manifest(driver->identity, version, work->round.round, &result->checkpoint);
+        manifest = make_manifest(driver, version, work->round.round, &result->checkpoint);
     if (manifest || status == OWM_E_STATE) post = aggregated_post(work, entries, result, manifest);
     free(manifest);
     return post;
