@@ -151,7 +151,8 @@ OWM_MUST_USE owm_status bench_payments(const struct bench_options *options,
  *  under a load of real sessions: shares and handshakes of a core, memory, latencies, new jobs. */
 OWM_MUST_USE owm_status bench_pool(const struct bench_options *options, struct owm_error *error);
 
-/** bench_ots: files hashed for OpenTimestamps against SHA-256 of memory; proofs read and joined. */
+/** bench_ots: files hashed for OpenTimestamps against SHA-256 of memory; proofs read and joined; a
+ *  digest submitted to doubles of calendars, one of them dead (SRS-PERF-10). */
 OWM_MUST_USE owm_status bench_ots(const struct bench_options *options, struct owm_error *error);
 
 /** bench_sha256d: hashes a second of one core by each path of the cpu backend: scan, scan of rolled

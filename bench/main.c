@@ -20,7 +20,7 @@ static const struct bench {
 #if !OWM_KERNELS_ONLY
     {"control", bench_control, false, "a real coordinator and PostgreSQL under simulated nodes"},
     {"payments", bench_payments, false, "what is owed, through PostgreSQL to a Lightning node"},
-    {"ots", bench_ots, false, "OpenTimestamps: hashing a file, reading and joining proofs"},
+    {"ots", bench_ots, false, "OpenTimestamps: hashing a file, proofs, a dead calendar"},
     {"pool", bench_pool, false, "the mining pool: one core without sockets, then on loopback"},
 #endif
 };
