@@ -239,8 +239,10 @@ static void check_headers(const struct owm_node_config *config, const PB(HelloRe
                 "no block headers to check proofs with: tasks that serve a model are refused");
         return;
     }
-    const struct owm_ots_headers source = node_headers_source(headers);
-    if (status == OWM_OK) status = source.tip(source.ctx, &height, &error);
+    if (status == OWM_OK) {
+        const struct owm_ots_headers source = node_headers_source(headers);
+        status = source.tip(source.ctx, &height, &error);
+    }
     if (status == OWM_OK)
         add(report, DOCTOR_OK, "headers", "", "block headers 0 to %llu, from %s",
             (unsigned long long)height,

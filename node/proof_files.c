@@ -76,14 +76,12 @@ void proof_files_free(struct proof_papers *papers)
     *papers = (struct proof_papers){NULL, NULL, 0};
 }
 
-/** is_orphan: the name of one of our files, whose checkpoint is gone. */
+/** is_orphan: one of our files, or what a crash left of one, whose checkpoint is gone. */
 static bool is_orphan(struct owm_blob_store *store, const char *name)
 {
     uint8_t sha256[32];
     char hex[HEX_CHARS + 1];
-    if (strlen(name) <= HEX_CHARS) return false;
-    if (strcmp(name + HEX_CHARS, MANIFEST) != 0 && strcmp(name + HEX_CHARS, PROOF) != 0)
-        return false;
+    if (strlen(name) <= HEX_CHARS || name[HEX_CHARS] != '.') return false;
     snprintf(hex, sizeof hex, "%.*s", HEX_CHARS, name);
     return owm_hex_decode(hex, sha256, sizeof sha256) == OWM_OK && !owm_blob_exists(store, sha256);
 }

@@ -45,6 +45,11 @@ void fixture_write(const char *folder, const char *name, const char *text)
 
 uint8_t *fixture_checkpoint(size_t *bytes)
 {
+    return fixture_checkpoint_of(3, bytes);
+}
+
+uint8_t *fixture_checkpoint_of(uint64_t seed, size_t *bytes)
+{
     const struct owm_model_config config = {.vocab = 256,
                                             .dim = 32,
                                             .layers = 1,
@@ -58,7 +63,7 @@ uint8_t *fixture_checkpoint(size_t *bytes)
     uint8_t *file = NULL;
     float *params = malloc(owm_model_config_params(&config) * sizeof *params);
     if (owm_model_config_check(&config, &error) != OWM_OK) abort();
-    owm_model_init_params(&config, 3, params);
+    owm_model_init_params(&config, seed, params);
     if (owm_checkpoint_encode(&config, params, &file, bytes, &error) != OWM_OK) abort();
     free(params);
     return file;

@@ -14,6 +14,7 @@ void fixture_write(const char *folder, const char *name, const char *text);
 
 /** fixture_checkpoint: a small decoder with random weights, as a file in memory; malloc'ed. */
 uint8_t *fixture_checkpoint(size_t *bytes);
+uint8_t *fixture_checkpoint_of(uint64_t seed, size_t *bytes); /**< One of many. */
 
 /** fixture_memory: these bytes as a file descriptor. */
 int fixture_memory(const void *data, size_t bytes);
