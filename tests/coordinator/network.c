@@ -225,7 +225,8 @@ PBI(AuditResponse) * ask_audit(struct coordinator *c)
     return ask(c, INTERNAL("AuditLedger"), &owm__internal__v1__audit_response__descriptor);
 }
 
-void ask_inference(struct coordinator *c, const char *key, char *task_id)
+void try_inference(struct coordinator *c, const char *key, char task_id[static 40],
+                   char code[static 32])
 {
     PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
     PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
@@ -245,10 +246,18 @@ void ask_inference(struct coordinator *c, const char *key, char *task_id)
         fail_msg("SubmitTask: %s", reply.text);
     PBI(SubmitTaskResponse) *answer =
         owm__internal__v1__submit_task_response__unpack(NULL, reply.length, reply.bytes);
-    assert_string_equal(answer->error, "");
-    if (task_id) snprintf(task_id, 40, "%s", answer->task_id);
+    snprintf(code, 32, "%s", answer->error);
+    snprintf(task_id, 40, "%s", answer->task_id);
     owm__internal__v1__submit_task_response__free_unpacked(answer, NULL);
     owm_rpc_reply_free(&reply);
+}
+
+void ask_inference(struct coordinator *c, const char *key, char *task_id)
+{
+    char code[32], id[40];
+    try_inference(c, key, id, code);
+    assert_string_equal(code, "");
+    if (task_id) memcpy(task_id, id, sizeof(id));
 }
 
 PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c)

@@ -57,8 +57,11 @@ PBI(AuditResponse) * ask_audit(struct coordinator *c);
 PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c);
 PBI(ListVersionsResponse) * ask_versions(struct coordinator *c);
 
-/** ask_inference: submit a task with this idempotency key; its id in task_id [40], or NULL. */
+/** ask_inference: submit a task with this idempotency key; its id in task_id [40], or NULL.
+ *  try_inference: one that may be refused; code is "" if it was not. */
 void ask_inference(struct coordinator *c, const char *key, char *task_id);
+void try_inference(struct coordinator *c, const char *key, char task_id[static 40],
+                   char code[static 32]);
 
 struct ln_signer;
 

@@ -1,5 +1,7 @@
 /* test_coordinator_versions.c: what nodes, operators and outsiders are told of a checkpoint and its
  * proof (SRS-OTS-06, SRS-OTS-07), and what becomes of a node that refuses it (promise 6). */
+#include <sys/wait.h>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -101,6 +103,24 @@ static void test_states(void **state)
     free(data);
 }
 
+/* SRS-OTS-06: what is served over HTTP is enough for somebody who trusts nobody. The proof of
+ * test_states is a promise alone. */
+static void test_outsider(void **state)
+{
+    (void)state;
+    char hex[65], command[700];
+    PB(ModelVersion) *version = fake_node_model(&node, FIRST);
+    owm_hex_encode(version->model_hash.data, 32, hex);
+    owm__coordinator__v1__model_version__free_unpacked(version, NULL);
+    snprintf(command, sizeof(command),
+             "%s http://127.0.0.1:%d/v1/model/versions/" FIRST " %s/data/coordinator.crt"
+             " %s/data/blobs/%.2s/%s %s",
+             OUTSIDER, network.http_port, network.folder, network.folder, hex, hex, OWM_OTS);
+    int status = system(command);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
+}
+
 /* Promise 6, SRS-OTS-05: whoever refuses a checkpoint says why, is not blamed for it, and is heard:
  * in the log, and in a metric whose labels no node can invent. */
 static void test_refusal(void **state)
@@ -165,6 +185,7 @@ int main(void)
     fake_node_stream(&node);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
+        cmocka_unit_test(test_outsider),
         cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("versions", tests, NULL, close_all);
