@@ -203,6 +203,15 @@ void task_finish(owm_engine *e, uint32_t slot, enum owm_task_state state, const 
     if (delta) round_task_lost(e, row.assigned_node, reason);
 }
 
+/* A round's task waits for its node alone: in vain, if that has left or was suspended. */
+static bool may_go_again(const owm_engine *e, const struct task *task)
+{
+    if (task->row.attempt >= e->config.attempts_max) return false;
+    if (task->row.type != OWM_TASK_FL_ROUND) return true;
+    enum owm_node_status status = e->node[task->node].row.status;
+    return status == OWM_NODE_ACTIVE || status == OWM_NODE_DEGRADED;
+}
+
 void task_requeue(owm_engine *e, uint32_t slot, const char *reason, enum task_blame who,
                   enum owm_task_state if_used_up)
 {
@@ -212,7 +221,7 @@ void task_requeue(owm_engine *e, uint32_t slot, const char *reason, enum task_bl
         blame(e, node, false);
         task->avoid = node;
     }
-    if (task->row.attempt >= e->config.attempts_max) {
+    if (!may_go_again(e, task)) {
         task_finish(e, slot, if_used_up, reason);
         return;
     }

@@ -322,6 +322,31 @@ static void test_round(void **state)
     world_deinit(&world);
 }
 
+/* A round does not wait for who left with its task: once the lease is over it is missing. */
+static void test_left_with_its_task(void **state)
+{
+    (void)state;
+    struct world world;
+    uint32_t count;
+    world_init(&world);
+    world.config.stake = OWM_ENGINE_STAKE_LIGHTNING;
+    world.config.rounds.enabled = true;
+    world.config.rounds.min_participants = 1;
+    world_start(&world);
+    world_node(&world, 1, OWM_TIER_T1);
+    world_model(&world);
+    world_tick(&world, 1);
+    assert_int_equal(owm_engine_counters(world.engine)->tasks_dispatched, 1);
+    read_stake(&world, 1, 0);
+    assert_int_equal(status(&world, 1), OWM_NODE_PENDING);
+    const struct owm_participant_row *part = owm_engine_participants(world.engine, &count);
+    assert_int_equal(part->state, OWM_PART_INVITED); /* It may still finish what it has. */
+    world_tick(&world, world.config.lease_ms);
+    part = owm_engine_participants(world.engine, &count);
+    assert_int_equal(part->state, OWM_PART_MISSING);
+    world_deinit(&world);
+}
+
 static void case_event(struct world *world, uint32_t number, enum owm_event_kind kind)
 {
     struct owm_event event = {.kind = kind};
@@ -482,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_better_node),
         cmocka_unit_test(test_questions_are_bounded),
         cmocka_unit_test(test_round),
+        cmocka_unit_test(test_left_with_its_task),
         cmocka_unit_test(test_slash_and_reinstate_TST_16_TST_20),
         cmocka_unit_test(test_cases_and_grace),
         cmocka_unit_test(test_ln_key),
