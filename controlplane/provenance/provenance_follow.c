@@ -189,8 +189,13 @@ static owm_status find_block(struct owm_provenance *p, const struct prov_version
 {
     owm_status status = owm_ots_verify(&proof->tree, headers, verdict, why);
     if (status != OWM_OK || !wants_block(verdict)) return status;
-    status = prov_upgrade(p, &proof->tree, headers, why);
-    if (status == OWM_OK) status = prov_proof_save(p, version->hash, proof, why);
+    struct owm_error said = {""};
+    status = prov_upgrade(p, &proof->tree, headers, &said);
+    if (status != OWM_OK)
+        return verdict->outcome == OWM_OTS_REFUTED
+                   ? owm_fail(why, status, "%.150s; %.300s", verdict->why.text, said.text)
+                   : owm_fail(why, status, "%s", said.text);
+    status = prov_proof_save(p, version->hash, proof, why);
     if (status == OWM_OK) status = owm_ots_verify(&proof->tree, headers, verdict, why);
     return status;
 }
