@@ -29,6 +29,8 @@ build_packages=(
 test_packages=(
     libcmocka-dev            # unit tests
     curl                     # the stories in tests/devnet ask pages with it
+    jq                       # an outsider reads a manifest with it,
+    openssl                  # and checks its signature (tests/coordinator/outsider.sh)
     python3-opentimestamps   # the reference that our proofs are compared with
     procps                   # and find processes to kill with pgrep
     clang                    # libFuzzer, and a second opinion on warnings
