@@ -90,7 +90,7 @@ static const struct owm_conf_row rows[] = {
     {"model.bitcoin_network", OWM_CONF_CHOICE, AT(bitcoin_network), "main", 0, 0, OWM_NODE_BITCOIN,
      NULL, "The chain that the proofs are in."},
     {"model.headers_file", OWM_CONF_PATH, AT(headers_file), "", 0, 0, NULL, NULL,
-     "Block headers made by `owm-ots headers`, in place of a Bitcoin node."},
+     "File of block headers, from `owm-ots headers`; with model.bitcoin_rpc it is extended."},
 
     {"data.shard_paths", OWM_CONF_STRING, AT(shard_paths), "", 0, 4000, NULL, NULL,
      "Comma-separated text files or folders to train on; they never leave this machine."},
@@ -138,13 +138,9 @@ const char *owm_node_backend(const struct owm_node_config *config)
     return words[config->backend];
 }
 
-/** check_headers: one source of block headers, or none. */
+/** check_headers: where block headers come from, if they do. */
 static owm_status check_headers(const struct owm_node_config *config, struct owm_error *error)
 {
-    if (*config->bitcoin_rpc && *config->headers_file)
-        return owm_fail(error, OWM_E_CONFIG,
-                        "model.bitcoin_rpc and model.headers_file are both set; block headers come "
-                        "from one of them: remove the other");
     if (*config->bitcoin_cookie && !*config->bitcoin_rpc)
         return owm_fail(error, OWM_E_CONFIG,
                         "model.bitcoin_cookie is set, but model.bitcoin_rpc is empty; set it to "

@@ -220,7 +220,8 @@ static void check_policy(const struct owm_node_config *config, const PB(HelloRes
             hello->network);
 }
 
-/** check_headers: asked once, as at the first proof in a block. */
+/** check_headers: asked once, as at the first proof in a block. A file that follows a Bitcoin node
+ *  is the running node's to write: then the Bitcoin node alone is asked. */
 static void check_headers(const struct owm_node_config *config, const PB(HelloResponse) * hello,
                           struct doctor_report *report)
 {
@@ -232,7 +233,10 @@ static void check_headers(const struct owm_node_config *config, const PB(HelloRe
     struct owm_error error = {""};
     uint64_t height = 0;
     if (proof_demands(config, hello->network, demand, &error) != OWM_OK) return; /* Told above. */
-    owm_status status = node_headers_open(config, &headers, &error);
+    static char none[] = "";
+    struct owm_node_config asked = *config;
+    if (*config->bitcoin_rpc) asked.headers_file = none;
+    owm_status status = node_headers_open(&asked, &headers, &error);
     if (status == OWM_OK && headers == NULL) {
         if (demand[MODEL_SERVING] == PROOF_CONFIRMED)
             add(report, DOCTOR_WARNING, "headers", fix,
@@ -246,7 +250,7 @@ static void check_headers(const struct owm_node_config *config, const PB(HelloRe
     if (status == OWM_OK)
         add(report, DOCTOR_OK, "headers", "", "block headers 0 to %llu, from %s",
             (unsigned long long)height,
-            *config->headers_file ? config->headers_file : "the Bitcoin node");
+            *asked.headers_file ? asked.headers_file : "the Bitcoin node");
     else
         add(report, DOCTOR_ERROR, "headers",
             "Start the Bitcoin node, or correct model.bitcoin_rpc, model.bitcoin_cookie, "

@@ -1,5 +1,5 @@
 /* headers.h: this node's own block headers, which the blocks of proofs are checked with: from its
- * operator's Bitcoin node or from a file (docs/ots-verification.md). */
+ * operator's Bitcoin node, from a file, or from both (dataplane/ots/header_source.h). */
 #ifndef OWM_NODE_HEADERS_H
 #define OWM_NODE_HEADERS_H
 
@@ -17,8 +17,8 @@ OWM_MUST_USE owm_status node_headers_open(const struct owm_node_config *config,
                                           node_headers **headers, struct owm_error *error);
 void node_headers_close(node_headers *headers); /**< NULL is allowed. */
 
-/** node_headers_source: borrowed from headers. Its tip opens what is not open: a Bitcoin node after
- *  it failed, a file after it was changed. A failure of either is no OWM_E_LIMIT.
+/** node_headers_source: borrowed from headers. Its tip is what asks the Bitcoin node, reads or
+ *  extends the file; OWM_E_AGAIN: it is not at the newest block yet. Never OWM_E_LIMIT.
  *  Thread: one at a time. */
 struct owm_ots_headers node_headers_source(node_headers *headers);
 

@@ -1,4 +1,4 @@
-/* fuzz_model_papers.c: what a coordinator shows for a model: a manifest, and a proof. The first byte
+/* fuzz_model_papers.c: what a coordinator shows for a model: a manifest, and a proof. A first byte
  * says which. A manifest that parses is signed here, so that what comes behind the signature is
  * reached too. */
 #include <stdlib.h>
