@@ -1,6 +1,8 @@
 /* transaction.c: walks a transaction's bytes once, and hashes it with and without the witness. */
 #include "transaction.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "base/sha256.h"
 #include "hash.h"
@@ -12,6 +14,7 @@
 /* Where the parts of a transaction lie; the body is inputs and outputs. */
 struct layout {
     size_t body_at, body_end;
+    uint64_t inputs;
     bool has_witness;
 };
 
@@ -95,6 +98,7 @@ static const char *walk(const uint8_t *data, size_t bytes, struct layout *layout
     uint64_t inputs = read_count_of(&r, INPUT_BYTES_MIN);
     if (owm_reader_ok(&r) && inputs == 0) return "it has no inputs";
     skip_inputs(&r, inputs);
+    layout->inputs = inputs;
     uint64_t outputs = read_count_of(&r, OUTPUT_BYTES_MIN);
     if (owm_reader_ok(&r) && outputs == 0) return "it has no outputs";
     skip_outputs(&r, outputs);
@@ -130,5 +134,30 @@ owm_status owm_transaction_read(const uint8_t *data, size_t bytes,
     size_t stripped_bytes = 8 + layout.body_end - layout.body_at;
     transaction->weight = (uint32_t)(3 * stripped_bytes + bytes);
     transaction->has_witness = layout.has_witness;
+    transaction->inputs = (uint32_t)layout.inputs;
+    transaction->stripped_bytes = (uint32_t)stripped_bytes;
     return OWM_OK;
+}
+
+void owm_transaction_strip(const uint8_t *data, const struct owm_transaction *transaction,
+                           uint8_t *stripped)
+{
+    /* All bytes are weight - 3 * stripped; those behind the body are witness and lock time. */
+    size_t all = transaction->weight - (size_t)3 * transaction->stripped_bytes;
+    size_t body = transaction->stripped_bytes - 8;
+    memcpy(stripped, data, 4);
+    memcpy(stripped + 4, data + 4 + (transaction->has_witness ? 2 : 0), body);
+    memcpy(stripped + 4 + body, data + all - 4, 4);
+}
+
+const uint8_t *owm_transaction_outpoint(const uint8_t *stripped, size_t bytes, uint32_t index)
+{
+    struct owm_reader r;
+    owm_reader_init(&r, stripped, bytes);
+    skip_bytes(&r, 4);
+    OWM_ASSERT(index < read_count(&r));
+    skip_inputs(&r, index);
+    const uint8_t *outpoint = owm_read_view(&r, OWM_OUTPOINT_BYTES);
+    OWM_ASSERT(outpoint);
+    return outpoint;
 }

@@ -2,16 +2,16 @@
 #ifndef OWM_OTS_BITCOIN_HEADERS_H
 #define OWM_OTS_BITCOIN_HEADERS_H
 
+#include "bitcoin_rpc.h"
 #include "headers.h"
 
 typedef struct owm_ots_bitcoin_node owm_ots_bitcoin_node;
 
 /** owm_ots_bitcoin_open: ask the node once whether it is of the network, by its first block.
  *
- *  url     http://user:password@host:port or without user; in errors it stands without them.
- *  cookie  Bitcoin Core's cookie file, in place of user and password; NULL: none.
- *  Returns: OWM_OK; OWM_E_CONFIG another network; OWM_E_PERM credentials; OWM_E_ARG the URL;
- *  OWM_E_NET, OWM_E_TIMEOUT, OWM_E_PROTO no such node; OWM_E_NOMEM.
+ *  url, cookie  as owm_ots_bitcoin_rpc_open.
+ *  Returns: OWM_OK; OWM_E_CONFIG another network; OWM_E_ARG the URL; OWM_E_NOMEM; as
+ *  owm_ots_bitcoin_call.
  */
 OWM_MUST_USE owm_status owm_ots_bitcoin_open(const char *url, const char *cookie,
                                              enum owm_network network, owm_ots_bitcoin_node **node,
@@ -26,5 +26,8 @@ struct owm_ots_headers owm_ots_bitcoin_source(owm_ots_bitcoin_node *node);
 /** owm_ots_bitcoin_hash: of the block at a height. Returns: OWM_OK; OWM_E_NOTFOUND; as open. */
 OWM_MUST_USE owm_status owm_ots_bitcoin_hash(owm_ots_bitcoin_node *node, uint64_t height,
                                              uint8_t hash[static 32], struct owm_error *error);
+
+/** owm_ots_bitcoin_rpc_of: for other calls to the same node; borrowed from it. */
+owm_ots_bitcoin_rpc *owm_ots_bitcoin_rpc_of(owm_ots_bitcoin_node *node);
 
 #endif

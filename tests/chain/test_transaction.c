@@ -94,6 +94,26 @@ static void witness_is_stripped(void **state)
     assert_int_equal(whole.weight, 3 * (sizeof p2wpkh_stripped / 2) + sizeof p2wpkh / 2);
 }
 
+static void what_is_stripped_and_spent_is_told(void **state)
+{
+    (void)state;
+    uint8_t data[BYTES_MAX + 1], bare[BYTES_MAX + 1], stripped[BYTES_MAX + 1];
+    struct owm_transaction read = read_hex(p2wpkh);
+    size_t bare_bytes = decode(p2wpkh_stripped, bare);
+    decode(p2wpkh, data);
+    owm_transaction_strip(data, &read, stripped);
+    assert_int_equal(read.stripped_bytes, bare_bytes);
+    assert_memory_equal(stripped, bare, bare_bytes);
+    read = read_hex(p2wpkh_stripped);
+    owm_transaction_strip(bare, &read, stripped);
+    assert_memory_equal(stripped, bare, bare_bytes);
+    assert_int_equal(read.inputs, 2); /* BIP 143's example spends two. */
+    assert_memory_equal(owm_transaction_outpoint(bare, bare_bytes, 0), bare + 5, 36);
+    const uint8_t *second = owm_transaction_outpoint(bare, bare_bytes, 1);
+    assert_true(second > bare + 5 + 36 && second + 36 < bare + bare_bytes);
+    assert_int_equal(second[32], 1);
+}
+
 static void every_cut_is_refused(void **state)
 {
     (void)state;
@@ -212,9 +232,13 @@ static void branches_lead_to_the_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_hashes),          cmocka_unit_test(witness_is_stripped),
-        cmocka_unit_test(every_cut_is_refused),      cmocka_unit_test(odd_forms_are_refused),
-        cmocka_unit_test(tree_of_the_first_payment), cmocka_unit_test(branches_lead_to_the_root),
+        cmocka_unit_test(published_hashes),
+        cmocka_unit_test(witness_is_stripped),
+        cmocka_unit_test(what_is_stripped_and_spent_is_told),
+        cmocka_unit_test(every_cut_is_refused),
+        cmocka_unit_test(odd_forms_are_refused),
+        cmocka_unit_test(tree_of_the_first_payment),
+        cmocka_unit_test(branches_lead_to_the_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,10 +32,14 @@ static json_t *header_of(const struct owm_ots_chain *chain, const char *wanted)
     return NULL;
 }
 
-static json_t *result_of(const struct node_double *node, const json_t *call)
+static json_t *result_of(const struct node_double *node, const json_t *call,
+                         struct node_failure *failure)
 {
     const char *method = json_string_value(json_object_get(call, "method"));
-    const json_t *first = json_array_get(json_object_get(call, "params"), 0);
+    const json_t *params = json_object_get(call, "params"), *first = json_array_get(params, 0);
+    json_t *more = node->more ? node->more(node->more_ctx, method, params, failure) : NULL;
+    if (more || failure->code) return more;
+    *failure = (struct node_failure){-8, "Block height out of range"};
     if (strcmp(method, "getblockcount") == 0)
         return json_integer((json_int_t)node->chain.count - 1);
     if (strcmp(method, "getblockhash") == 0)
@@ -52,11 +56,12 @@ static void handle(void *ctx, const struct owm_http_request *request, owm_http_r
     }
     json_t *call = json_loadb((const char *)request->body, request->body_bytes, 0, NULL);
     pthread_mutex_lock(&node->lock);
-    json_t *result = result_of(node, call);
+    struct node_failure failure = {0};
+    json_t *result = result_of(node, call, &failure);
     pthread_mutex_unlock(&node->lock);
     json_t *reply = result ? json_pack("{s:o, s:n}", "result", result, "error")
-                           : json_pack("{s:n, s:{s:i, s:s}}", "result", "error", "code", -8,
-                                       "message", "Block height out of range");
+                           : json_pack("{s:n, s:{s:i, s:s}}", "result", "error", "code",
+                                       failure.code, "message", failure.message);
     char *text = json_dumps(reply, 0);
     owm_http_reply_text(response, result ? 200 : 500, "application/json", text);
     free(text);
