@@ -188,6 +188,13 @@ static int ask(const struct options *options)
     return status ? complain("ask", status, &error) : 0;
 }
 
+/* A database of the user's own is not written into the folder, for its URL may hold a password. */
+static void take_given(char url[static MINING_URL_MAX], const char *variable)
+{
+    const char *given = getenv(variable);
+    if (!*url && given) snprintf(url, MINING_URL_MAX, "%s", given);
+}
+
 static void show_pool(const char *folder)
 {
     struct figures figures = {0};
@@ -195,13 +202,36 @@ static void show_pool(const char *folder)
     struct owm_error error = {""};
     char url[MINING_URL_MAX] = "";
     if (network_pool(folder, &figures, url, &error)) return;
-    const char *given = getenv("OWM_POOL_DATABASE_URL");
-    if (!*url && given) snprintf(url, sizeof url, "%s", given);
+    take_given(url, "OWM_POOL_DATABASE_URL");
     owm_status status = figures_take(&figures, &pg, url, &error);
     putchar('\n');
     view_pool(&figures);
     view_pool_places(&figures);
     if (status) printf("  the pool's database: %s\n", error.text);
+    owm_pg_close(pg);
+}
+
+/* Stakes, bonuses, and the sats that have arrived. */
+static void show_paying(const char *folder)
+{
+    struct paying_figures paying = {0};
+    struct figures pool = {0};
+    struct owm_pg *pg = NULL, *pool_pg = NULL;
+    struct owm_error error = {""};
+    char url[MINING_URL_MAX] = "", pool_url[MINING_URL_MAX] = "";
+    bool pays_pool = false;
+    if (network_lightning(folder, url, &pays_pool, &error)) return;
+    take_given(url, "DATABASE_URL");
+    owm_status status = paying_figures_take(&paying, &pg, url, &error);
+    if (status == OWM_OK && pays_pool && !network_pool(folder, &pool, pool_url, NULL)) {
+        take_given(pool_url, "OWM_POOL_DATABASE_URL");
+        status = paying_pool_take(&paying.pool, &pool_pg, pool_url, &error);
+    }
+    putchar('\n');
+    view_stakes(&paying);
+    view_paying(&paying);
+    if (status) printf("  who was paid what: %s\n", error.text);
+    owm_pg_close(pool_pg);
     owm_pg_close(pg);
 }
 
@@ -224,6 +254,7 @@ static int show_status(const struct options *options)
         view_rounds(&snapshot, 20);
         putchar('\n');
         view_nodes(&snapshot);
+        show_paying(options->folder);
         show_pool(options->folder);
     }
     snapshot_free(&snapshot);

@@ -15,47 +15,13 @@
 #define AGREE_MS        60000
 #define STOP_TIMEOUT_MS 15000
 
-static const char sql[] =
-    "SELECT n.alias, n.stake_sats, n.tier,"
-    " coalesce(sum(p.settled_msat) FILTER (WHERE p.state = 'settled'), 0)::bigint,"
-    " coalesce(sum(p.amount_msat) FILTER (WHERE p.state IN ('owed', 'in_flight', 'failed')),"
-    " 0)::bigint, count(*) FILTER (WHERE p.state = 'settled')"
-    " FROM nodes n LEFT JOIN payments p ON p.node_id = n.node_id GROUP BY n.node_id ORDER BY "
-    "n.alias LIMIT 16";
-
-static const char newest_sql[] =
-    "SELECT n.alias, p.settled_msat, encode(p.preimage, 'hex') FROM payments p"
-    " JOIN nodes n ON n.node_id = p.node_id WHERE p.state = 'settled'"
-    " ORDER BY p.updated_at DESC LIMIT 1";
-
-static const char pool_sql[] =
-    "SELECT count(*) FILTER (WHERE state = 'settled' AND purpose = 'pool_payout'),"
-    " coalesce(sum(amount_msat) FILTER (WHERE state = 'settled' AND purpose = 'pool_payout'),"
-    " 0)::bigint,"
-    " coalesce(sum(amount_msat) FILTER (WHERE state = 'settled' AND purpose = 'pool_treasury'),"
-    " 0)::bigint,"
-    " coalesce(sum(amount_msat) FILTER (WHERE state IN ('owed', 'in_flight', 'failed')), 0)::bigint"
-    " FROM payments";
-
-static int64_t minimum_of(const char *tier)
-{
-    return strcmp(tier, "t1") == 0   ? PAYING_T1_SATS
-           : strcmp(tier, "t2") == 0 ? PAYING_T2_SATS
-                                     : PAYING_T3_SATS;
-}
-
-static double bonus_of(int64_t stake_sats, int64_t minimum_sats)
-{
-    double more = (double)(stake_sats - minimum_sats) / (double)minimum_sats;
-    return more <= 0 ? 1 : more >= 2 ? 2 : 1 + more / 2;
-}
-
 static owm_status lock_stakes(struct network *network, struct owm_error *error)
 {
     struct rig *rig = &network->paying.rig;
     owm_status status = OWM_OK;
     for (unsigned i = 0; status == OWM_OK && i < rig->operator_count; i++) {
-        int64_t sats = minimum_of(options_tier(&network->options, i)) * (1 + i % PAYING_STEPS);
+        int64_t sats =
+            paying_minimum_sats(options_tier(&network->options, i)) * (1 + i % PAYING_STEPS);
         const struct rig_channel stake = {&rig->operators[i], &rig->treasury, sats, 0};
         if (!rig_has_channel(stake.from, stake.to)) status = rig_open(rig, &stake, NULL, error);
     }
@@ -134,74 +100,20 @@ bool paying_tend(struct network *network)
     return chain_mine(&paying->rig.chain, 1, &error) != OWM_OK || any;
 }
 
-static void take_nodes(struct paying_figures *figures, const struct owm_pg_rows *rows)
-{
-    *figures = (struct paying_figures){.known = true, .pool = figures->pool};
-    for (size_t i = 0; i < owm_pg_rows_count(rows) && i < RIG_OPERATORS_MAX; i++) {
-        struct paying_node *node = &figures->nodes[figures->node_count++];
-        snprintf(node->alias, sizeof node->alias, "%s", owm_pg_get_text(rows, i, 0));
-        node->stake_sats = owm_pg_get_i64(rows, i, 1);
-        node->bonus = bonus_of(node->stake_sats, minimum_of(owm_pg_get_text(rows, i, 2)));
-        node->settled_msat = owm_pg_get_i64(rows, i, 3);
-        node->owed_msat = owm_pg_get_i64(rows, i, 4);
-        figures->settled += (unsigned)owm_pg_get_i64(rows, i, 5);
-        figures->settled_msat += node->settled_msat;
-        figures->owed_msat += node->owed_msat;
-    }
-}
-
-static void take_newest(struct paying_figures *figures, const struct owm_pg_rows *rows)
-{
-    if (owm_pg_rows_count(rows) == 0) return;
-    snprintf(figures->alias, sizeof figures->alias, "%s", owm_pg_get_text(rows, 0, 0));
-    figures->newest_msat = owm_pg_get_i64(rows, 0, 1);
-    snprintf(figures->preimage, sizeof figures->preimage, "%s", owm_pg_get_text(rows, 0, 2));
-}
-
 bool paying_pays_pool(const struct network *network)
 {
     return network->paying.on && network->mining.on && source_payable(&network->mining.source);
 }
 
-static owm_status look_at_pool(struct network *network, struct owm_error *error)
-{
-    struct mining *mining = &network->mining;
-    struct paying_pool *pool = &network->paying.figures.pool;
-    struct owm_pg_rows *rows = NULL;
-    owm_status status = OWM_OK;
-    if (!mining->database) status = owm_pg_open(mining->database_url, &mining->database, error);
-    if (status == OWM_OK) status = owm_pg_query(mining->database, pool_sql, NULL, &rows, error);
-    if (status) {
-        owm_pg_close(mining->database);
-        mining->database = NULL;
-        return status;
-    }
-    pool->settled = (unsigned)owm_pg_get_i64(rows, 0, 0);
-    pool->settled_msat = owm_pg_get_i64(rows, 0, 1);
-    pool->booked_msat = owm_pg_get_i64(rows, 0, 2);
-    pool->owed_msat = owm_pg_get_i64(rows, 0, 3);
-    owm_pg_rows_free(rows);
-    return OWM_OK;
-}
-
 owm_status paying_look(struct network *network, struct owm_error *error)
 {
     struct paying *paying = &network->paying;
-    struct owm_pg_rows *nodes = NULL, *newest = NULL;
-    owm_status status = OWM_OK;
-    if (!paying->database) status = owm_pg_open(network->database_url, &paying->database, error);
-    if (status == OWM_OK) status = owm_pg_query(paying->database, sql, NULL, &nodes, error);
-    if (status == OWM_OK) status = owm_pg_query(paying->database, newest_sql, NULL, &newest, error);
-    if (status == OWM_OK) {
-        take_nodes(&paying->figures, nodes);
-        take_newest(&paying->figures, newest);
-    } else {
-        owm_pg_close(paying->database);
-        paying->database = NULL;
-    }
-    owm_pg_rows_free(nodes);
-    owm_pg_rows_free(newest);
-    if (status == OWM_OK && paying_pays_pool(network)) status = look_at_pool(network, error);
+    struct mining *mining = &network->mining;
+    owm_status status =
+        paying_figures_take(&paying->figures, &paying->database, network->database_url, error);
+    if (status == OWM_OK && paying_pays_pool(network))
+        status =
+            paying_pool_take(&paying->figures.pool, &mining->database, mining->database_url, error);
     return status;
 }
 

@@ -16,10 +16,8 @@
 
 #include "base/pg/pg.h"
 #include "lightning/rig.h"
+#include "paying_figures.h"
 
-#define PAYING_T1_SATS  100000 /* The minimum of a tier's stake; */
-#define PAYING_T2_SATS  200000
-#define PAYING_T3_SATS  400000
 #define PAYING_STEPS    3 /* the first node has locked one of them, the next two, up to so many. */
 #define PAYING_BLOCK_MS 4000
 
@@ -28,31 +26,6 @@
 #define PAYING_CHANNEL_SATS 5000000
 
 struct network;
-
-/** One node, as the coordinator's database has it. */
-struct paying_node {
-    char alias[64];
-    int64_t stake_sats;
-    double bonus; /* What its stake makes of a reward: 1 at its tier's minimum, 2 at most. */
-    int64_t settled_msat, owed_msat;
-};
-
-/** What the pool owes to miners, and to the treasury, which pays itself in the books. */
-struct paying_pool {
-    unsigned settled; /* Payments to miners. */
-    int64_t settled_msat, booked_msat, owed_msat;
-};
-
-struct paying_figures {
-    bool known;
-    int64_t settled_msat, fees_msat, owed_msat; /* Owed: what is not settled yet, in flight too. */
-    unsigned settled;                           /* Payments. */
-    char preimage[65], alias[64];               /* Of the newest one that settled. */
-    int64_t newest_msat;
-    unsigned node_count;
-    struct paying_node nodes[RIG_OPERATORS_MAX];
-    struct paying_pool pool; /* Of nothing, where it is not paid here. */
-};
 
 struct paying {
     bool on; /* False: nothing is staked, and what is earned stays owed. */

@@ -293,6 +293,7 @@ owm_status places_pool_config(const struct network *network, struct owm_error *e
 owm_status places_write_addresses(const struct network *network, struct owm_error *error)
 {
     char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 32], pool[MINING_URL_MAX + 512] = "";
+    char lightning[MINING_URL_MAX + 64] = "";
     const struct mining *mining = &network->mining;
     bool ours = network->postgres.process.pid > 0; /* Else its URL may hold a password. */
     if (*mining->pool_url)
@@ -300,10 +301,15 @@ owm_status places_write_addresses(const struct network *network, struct owm_erro
                  ",\"pool\":\"%s\",\"pool_page\":\"http://127.0.0.1:%u/\","
                  "\"pool_database\":\"%s\"",
                  mining->pool_url, mining->page_port, ours ? mining->database_url : "");
-    int bytes = snprintf(text, sizeof text,
-                         "{\"internal\":\"127.0.0.1:%u\",\"page\":\"http://127.0.0.1:%u/\","
-                         "\"pid\":%d%s}\n",
-                         network->ports.internal, network->ports.page, (int)getpid(), pool);
+    if (network->paying.on)
+        snprintf(lightning, sizeof lightning,
+                 ",\"lightning\":{\"database\":\"%s\",\"pays_pool\":%s}",
+                 ours ? network->database_url : "", paying_pays_pool(network) ? "true" : "false");
+    int bytes =
+        snprintf(text, sizeof text,
+                 "{\"internal\":\"127.0.0.1:%u\",\"page\":\"http://127.0.0.1:%u/\","
+                 "\"pid\":%d%s%s}\n",
+                 network->ports.internal, network->ports.page, (int)getpid(), pool, lightning);
     snprintf(path, sizeof path, "%s/devnet.json", network->folder);
     return write_config(path, text, bytes, error);
 }

@@ -75,6 +75,24 @@ owm_status network_pool(const char *folder, struct figures *figures, char *datab
     return status;
 }
 
+owm_status network_lightning(const char *folder, char *database_url, bool *pays_pool,
+                             struct owm_error *error)
+{
+    json_t *addresses = NULL;
+    const char *database;
+    owm_status status = read_addresses(folder, &addresses, error);
+    if (status) return status;
+    const json_t *lightning = json_object_get(addresses, "lightning");
+    if (owm_json_string(lightning, "lightning", "database", &database, NULL)) {
+        status = owm_fail(error, OWM_E_NOTFOUND, "the network in %s pays nobody", folder);
+    } else {
+        snprintf(database_url, MINING_URL_MAX, "%s", database);
+        *pays_pool = json_is_true(json_object_get(lightning, "pays_pool"));
+    }
+    json_decref(addresses);
+    return status;
+}
+
 /* Its database alone is started for the time of the question. */
 static owm_status recompute_stopped(struct network *network, struct mining_recompute *recompute,
                                     struct owm_error *error)

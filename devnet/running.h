@@ -21,6 +21,14 @@ owm_status network_internal(const char *folder, char *address,
 owm_status network_pool(const char *folder, struct figures *figures, char *database_url,
                         struct owm_error *error) OWM_MUST_USE;
 
+/** network_lightning: whether the network that runs in `folder` pays over Lightning.
+ *
+ *  database_url [MINING_URL_MAX] the coordinator's, as in network_pool.
+ *  pays_pool    whether the pool's miners are paid, too.
+ *  Returns: OWM_E_NOTFOUND no network runs there, or it pays nobody. */
+owm_status network_lightning(const char *folder, char *database_url, bool *pays_pool,
+                             struct owm_error *error) OWM_MUST_USE;
+
 /** network_recompute: every sat of the pool once more: of the database in OWM_POOL_DATABASE_URL or
  *  DATABASE_URL, else of the network in options->folder, whether it runs or not; prints on stdout.
  *  Returns: OWM_OK equal to the last unit; else with a sentence. */
