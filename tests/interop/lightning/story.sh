@@ -17,6 +17,8 @@ await 120 "treasury and operators have their channels" '^ +the treasury is'
 await 60 "the coordinator is up" '^coordinator'
 await 120 "sats have arrived" '^ +newest: [0-9.]+ sats to node-[1-4], preimage [0-9a-f]{64}'
 
+"$bin/owm-devnet" status --folder "$work/run" | grep -qE '^node-3 +[0-9]+ sats +2\.00 +[0-9.]+ sats ' ||
+    fail "status does not show what node-3 has staked and received"
 lightning operator-2 sendpayment --force --keysend --dest "$(key_of treasury)" --amt 120000 >/dev/null
 becomes node-2 degraded 30
 lightning treasury sendpayment --force --keysend --dest "$(key_of operator-2)" --amt 115000 \
