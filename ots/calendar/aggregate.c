@@ -184,7 +184,6 @@ static void finish(struct aggregate *aggregate, struct batch *batch)
     if (status != OWM_OK) return;
     aggregate->figures.digests += batch->count;
     aggregate->figures.commitments++;
-    aggregate->figures.last_ms = owm_clock_wall_ms();
 }
 
 static void take_back(struct aggregate *aggregate)

@@ -21,13 +21,15 @@ static const char head[] =
     "<style>:root{color-scheme:light dark;--line:#8884;--dim:#5f6368;--good:#0a7d33;"
     "--warn:#8a5a00;--bad:#b3261e}@media(prefers-color-scheme:dark){:root{--dim:#aaa;"
     "--good:#5fd38a;--warn:#f0b84a;--bad:#ff8a80}}"
-    "body{font:16px/1.45 system-ui,sans-serif;max-width:46rem;margin:0 auto;padding:0 1rem 2rem;"
-    "overflow-wrap:anywhere}h1{font-size:1.3rem}h2{font-size:1.05rem;margin:0 0 .4rem}"
+    "body{font:16px/1.45 system-ui,sans-serif;max-width:46rem;margin:0 auto;padding:0 1rem 2rem}"
+    "small,code,td.id{overflow-wrap:anywhere}h1{font-size:1.3rem}h2{font-size:1.05rem;margin:0 0 "
+    ".4rem}"
     "section{border:1px solid var(--line);border-radius:.5rem;padding:.8rem 1rem;margin:.8rem 0}"
     "p{margin:.3rem 0}.big{font-size:1.3rem}.dim,small{color:var(--dim)}.good{color:var(--good)}"
     ".warn{color:var(--warn)}.bad{color:var(--bad)}table{border-collapse:collapse;width:100%;"
     "font-variant-numeric:tabular-nums}th,td{padding:.25rem 0;border-bottom:1px solid var(--line);"
-    "text-align:left;vertical-align:top}th{font-weight:400;padding-right:.8rem}td{text-align:right}"
+    "text-align:left;vertical-align:top}th{font-weight:400;padding-right:.8rem}td{text-align:right;"
+    "white-space:nowrap}td.id{white-space:normal}"
     "tr:last-child>*{border-bottom:0}code{background:#8882;border-radius:.25rem;padding:.1rem "
     ".3rem}code.line{display:block;padding:.4rem .5rem;margin:.3rem 0;user-select:all}</style>"
     "</head><body><h1>OpenTimestamps calendar <small>";
@@ -76,6 +78,16 @@ const char *page_status(const struct page_view *view)
 
 /* ---------------------------------------------------------------------------- the page */
 
+static void cell(FILE *out, const char *label, const char *td, const char *text)
+{
+    fputs("<tr><th scope=\"row\">", out);
+    owm_html_text(out, label);
+    fputs("</th>", out);
+    fputs(td, out);
+    owm_html_text(out, text);
+    fputs("</td></tr>", out);
+}
+
 __attribute__((format(printf, 3, 4))) static void row(FILE *out, const char *label,
                                                       const char *format, ...)
 {
@@ -84,11 +96,7 @@ __attribute__((format(printf, 3, 4))) static void row(FILE *out, const char *lab
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    fputs("<tr><th scope=\"row\">", out);
-    owm_html_text(out, label);
-    fputs("</th><td>", out);
-    owm_html_text(out, text);
-    fputs("</td></tr>", out);
+    cell(out, label, "<td>", text);
 }
 
 static void put_state(FILE *out, const struct page_view *view)
@@ -132,7 +140,6 @@ static void put_use(FILE *out, const struct page_view *view)
 
 static void put_figures(FILE *out, const struct page_view *view)
 {
-    const struct aggregate_figures *made = &view->aggregate;
     const struct anchor_figures *anchor = &view->anchor;
     char text[TEXT_MAX];
     fputs("<section><h2>Promises</h2><table>", out);
@@ -142,12 +149,13 @@ static void put_figures(FILE *out, const struct page_view *view)
     row(out, "in a block", "%" PRIu32, anchor->done);
     row(out, "Oldest that is in no block", "%s",
         view->oldest_ms ? span(view->now_ms - view->oldest_ms, text) : "–");
-    row(out, "Last promise", "%s", since(made->last_ms, view->now_ms, text));
-    row(out, "Digests since the start", "%" PRIu64, made->digests);
+    row(out, "Last promise", "%s", since(view->last_ms, view->now_ms, text));
+    row(out, "Digests since the start", "%" PRIu64, view->aggregate.digests);
     row(out, "Running since", "%s", since(view->started_ms, view->now_ms, text));
     fputs("</table></section><section><h2>Bitcoin</h2><table>", out);
     row(out, "Network", "%s", view->network);
-    row(out, "Last transaction", "%s", anchor->last_txid[0] ? anchor->last_txid : "–");
+    cell(out, "Last transaction", "<td class=\"id\">",
+         anchor->last_txid[0] ? anchor->last_txid : "–");
     if (anchor->last_height > 0)
         row(out, "Last block with promises", "%" PRIu64 ", %s", anchor->last_height,
             since(anchor->last_done_ms, view->now_ms, text));
@@ -225,13 +233,13 @@ json_t *page_json(const struct page_view *view)
     json_t *refused = json_object();
     for (size_t i = 0; i < REFUSALS; i++)
         json_object_set_new(refused, refusal_names[i], json_integer((json_int_t)view->refused[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, "
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, "
                      "s:s, s:I, s:o}",
                      "status", page_status(view), "trouble", trouble, "uri", view->uri, "network",
                      view->network, "digests", (json_int_t)view->aggregate.digests, "commitments",
                      (int)anchor->commitments, "waiting", (int)anchor->waiting, "sent",
                      (int)anchor->sent, "anchored", (int)anchor->done, "oldest_seconds",
-                     oldest_s(view), "recovered", (json_int_t)view->aggregate.recovered,
+                     (json_int_t)oldest_s(view), "recovered", (json_int_t)view->aggregate.recovered,
                      "transactions", (json_int_t)anchor->transactions, "replacements",
                      (json_int_t)anchor->replacements, "fees_sat", (json_int_t)anchor->fees_sat,
                      "balance_sat", (json_int_t)anchor->balance_sat, "last_txid", anchor->last_txid,

@@ -24,7 +24,8 @@ struct page_view {
     const char *uri, *network;
     unsigned interval_s, per_minute;
     int64_t now_ms, started_ms; /* Unix times. */
-    int64_t oldest_ms;          /* Of the oldest promise that is in no block; 0: none waits. */
+    int64_t last_ms;            /* Of the last promise; 0: none. */
+    int64_t oldest_ms;          /* Of the oldest one that is in no block; 0: none waits. */
     struct aggregate_figures aggregate;
     struct anchor_figures anchor;
     const uint64_t *refused; /* [REFUSALS] */

@@ -223,6 +223,15 @@ static void get_timestamp(void *ctx, const struct owm_http_request *request,
 
 /* ---------------------------------------------------------------------------- pages */
 
+static int64_t promised_ms(struct journal *journal, uint32_t index)
+{
+    uint8_t commitment[JOURNAL_COMMITMENT_BYTES];
+    struct owm_reader reader;
+    journal_get(journal, index, commitment);
+    owm_reader_init(&reader, commitment, sizeof commitment);
+    return (int64_t)owm_read_u32_be(&reader) * 1000;
+}
+
 static void view_of(struct serve *serve, struct page_view *view)
 {
     const struct serve_options *options = &serve->options;
@@ -237,14 +246,9 @@ static void view_of(struct serve *serve, struct page_view *view)
     };
     aggregate_figures(options->aggregate, &view->aggregate);
     anchor_look_at_all(options->anchor, &view->anchor);
-    /* Roots are taken in the journal's order. */
-    if (view->anchor.done < view->anchor.commitments) {
-        uint8_t commitment[JOURNAL_COMMITMENT_BYTES];
-        struct owm_reader reader;
-        journal_get(options->journal, view->anchor.done, commitment);
-        owm_reader_init(&reader, commitment, sizeof commitment);
-        view->oldest_ms = (int64_t)owm_read_u32_be(&reader) * 1000;
-    }
+    uint32_t count = view->anchor.commitments, done = view->anchor.done;
+    if (count > 0) view->last_ms = promised_ms(options->journal, count - 1);
+    if (done < count) view->oldest_ms = promised_ms(options->journal, done); /* In order. */
 }
 
 static void get_tip(void *ctx, const struct owm_http_request *request, owm_http_response *response)
