@@ -337,6 +337,31 @@ static void test_training(void **state)
     made_proof_free(&few);
 }
 
+/* A development network's own calendar: its promise is enough for both uses where model.proofs says
+ * so, and no other's is; what is shown says which. */
+static void test_pending(void **state)
+{
+    struct world *w = *state;
+    const struct version *v = &w->version[1];
+    static const char own[] = "http://127.0.0.1:14788";
+    struct made_proof promised;
+    const struct made_wanted wanted = {.sha256 = v->sha256, .calendar = {own}};
+    char model[512];
+    made_proof_make(&wanted, &promised);
+    snprintf(model, sizeof model,
+             "proofs = \"pending\"\ncalendars = \"%s\"\ncalendars_needed = 1\n"
+             "bitcoin_rpc = \"%s\"\n",
+             own, w->bitcoin.url_with_password);
+    settings(w, model);
+    start(w);
+    offer(w, v, &promised);
+    assert_string_equal(outcome(w, false), "");
+    assert_string_equal(outcome(w, true), "");
+    shows(w, "/", "proof pending: 1 calendar has promised a block");
+    shows(w, "/", "this node asks for proofs (OpenTimestamps)");
+    made_proof_free(&promised);
+}
+
 static void blob_path(const struct world *w, const struct version *v, const char *ending,
                       char path[static 256])
 {
@@ -524,7 +549,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         IN_WORLD(test_refused),       IN_WORLD(test_downgrade), IN_WORLD(test_training),
         IN_WORLD(test_tampered_file), IN_WORLD(test_kept),      IN_WORLD(test_headers_away),
-        IN_WORLD(test_no_headers),    IN_WORLD(test_networks),
+        IN_WORLD(test_no_headers),    IN_WORLD(test_pending),   IN_WORLD(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

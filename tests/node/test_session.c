@@ -6,13 +6,17 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/http_client.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "coordinator_double.h"
 #include "dataplane/fl/delta.h"
 #include "dataplane/fl/feedback.h"
 #include "fixture.h"
+#include "made_proof.h"
 #include "node/page.h"
+#include "regtest_chain.h"
 #include "test.h"
 
 #define TASK_A "aaaaaaaa-0000-4000-8000-000000000001"
@@ -325,6 +329,73 @@ static void test_mainnet(void **state)
     assert_false(healthy);
     assert_non_null(strstr(json, "SRS-NODE-10"));
     free(json);
+}
+
+/** mine_headers: a file of 20 headers, of which block 8 holds the proof of this checkpoint. */
+static void mine_headers(const char *path, const uint8_t sha256[32])
+{
+    struct owm_ots_chain chain;
+    struct owm_error error = {""};
+    uint8_t root[32], *data = NULL;
+    size_t bytes = 0;
+    made_root(sha256, root);
+    owm_ots_chain_init(&chain, OWM_REGTEST);
+    regtest_mine(&chain, 20, 8, root);
+    assert_ok(owm_ots_chain_write(&chain, &data, &bytes, &error));
+    assert_ok(owm_fs_write_atomic(path, data, bytes, 0600, &error));
+    owm_ots_chain_deinit(&chain);
+    free(data);
+}
+
+static void ask(struct world *w, const char *id, size_t results)
+{
+    double_send_inference(&w->d, id, 1, "once", 20);
+    assert_true(double_wait_results(&w->d, results, WAIT));
+    assert_string_equal(w->d.result[results - 1].error, "");
+}
+
+static struct node_model_used served(struct world *w)
+{
+    struct node_view view;
+    node_look(w->node, &view);
+    return view.models.used[MODEL_SERVING];
+}
+
+/* SRS-OTS-05: a pending proof is asked for again until a block holds it; a block is not asked for
+ * any more. */
+static void test_proof_grows(void **state)
+{
+    struct world *w = *state;
+    char path[160], extra[400];
+    uint8_t hash[32];
+    struct made_proof promised, mined;
+    owm_sha256(w->checkpoint, w->d.blob_bytes, hash);
+    struct made_wanted wanted = {.sha256 = hash, .calendar = {CALENDAR_X}};
+    made_proof_make(&wanted, &promised);
+    wanted.height = 8;
+    made_proof_make(&wanted, &mined);
+    snprintf(path, sizeof path, "%s/headers.dat", w->folder);
+    mine_headers(path, hash);
+    snprintf(extra, sizeof extra,
+             "[model]\nproofs = \"pending\"\ncalendars = \"%s\"\ncalendars_needed = 1\n"
+             "bitcoin_network = \"regtest\"\nheaders_file = \"%s\"\n",
+             CALENDAR_X, path);
+    SET(w, proof, promised.data);
+    SET(w, proof_bytes, promised.bytes);
+    start_node(w, extra);
+    wait_stream(w, 1);
+    ask(w, TASK_A, 1);
+    assert_int_equal(served(w).proof.state, PROOF_PENDING);
+    SET(w, proof, mined.data);
+    SET(w, proof_bytes, mined.bytes);
+    ask(w, TASK_B, 2);
+    assert_int_equal(served(w).proof.state, PROOF_IN_BLOCK);
+    assert_int_equal(served(w).proof.height, 8);
+    assert_int_equal(SEEN(w, versions), 2);
+    ask(w, TASK_C, 3);
+    assert_int_equal(SEEN(w, versions), 2);
+    made_proof_free(&promised);
+    made_proof_free(&mined);
 }
 
 /* SRS-NODE-06: results survive a silent coordinator, its restart, and our own. */
@@ -650,6 +721,7 @@ int main(int argc, char **argv)
         IN_WORLD(test_download_resumes),
         IN_WORLD(test_bad_manifest),
         IN_WORLD(test_mainnet),
+        IN_WORLD(test_proof_grows),
         IN_WORLD(test_late_acknowledgement),
         IN_WORLD(test_refused_result),
         IN_WORLD(test_reconnect),
