@@ -7,39 +7,15 @@
 #include <strings.h>
 
 #include "base/bytes.h"
-#include "base/identity.h"
-#include "base/json.h"
-#include "proto/canonical.h"
+#include "proto/model_manifest.h"
 
-#define SIGNATURE_MEMBER "coordinator_signature"
-#define SIGNATURE_PREFIX "ed25519:"
-
-/** check_signature: takes the member out, so that what is left is what was signed. */
+/** check_signature: takes it out of the manifest. */
 static owm_status check_signature(json_t *manifest, const uint8_t key[32], struct refusal *refusal)
 {
-    const char *text = NULL;
     struct owm_error why = {""};
-    if (owm_json_string(manifest, "", SIGNATURE_MEMBER, &text, &why) != OWM_OK) {
-        refuse(refusal, REFUSAL_NOT_SIGNED, "the model manifest: %.300s", why.text);
-        return OWM_OK;
-    }
-    uint8_t signature[OWM_SIGNATURE_BYTES];
-    size_t bytes = 0, prefix = strlen(SIGNATURE_PREFIX);
-    if (strncmp(text, SIGNATURE_PREFIX, prefix) != 0
-        || owm_base64_decode(text + prefix, strlen(text + prefix), signature, sizeof signature,
-                             &bytes)
-               != OWM_OK
-        || bytes != sizeof signature) {
-        refuse(refusal, REFUSAL_NOT_SIGNED, "the model manifest's signature is malformed");
-        return OWM_OK;
-    }
-    json_object_del(manifest, SIGNATURE_MEMBER);
-    char *canonical = NULL;
-    owm_status status = owm_json_canonical(manifest, &canonical, &bytes);
-    if (status != OWM_OK) return status;
-    if (owm_verify(key, OWM_DOMAIN_MODEL, canonical, bytes, signature) != OWM_OK)
-        refuse(refusal, REFUSAL_NOT_SIGNED, "the model manifest is not signed by the coordinator");
-    free(canonical);
+    owm_status status = owm_model_manifest_check(manifest, key, &why);
+    if (status != OWM_E_CRYPTO) return status;
+    refuse(refusal, REFUSAL_NOT_SIGNED, "%s", why.text);
     return OWM_OK;
 }
 

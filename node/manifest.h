@@ -1,5 +1,5 @@
 /* manifest.h: the signed manifest of a model version (SRS 4.5.2; how it is signed:
- * proto/canonical.h). */
+ * proto/model_manifest.h). */
 #ifndef OWM_NODE_MANIFEST_H
 #define OWM_NODE_MANIFEST_H
 

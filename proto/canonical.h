@@ -18,11 +18,6 @@
 #define OWM_DOMAIN_MANIFEST "owm manifest v1"
 #define OWM_DOMAIN_RESULT   "owm result v1"
 
-/** The manifest of a model version (SRS 4.5.2) is JSON. Its member "coordinator_signature" is
- *  "ed25519:" and the base64 of the signature: made with this domain over owm_json_canonical() of
- *  the manifest without that member. */
-#define OWM_DOMAIN_MODEL "owm model v1"
-
 #define OWM_CANONICAL_BYTES_MAX 4096
 
 /** owm_canonical_register: what RegisterNodeRequest.signature covers: all other fields.

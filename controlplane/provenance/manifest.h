@@ -1,5 +1,5 @@
 /* manifest.h: the coordinator's signed word on a model version (SRS 4.5.2; how it is signed:
- * proto/canonical.h). */
+ * proto/model_manifest.h). */
 #ifndef OWM_PROVENANCE_MANIFEST_H
 #define OWM_PROVENANCE_MANIFEST_H
 

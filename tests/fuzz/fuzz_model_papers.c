@@ -8,7 +8,7 @@
 #include "base/identity.h"
 #include "base/json.h"
 #include "node/manifest.h"
-#include "proto/canonical.h"
+#include "proto/model_manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

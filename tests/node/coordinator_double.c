@@ -12,6 +12,7 @@
 #include "base/sha256.h"
 #include "dataplane/fl/receipt.h"
 #include "proto/canonical.h"
+#include "proto/model_manifest.h"
 #include "proto/statement.h"
 
 #define PB(name) Owm__Coordinator__V1__##name
@@ -425,7 +426,7 @@ static void on_earnings(void *app, struct owm_rpc_call *call, const uint8_t *byt
     pthread_mutex_unlock(&d->lock);
 }
 
-/** signed_manifest: as proto/canonical.h says. */
+/** signed_manifest: as proto/model_manifest.h says. */
 static char *signed_manifest(struct coordinator_double *d)
 {
     uint8_t hash[32], signature[64];

@@ -10,7 +10,7 @@
 #include "fixture.h"
 #include "node/manifest.h"
 #include "node/versions.h"
-#include "proto/canonical.h"
+#include "proto/model_manifest.h"
 #include "test.h"
 
 #define NOW INT64_C(1700000000000)

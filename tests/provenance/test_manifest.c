@@ -2,7 +2,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "controlplane/provenance/manifest.h"
-#include "proto/canonical.h"
+#include "proto/model_manifest.h"
 #include "test.h"
 
 static owm_identity *ours, *another;
@@ -108,7 +108,7 @@ static void test_refused(void **state)
     struct owm_error error = {""};
     assert_int_equal(owm_manifest_confirm(ours, text, made.sha256, 7, &fresh, &error),
                      OWM_E_CRYPTO);
-    assert_non_null(strstr(error.text, "not signed by this coordinator"));
+    assert_non_null(strstr(error.text, "not signed by the coordinator"));
     free(text);
     text = owm_manifest_make(ours, &made);
     assert_int_equal(owm_manifest_confirm(ours, text, other, 7, &fresh, &error), OWM_E_NOTFOUND);
@@ -126,7 +126,7 @@ static void test_refused(void **state)
     };
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
         assert_int_equal(owm_manifest_confirm(ours, broken[i], made.sha256, 7, &fresh, &error),
-                         OWM_E_PROTO);
+                         i == 0 ? OWM_E_PROTO : OWM_E_CRYPTO);
     assert_null(fresh);
     free(text);
 }
