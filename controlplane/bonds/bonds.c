@@ -347,10 +347,13 @@ owm_status owm_bonds_open(const struct owm_bonds_options *options, struct owm_bo
     bonds->options.node.role = OWM_LIGHTNING_INVOICE;
     if (!bonds->options.poll_ms) bonds->options.poll_ms = 2000;
     pthread_mutex_init(&bonds->ask_lock, NULL);
+    pthread_mutex_init(&bonds->rolls.lock, NULL);
     bonds->live[0] = owm_metrics_gauge(options->metrics, "owm_bonds_msat", "Bonds that stand.",
                                        (const char *const[]){"kind", "hold", NULL});
     bonds->live[1] = owm_metrics_gauge(options->metrics, "owm_bonds_msat", "Bonds that stand.",
                                        (const char *const[]){"kind", "paid", NULL});
+    bonds->to_roll = owm_metrics_gauge(options->metrics, "owm_bonds_to_roll",
+                                       "Hold bonds that end within bonds.roll_blocks.", NULL);
     bonds->slashed_msat = owm_metrics_counter(options->metrics, "owm_bonds_slashed_msat_total",
                                               "What was forfeited.", NULL);
     bonds->returned_msat = owm_metrics_counter(options->metrics, "owm_bonds_returned_msat_total",
@@ -378,6 +381,7 @@ void owm_bonds_close(struct owm_bonds *bonds)
     owm_wallet_close(bonds->wallet);
     owm_pg_close(bonds->pg);
     owm_pg_close(bonds->ask_pg);
+    pthread_mutex_destroy(&bonds->rolls.lock);
     pthread_mutex_destroy(&bonds->ask_lock);
     free(bonds);
 }

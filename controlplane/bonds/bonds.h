@@ -27,6 +27,7 @@
 #define OWM_BONDS_OF_NODE_MAX 8 /* that have not ended */
 #define OWM_BOND_PURPOSE      "bond"
 #define OWM_BOND_RETURN       "bond_return"
+#define OWM_BOND_NOTICE_BYTES 240
 
 struct owm_bonds_options {
     const char *database_url;
@@ -39,6 +40,10 @@ struct owm_bonds_options {
     unsigned hold_blocks;       /* how long an HTLC may lie; LND's own limit on a route is 2016 */
     unsigned roll_blocks;       /* this long before its end the node is told to roll */
     unsigned poll_ms;           /* 0: 2000 */
+    /* What whoever looks after the coordinator should know, from the bonds' thread; "": nothing.
+     * NULL: nobody asks. */
+    void (*note)(void *ctx, const char *text);
+    void *note_ctx;
 };
 
 struct owm_bonds;
@@ -76,6 +81,12 @@ OWM_MUST_USE owm_status owm_bonds_ask(struct owm_bonds *bonds, const uint8_t nod
                                       const struct owm_bond_ask *ask,
                                       struct owm_bond list[OWM_BONDS_OF_NODE_MAX], size_t *count,
                                       struct owm_error *error);
+
+/** owm_bonds_notice: what this node is told with a heartbeat: that its hold bond ends soon. Out of
+ *  memory, so it costs next to nothing. Thread: any.
+ *  Returns: whether there is something; notice "" otherwise. */
+bool owm_bonds_notice(struct owm_bonds *bonds, const uint8_t node_id[16],
+                      char notice[OWM_BOND_NOTICE_BYTES]);
 
 /** owm_bonds_invoice_hook: give it to owm_invoices_open: paid bonds are credited by it.
  *  owm_bonds_hooks_of: give them to owm_slashing_open. Static. */

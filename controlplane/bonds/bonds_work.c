@@ -309,6 +309,7 @@ static owm_status turn(struct owm_bonds *bonds, owm_lightning *node, bool all,
     owm_status status = node && all ? owm_lightning_get_info(node, &info, error) : OWM_OK;
     if (status == OWM_OK) status = end_unpaid(bonds, error);
     if (status != OWM_OK) return status;
+    if (info.block_height) bonds->height = info.block_height;
     owm_pg_begin_args(&args);
     owm_pg_bool(&args, all);
     owm_pg_i64(&args, BATCH_MAX);
@@ -357,6 +358,7 @@ void *bonds_work(void *ctx)
             owm_wallet_heard(bonds->wallet, status, error.text);
         }
         if (status == OWM_OK) status = gauges(bonds, &error);
+        if (status == OWM_OK) status = bonds_roll_look(bonds, bonds->height, &error);
         if (status != OWM_OK) owm_log(OWM_LOG_WARN, "bonds_wait reason=\"%s\"", error.text);
         for (unsigned ms = 0; ms < bonds->options.poll_ms && !atomic_load(&bonds->stopping);
              ms += NAP_MS)

@@ -52,6 +52,7 @@ static const struct {
 static const char *const note_names[OWM_PAGE_NOTES] = {
     [OWM_PAGE_NOTE_PAYMENTS] = "payments",
     [OWM_PAGE_NOTE_INVOICES] = "invoices",
+    [OWM_PAGE_NOTE_BONDS] = "bonds",
     [OWM_PAGE_NOTE_PROOFS] = "proofs",
 };
 

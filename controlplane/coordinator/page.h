@@ -34,6 +34,7 @@ void owm_page_stake(struct owm_page *page, struct owm_stake *stake);
 enum owm_page_note {
     OWM_PAGE_NOTE_PAYMENTS,
     OWM_PAGE_NOTE_INVOICES,
+    OWM_PAGE_NOTE_BONDS,
     OWM_PAGE_NOTE_PROOFS,
     OWM_PAGE_NOTES
 };

@@ -47,6 +47,12 @@ static void note_invoices(void *ctx, const char *text)
     owm_page_note(part->page, OWM_PAGE_NOTE_INVOICES, text);
 }
 
+static void note_bonds(void *ctx, const char *text)
+{
+    struct owm_payments_part *part = ctx;
+    owm_page_note(part->page, OWM_PAGE_NOTE_BONDS, text);
+}
+
 /* A secret made here would be another than the pool's: it must be there. */
 static owm_status open_pool_secret(struct owm_payments_part *part, struct owm_error *error)
 {
@@ -140,6 +146,8 @@ static owm_status open_bonds(struct owm_payments_part *part,
         .unbonding_ms = config->unbonding_hours * 3600000,
         .hold_blocks = (unsigned)config->hold_blocks,
         .roll_blocks = (unsigned)config->roll_blocks,
+        .note = note_bonds,
+        .note_ctx = part,
     };
     if (!config->bonds_enabled
         || !owm_coordinator_lightning(config, OWM_LIGHTNING_INVOICE, &options.node))

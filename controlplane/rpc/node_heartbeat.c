@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "base/uuid.h"
+#include "controlplane/bonds/bonds.h"
 #include "proto/canonical.h"
 #include "services_internal.h"
 
@@ -53,8 +54,15 @@ static void notice_of_stake(const struct owm_services *services,
                  (long long)out->stake_sats, (long long)out->required_stake_sats);
 }
 
-static void notice_of(const struct owm_services *services, const struct owm_heartbeat_output *out,
-                      char notice[NOTICE_BYTES])
+static bool notice_of_bond(const struct owm_services *services, const uint8_t node_id[16],
+                           char notice[NOTICE_BYTES])
+{
+    static_assert(NOTICE_BYTES >= OWM_BOND_NOTICE_BYTES, "a bond's notice fits");
+    return services->bonds && owm_bonds_notice(services->bonds, node_id, notice);
+}
+
+static void notice_of(const struct owm_services *services, const uint8_t node_id[16],
+                      const struct owm_heartbeat_output *out, char notice[NOTICE_BYTES])
 {
     notice[0] = 0;
     if (out->status == OWM_NODE_SUSPENDED && out->cooldown_until_ms) {
@@ -66,7 +74,7 @@ static void notice_of(const struct owm_services *services, const struct owm_hear
                  until);
     } else if (out->status != OWM_NODE_ACTIVE) {
         notice_of_stake(services, out, notice);
-    } else if (out->why != OWM_WHY_BUSY) {
+    } else if (!notice_of_bond(services, node_id, notice) && out->why != OWM_WHY_BUSY) {
         snprintf(notice, NOTICE_BYTES, "%s", owm_why_text(out->why));
     }
 }
@@ -93,7 +101,7 @@ static void answer_heartbeat(struct owm_ask *ask, const struct owm_output *outpu
         response.n_lost_leases = out->lost_count;
         response.server_time_ms = owm_clock_wall_ms();
         response.next_heartbeat_ms = services->config.heartbeat_ms;
-        notice_of(services, out, notice);
+        notice_of(services, ask->id, out, notice);
         response.notice = notice;
         response.model_hash = (ProtobufCBinaryData){32, (uint8_t *)out->model_hash};
         response.round = out->round;
@@ -110,6 +118,7 @@ static void answer_at_once(struct owm_services *services, struct owm_rpc_call *c
 {
     PB(HeartbeatResponse) response = OWM__COORDINATOR__V1__HEARTBEAT_RESPONSE__INIT;
     struct owm_network_view view;
+    char notice[NOTICE_BYTES];
     owm_peers_view(services->config.peers, &view);
     response.status = (char *)owm_node_status_name(OWM_NODE_ACTIVE);
     response.pending_tasks = view.pending_tasks;
@@ -119,6 +128,7 @@ static void answer_at_once(struct owm_services *services, struct owm_rpc_call *c
     response.round = view.round;
     response.stake_sats = atomic_load(&peer->stake_sats);
     response.required_stake_sats = atomic_load(&peer->required_stake_sats);
+    if (notice_of_bond(services, peer->node_id, notice)) response.notice = notice;
     wire_reply(call, &response.base);
 }
 
@@ -228,6 +238,7 @@ void on_heartbeat(void *app, struct owm_rpc_call *call, const uint8_t *bytes, si
         struct owm_post *post = heartbeat_post(OWM_EVENT_HEARTBEAT, peer, request);
         if (post) post->ask = owm_ask_new(answer_heartbeat, services, call);
         if (post && post->ask) {
+            memcpy(post->ask->id, peer->node_id, 16);
             wire_post(services, call, "Heartbeat", post);
             remember(peer, request);
             owm_counter_add(services->heartbeats_slow, 1);

@@ -1,6 +1,7 @@
 /* test_bonds.c: what a node forfeits, and what it gets back, over the double of an LND node. */
 #include "controlplane/bonds/bonds.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,7 +29,17 @@ struct world {
     struct owm_bonds *bonds;
     int64_t unbonding_ms;
     uint8_t node_id[16], case_id[16];
+    pthread_mutex_t note_lock;
+    char note[256]; /* What the coordinator's page would say. */
 };
+
+static void take_note(void *ctx, const char *text)
+{
+    struct world *w = ctx;
+    pthread_mutex_lock(&w->note_lock);
+    snprintf(w->note, sizeof(w->note), "%s", text);
+    pthread_mutex_unlock(&w->note_lock);
+}
 
 static void run(struct world *w, const char *sql, const uint8_t a[16], const uint8_t b[16])
 {
@@ -66,7 +77,9 @@ static void begin(struct world *w)
                                               .unbonding_ms = w->unbonding_ms,
                                               .hold_blocks = 1008,
                                               .roll_blocks = 144,
-                                              .poll_ms = 20};
+                                              .poll_ms = 20,
+                                              .note = take_note,
+                                              .note_ctx = w};
     assert_ok(owm_bonds_open(&options, &w->bonds));
 }
 
@@ -97,6 +110,7 @@ static int set_up(void **state)
     struct owm_error error = {""};
     char name[32], path[128];
     memset(w, 0, sizeof(*w));
+    pthread_mutex_init(&w->note_lock, NULL);
     w->unbonding_ms = HOUR_MS;
     snprintf(name, sizeof(name), "bonds_%u", count++);
     snprintf(w->folder, sizeof(w->folder), "/tmp/owm-bonds-XXXXXX");
@@ -266,6 +280,57 @@ static void test_roll(void **state)
     wait_state(w, 1, "returned");
     invoice_is(w, &new, "held");
     invoice_is(w, &old, "cancelled");
+}
+
+static bool scraped(struct world *w, const char *line)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    assert_ok(owm_metrics_text(w->metrics, &text, &bytes));
+    bool found = strstr(text, line) != NULL;
+    free(text);
+    return found;
+}
+
+static void wait_scraped(struct world *w, const char *line)
+{
+    for (int i = 0; i < 1000 && !scraped(w, line); i++) owm_clock_sleep_ms(10);
+    assert_true(scraped(w, line));
+}
+
+/* Its node is told with every heartbeat, and the coordinator's operator is too, until it is rolled.
+ */
+static void test_told_to_roll(void **state)
+{
+    struct world *w = *state;
+    char notice[OWM_BOND_NOTICE_BYTES];
+    const uint8_t other[16] = {1};
+    assert_ok(ask(w, OWM_BOND_HOLD, 20000, false, list, &count));
+    pay(w, &list[0]);
+    wait_state(w, 0, "held");
+    assert_false(owm_bonds_notice(w->bonds, w->node_id, notice));
+    assert_string_equal(notice, "");
+    assert_true(scraped(w, "owm_bonds_to_roll 0"));
+    lnd_double_do(w->lnd, "mine 900"); /* 108 are left, and 144 are roll_blocks. */
+    for (int i = 0; i < 1000 && !owm_bonds_notice(w->bonds, w->node_id, notice); i++)
+        owm_clock_sleep_ms(10);
+    assert_non_null(strstr(notice, "the hold bond of 20000 sats ends at block "));
+    assert_non_null(strstr(notice, "in 108 blocks: 'owm-node stake bond hold 20000'"));
+    assert_false(owm_bonds_notice(w->bonds, other, notice));
+    wait_scraped(w, "owm_bonds_to_roll 1");
+    pthread_mutex_lock(&w->note_lock);
+    assert_non_null(strstr(w->note, "1 hold bonds end within 144 blocks, the first at block "));
+    pthread_mutex_unlock(&w->note_lock);
+    assert_ok(ask(w, OWM_BOND_HOLD, 20000, false, list, &count));
+    pay(w, &list[0]);
+    wait_state(w, 1, "returned");
+    for (int i = 0; i < 1000 && owm_bonds_notice(w->bonds, w->node_id, notice); i++)
+        owm_clock_sleep_ms(10);
+    assert_string_equal(notice, "");
+    wait_scraped(w, "owm_bonds_to_roll 0");
+    pthread_mutex_lock(&w->note_lock);
+    assert_string_equal(w->note, "");
+    pthread_mutex_unlock(&w->note_lock);
 }
 
 /* A decided case takes it; an overturned one gives it back through the outbox, once. */
@@ -515,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(test_hold),
         IN_WORLD(test_roll),
+        IN_WORLD(test_told_to_roll),
         IN_WORLD(test_slashed_and_overturned),
         IN_WORLD(test_overturned_in_time),
         IN_WORLD(test_unpaid),
