@@ -53,7 +53,7 @@ static owm_status too_dear(const struct anchor *anchor, const struct anchor_wish
 {
     return owm_fail(error, OWM_E_LIMIT,
                     "the fee of %s would be %" PRIu64 " sat, more than the limit of %" PRIu64
-                    "; it waits until fees fall, or raise --fee-sat-max",
+                    "; it waits until fees fall, or raise --fee-max",
                     wish->replaced ? "a replacement" : "the next transaction", fee_sat,
                     anchor->options.fee_sat_max);
 }

@@ -125,7 +125,7 @@ static void a_fee_over_its_limits_is_not_paid(void **state)
     bench.options.fee_sat_max = 5000;
     bench_start(&bench);
     bench_wait_trouble(&bench, "more than the limit of 5000; it waits until fees fall, or raise "
-                               "--fee-sat-max");
+                               "--fee-max");
     assert_int_equal(wallet_sent(&bench.wallet), 0);
     /* Within the limit, less is paid than what is estimated. */
     set_rate(&bench, &bench.wallet.min_rate, 2);
