@@ -27,11 +27,11 @@ becomes node-2 active 30
 
 lightning operator-4 closechannel --sat_per_vbyte 2 --chan_point "$(stake_channel channel_point operator-4)" >/dev/null
 becomes node-4 pending 60
+
+await 180 "round 2 is complete" '^round 2: held-out' # So node-4 has ended what it had begun.
+killed "the coordinator, as rewards of round 2 leave" "$bin/owm-coordinator --config $work/run/"
 killed "the node that left" "$bin/owm-node start --config $work/run/node-4/"
 logs node-4 INSUFFICIENT_STAKE 60
-
-await 180 "round 2 is complete" '^round 2: held-out'
-killed "the coordinator, as rewards of round 2 leave" "$bin/owm-coordinator --config $work/run/"
 await 180 "round 3 is complete" '^round 3: held-out'
 killed "the treasury's lnd, as rewards of round 3 leave" "lnd --lnddir=$rig/treasury"
 becomes node-5 suspended 180 # After rounds 3 or 4: not every update that is left out is a signal.
