@@ -1,4 +1,4 @@
-/* anchor_make.c: a transaction within the limits of its fee, on disk before anybody else sees it. */
+/* anchor_make.c: a transaction within the limits of its fee, on disk before anybody sees it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static owm_status too_dear(const struct anchor *anchor, const struct anchor_wish
                     anchor->options.fee_sat_max);
 }
 
-/* A draft whose fee is within the limit: at the wanted rate, else at the one that the limit pays. */
+/* A draft whose fee is within the limit: at the wanted rate, else at what the limit pays. */
 static owm_status fund(struct anchor *anchor, const struct anchor_wish *wish,
                        const struct rates *rates, struct owm_error *error)
 {

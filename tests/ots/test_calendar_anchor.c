@@ -108,7 +108,7 @@ static void the_interval_is_kept(void **state)
     bench_close(&bench);
 }
 
-/* --- fees -------------------------------------------------------------------------------------- */
+/* --- None ------------------------------------------------------------------------------------ */
 
 static void a_fee_over_its_limits_is_not_paid(void **state)
 {
@@ -194,7 +194,7 @@ static void what_the_node_takes_no_more_is_replaced_at_once(void **state)
     bench_close(&bench);
 }
 
-/* --- the chain takes back ---------------------------------------------------------------------- */
+/* --- None ------------------------------------------------------------------------------------ */
 
 static void a_node_that_forgets_is_told_again(void **state)
 {
@@ -275,7 +275,7 @@ static void a_block_that_left_while_we_were_away_is_noticed(void **state)
     bench_close(&bench);
 }
 
-/* --- others use the wallet ---------------------------------------------------------------------- */
+/* --- None ------------------------------------------------------------------------------------ */
 
 static void a_fee_raised_by_hand_counts(void **state)
 {
@@ -314,7 +314,7 @@ static void coins_that_went_elsewhere_are_noticed(void **state)
     bench_close(&bench);
 }
 
-/* --- troubles ----------------------------------------------------------------------------------- */
+/* --- None ------------------------------------------------------------------------------------ */
 
 static void each_trouble_is_said_and_ends(void **state)
 {

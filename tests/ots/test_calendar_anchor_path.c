@@ -18,7 +18,7 @@
 
 static const char *script;
 
-/* --- the tree over a batch ---------------------------------------------------------------------- */
+/* --- None ------------------------------------------------------------------------------------ */
 
 /* The root that dataplane/ots/merkle.h makes of the same promises. */
 static void merkle_root(struct journal *journal, uint32_t first, uint32_t count, uint8_t root[32])
@@ -62,7 +62,7 @@ static void the_tree_is_that_of_the_reference(void **state)
     bench_close(&bench);
 }
 
-/* --- the tree of a block ------------------------------------------------------------------------ */
+/* --- None ------------------------------------------------------------------------------------ */
 
 static void branches_lead_to_the_root_of_any_block(void **state)
 {
@@ -85,7 +85,7 @@ static void branches_lead_to_the_root_of_any_block(void **state)
     }
 }
 
-/* --- the reference makes the same proof from the same block ------------------------------------- */
+/* --- None ------------------------------------------------------------------------------------ */
 
 /* A line for the oracle: the root, the height, the block. Returns our path from the root on. */
 static void write_case(struct anchor_bench *bench, uint32_t index, FILE *cases, FILE *ours)
@@ -150,7 +150,7 @@ static void the_reference_makes_the_same_path(void **state)
     bench_close(&bench);
 }
 
-/* --- the file ------------------------------------------------------------------------------------ */
+/* --- None ------------------------------------------------------------------------------------ */
 
 /* A file with all kinds of records, made by a short life. */
 static uint8_t *lived_file(struct anchor_bench *bench, size_t *bytes)
