@@ -47,6 +47,8 @@ static const struct owm_conf_row rows[] = {
      "pubkey@host:port that nodes open their stake channel to; empty: what its node announces."},
     {"policy.registrations_per_ip_hour", OWM_CONF_INT, AT(registrations_per_ip_hour), "10",
      RANGE(0, 64), "New nodes per address and hour (SRS-SEC-04); 0 only on devnet: no limit."},
+    {"policy.registrations_per_key_hour", OWM_CONF_INT, AT(registrations_per_key_hour), "60",
+     RANGE(0, 64), "Registrations of one node and hour; 0 only on devnet: no limit."},
     {"policy.clock_skew_s", OWM_CONF_INT, AT(clock_skew_s), "300", RANGE(5, 3600),
      "How far the time in a signed message may be from ours."},
     {"policy.base_rate_sats", OWM_CONF_INT, AT(base_rate_sats), "10", RANGE(0, 1000000),
@@ -280,6 +282,10 @@ static owm_status check_policy(const struct owm_coordinator_config *config, stru
         return owm_fail(error, OWM_E_CONFIG,
                         "policy.registrations_per_ip_hour = 0 needs policy.network = \"devnet\" or "
                         "\"regtest\"; elsewhere the number of new nodes must be limited");
+    if (config->registrations_per_key_hour == 0 && !is_development(config))
+        return owm_fail(error, OWM_E_CONFIG,
+                        "policy.registrations_per_key_hour = 0 needs policy.network = \"devnet\" "
+                        "or \"regtest\"; each registration costs calls of the treasury's node");
     if (!config->database_url[0])
         return owm_fail(error, OWM_E_CONFIG,
                         "no database; set database.url or DATABASE_URL, for example to "

@@ -29,7 +29,7 @@ struct owm_coordinator_config {
     /* policy */
     char *network, *treasury_uri;
     int stake;
-    int64_t registrations_per_ip_hour, clock_skew_s, base_rate_sats;
+    int64_t registrations_per_ip_hour, registrations_per_key_hour, clock_skew_s, base_rate_sats;
     bool tier_override_allowed;
     /* lightning: the treasury's node */
     int lightning_backend;

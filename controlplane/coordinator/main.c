@@ -263,6 +263,7 @@ static struct owm_services_config services_config(struct coordinator *c)
         .database_url = config->database_url,
         .owed_note = owm_coordinator_owed_note(config),
         .registrations_per_hour = (unsigned)config->registrations_per_ip_hour,
+        .registrations_of_key_per_hour = (unsigned)config->registrations_per_key_hour,
         .clock_skew_ms = config->clock_skew_s * 1000,
         .tier_override_allowed = config->tier_override_allowed,
         .heartbeat_ms = (uint32_t)config->heartbeat_ms,

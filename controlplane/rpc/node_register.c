@@ -146,18 +146,40 @@ static const char *check_request(struct owm_services *services, const uint8_t ke
 }
 
 /* SRS-SEC-04: new nodes per address; behind Tor all come from one address, so per key there
- * (SRS-NET-07). A key that is registered may come back as often as it likes. */
-static bool may_be_new(struct owm_services *services, const struct owm_rpc_call *call,
-                       const uint8_t key[32], int64_t *wait_ms)
+ * (SRS-NET-07). */
+static const char *check_new(struct owm_services *services, const struct owm_rpc_call *call,
+                             const uint8_t key[32], struct owm_error *error)
 {
-    if (!services->rate || owm_peers_find(services->config.peers, key)) return true;
     char source[OWM_RATE_SOURCE_BYTES_MAX];
+    int64_t wait_ms = HOUR_MS;
+    if (!services->rate) return NULL;
     if (wire_is_tor(services, call))
         owm_hex_encode(key, 32, source);
     else
         snprintf(source, sizeof(source), "%s", owm_rpc_peer_address(call));
-    *wait_ms = HOUR_MS;
-    return owm_rate_take(services->rate, source, owm_clock_wall_ms(), wait_ms) == OWM_OK;
+    if (owm_rate_take(services->rate, source, owm_clock_wall_ms(), &wait_ms) == OWM_OK) return NULL;
+    owm_fail(error, OWM_E_LIMIT,
+             "at most %u new nodes per address and hour; try again in %" PRId64 " minutes",
+             services->config.registrations_per_hour, wait_ms / 60000 + 1);
+    return "TOO_MANY_NODES";
+}
+
+/* Each registration asks the treasury's node three things, so one key may not come back without
+ * end. More keys within an hour than are counted are a network that was restarted: they may. */
+static const char *check_again(struct owm_services *services, const uint8_t key[32],
+                               struct owm_error *error)
+{
+    char source[OWM_RATE_SOURCE_BYTES_MAX];
+    int64_t wait_ms = 0;
+    if (!services->again) return NULL;
+    owm_hex_encode(key, 32, source);
+    if (owm_rate_take(services->again, source, owm_clock_wall_ms(), &wait_ms) != OWM_E_LIMIT)
+        return NULL;
+    owm_fail(error, OWM_E_LIMIT,
+             "this node has registered %u times within an hour; look why it does, and try again in "
+             "%" PRId64 " minutes",
+             services->config.registrations_of_key_per_hour, wait_ms / 60000 + 1);
+    return "TOO_MANY_REGISTRATIONS";
 }
 
 static void post_registration(struct owm_services *services, struct owm_rpc_call *call,
@@ -192,7 +214,6 @@ static const char *check(struct owm_services *services, const struct owm_rpc_cal
                          struct owm_register_event *checked, struct owm_error *error)
 {
     const char *sentence = "";
-    int64_t wait_ms = 0;
     const char *code = check_request(services, key, request, &sentence);
     if (!code) {
         code = stake_check(services, key, request, checked->ln_key, error);
@@ -205,11 +226,8 @@ static const char *check(struct owm_services *services, const struct owm_rpc_cal
     }
     if (wire_capabilities(services, request->capabilities, &checked->capabilities, error) != OWM_OK)
         return "BAD_CAPABILITIES";
-    if (may_be_new(services, call, key, &wait_ms)) return NULL;
-    owm_fail(error, OWM_E_LIMIT,
-             "at most %u new nodes per address and hour; try again in %" PRId64 " minutes",
-             services->config.registrations_per_hour, wait_ms / 60000 + 1);
-    return "TOO_MANY_NODES";
+    return owm_peers_find(services->config.peers, key) ? check_again(services, key, error)
+                                                       : check_new(services, call, key, error);
 }
 
 void on_register(void *app, struct owm_rpc_call *call, const uint8_t *bytes, size_t length)

@@ -1,5 +1,6 @@
 /* rate.h: at most N events per source in any window, counted exactly: new nodes per IP and hour
- * (SRS-SEC-04), or per node key behind the Tor listener (SRS-NET-07). In memory: a restart forgets.
+ * (SRS-SEC-04), or per node key behind the Tor listener (SRS-NET-07); registrations of a key that
+ * is known. In memory: a restart forgets.
  */
 #ifndef OWM_RPC_RATE_H
 #define OWM_RPC_RATE_H

@@ -97,6 +97,8 @@ owm_status owm_services_open(const struct owm_services_config *config, struct ow
             owm_stake_binding_init(&services->binding, config->identity, config->network, error);
     if (status == OWM_OK && config->registrations_per_hour)
         status = owm_rate_open(config->registrations_per_hour, HOUR_MS, &services->rate);
+    if (status == OWM_OK && config->registrations_of_key_per_hour)
+        status = owm_rate_open(config->registrations_of_key_per_hour, HOUR_MS, &services->again);
     if (status == OWM_OK) status = owm_pg_open(config->database_url, &services->reader, error);
     if (status != OWM_OK) {
         owm_services_close(services);
@@ -118,6 +120,7 @@ void owm_services_close(struct owm_services *services)
     watch_close_all(services);
     owm_pg_close(services->reader);
     owm_rate_close(services->rate);
+    owm_rate_close(services->again);
     owm_challenges_close(services->challenges);
     owm_stake_binding_deinit(&services->binding);
     pthread_mutex_destroy(&services->reader_lock);

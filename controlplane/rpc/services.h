@@ -50,7 +50,8 @@ struct owm_services_config {
     const char *owed_note;   /* why what is owed is not paid, while nobody has tried; "" */
     struct owm_stake *stake; /* NULL: stake policy "none" */
     int64_t tier_sats[OWM_TIERS + 1];
-    unsigned registrations_per_hour; /* 0: no limit */
+    unsigned registrations_per_hour;        /* of new nodes, per address; 0: no limit */
+    unsigned registrations_of_key_per_hour; /* of a node that is known; 0: no limit */
     int64_t clock_skew_ms;
     bool tier_override_allowed;
     uint32_t heartbeat_ms, manifest_ms;

@@ -20,7 +20,8 @@ struct watcher;
 struct owm_services {
     struct owm_services_config config;
     struct owm_challenges *challenges;
-    struct owm_rate *rate;
+    struct owm_rate *rate;            /* new nodes; NULL: no limit */
+    struct owm_rate *again;           /* nodes that are known; NULL: no limit */
     struct owm_stake_binding binding; /* with a stake policy only */
     struct owm_rpc_server *nodes, *internal;
     struct owm_bonds *bonds;          /* NULL: none */

@@ -59,7 +59,18 @@ static void test_registration_and_replay(void **state)
     fake_node_close(&node);
 }
 
-/* SRS-SEC-04: ten new nodes an hour from one address; those that are known may come back. */
+/* Each registration costs calls of the treasury's node: a known key may come back 60 times an hour,
+ * is then told to wait, and that is counted. */
+static void come_back_without_end(struct fake_node *node)
+{
+    for (int i = 0; i < 60; i++) assert_string_equal(fake_node_register(node, FAULT_NONE), "");
+    assert_string_equal(fake_node_register(node, FAULT_NONE), "TOO_MANY_REGISTRATIONS");
+    assert_true(coordinator_logged(&open_network,
+                                   "refused method=RegisterNode reason=TOO_MANY_REGISTRATIONS"));
+}
+
+/* SRS-SEC-04: ten new nodes an hour from one address; those that are known may come back, and no
+ * other waits for one that does so too often. */
 static void test_eleventh_node(void **state)
 {
     (void)state;
@@ -71,7 +82,8 @@ static void test_eleventh_node(void **state)
         const char *code = fake_node_register(&node[i], FAULT_NONE);
         assert_string_equal(code, i < 8 ? "" : "TOO_MANY_NODES");
     }
-    assert_string_equal(fake_node_register(&node[0], FAULT_NONE), "");
+    come_back_without_end(&node[0]);
+    assert_string_equal(fake_node_register(&node[1], FAULT_NONE), "");
     for (int i = 0; i < 9; i++) fake_node_close(&node[i]);
 }
 

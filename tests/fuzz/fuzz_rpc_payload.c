@@ -147,6 +147,7 @@ static void world_open(struct world *world)
                                      .clock_skew_ms = 300000,
                                      .tier_override_allowed = true,
                                      .registrations_per_hour = 10,
+                                     .registrations_of_key_per_hour = 60,
                                      .payload_bytes_max = 60 * 1024,
                                      .orders = {.value_type = "int8", .package_bytes_max = 1 << 20},
                                      .internal_keys = (const uint8_t(*)[32])internal_key,
