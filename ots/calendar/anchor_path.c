@@ -7,7 +7,7 @@
 #include "base/sha256.h"
 #include "dataplane/chain/hash.h"
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the tree over a batch: an odd one at the end goes up as it is --------------------------- */
 
 static void join(const uint8_t left[32], const uint8_t right[32], uint8_t parent[32])
 {
@@ -56,7 +56,7 @@ const uint8_t *anchor_levels_root(const struct anchor_levels *levels)
     return levels->node[node_count(levels->count) - 1];
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the block's tree: an odd one at the end is its own neighbour ---------------------------- */
 
 static void join_twice(const uint8_t left[32], const uint8_t right[32], uint8_t parent[32])
 {
@@ -92,7 +92,7 @@ bool anchor_branches(uint8_t (*txids)[32], uint32_t count, struct anchor_end *en
     return true;
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the path -------------------------------------------------------------------------------- */
 
 /* A tree that grows at its end. */
 struct growing {

@@ -124,25 +124,39 @@ void bench_wait_sent(struct anchor_bench *bench, uint32_t count)
 
 /* --- proofs ----------------------------------------------------------------------------------- */
 
-void bench_verify(struct anchor_bench *bench)
+static void verify(struct anchor_bench *bench, const struct owm_ots_headers *headers,
+                   uint32_t index)
+{
+    struct owm_ots_tree tree;
+    struct owm_ots_verdict verdict;
+    struct owm_error error = {.text = ""};
+    uint8_t commitment[JOURNAL_COMMITMENT_BYTES];
+    if (anchor_proof(bench->anchor, index, &tree, &error) != OWM_OK) fail_msg("%s", error.text);
+    journal_get(bench->journal, index, commitment);
+    assert_int_equal(tree.nodes[OWM_OTS_ROOT].message.bytes, sizeof commitment);
+    assert_memory_equal(tree.nodes[OWM_OTS_ROOT].message.data, commitment, sizeof commitment);
+    assert_int_equal(tree.attestation_count, 1);
+    assert_ok(owm_ots_verify(&tree, headers, &verdict, &error));
+    if (verdict.outcome != OWM_OTS_CONFIRMED) fail_msg("promise %u: %s", index, verdict.why.text);
+    owm_ots_tree_deinit(&tree);
+}
+
+static void verify_range(struct anchor_bench *bench, uint32_t first, uint32_t end)
 {
     owm_ots_bitcoin_node *node = NULL;
     assert_ok(
         owm_ots_bitcoin_open(bench->wallet.node.url_with_password, NULL, OWM_REGTEST, &node, NULL));
     const struct owm_ots_headers headers = owm_ots_bitcoin_source(node);
-    for (uint32_t i = 0; i < journal_count(bench->journal); i++) {
-        struct owm_ots_tree tree;
-        struct owm_ots_verdict verdict;
-        struct owm_error error = {.text = ""};
-        uint8_t commitment[JOURNAL_COMMITMENT_BYTES];
-        if (anchor_proof(bench->anchor, i, &tree, &error) != OWM_OK) fail_msg("%s", error.text);
-        journal_get(bench->journal, i, commitment);
-        assert_int_equal(tree.nodes[OWM_OTS_ROOT].message.bytes, sizeof commitment);
-        assert_memory_equal(tree.nodes[OWM_OTS_ROOT].message.data, commitment, sizeof commitment);
-        assert_int_equal(tree.attestation_count, 1);
-        assert_ok(owm_ots_verify(&tree, &headers, &verdict, &error));
-        if (verdict.outcome != OWM_OTS_CONFIRMED) fail_msg("promise %u: %s", i, verdict.why.text);
-        owm_ots_tree_deinit(&tree);
-    }
+    for (uint32_t i = first; i < end; i++) verify(bench, &headers, i);
     owm_ots_bitcoin_close(node);
+}
+
+void bench_verify_one(struct anchor_bench *bench, uint32_t index)
+{
+    verify_range(bench, index, index + 1);
+}
+
+void bench_verify(struct anchor_bench *bench)
+{
+    verify_range(bench, 0, journal_count(bench->journal));
 }

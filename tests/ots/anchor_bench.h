@@ -37,7 +37,9 @@ void bench_wait_trouble(struct anchor_bench *bench, const char *words);
 /** bench_wait_sent: until the node has taken so many transactions. */
 void bench_wait_sent(struct anchor_bench *bench, uint32_t count);
 
-/** bench_verify: the proof of every promise leads to a block of the node, by its headers. */
+/** bench_verify_one: the proof of a promise leads to a block of the node, by its headers.
+ *  bench_verify: of every promise. */
+void bench_verify_one(struct anchor_bench *bench, uint32_t index);
 void bench_verify(struct anchor_bench *bench);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "anchor_bench.h"
 #include "base/clock.h"
+#include "base/rng.h"
 #include "test.h"
 
 static void set(struct anchor_bench *bench, bool *knob, bool value)
@@ -30,16 +31,19 @@ static struct anchor_figures figures_of(struct anchor_bench *bench)
 static void promises_become_proofs(void **state)
 {
     (void)state;
-    static const uint32_t counts[] = {1, 2, 3, 7, 64, 100};
+    static const uint32_t counts[] = {1, 2, 3, 64, 0, 0, 0}; /* 0: any number. */
     struct anchor_bench bench;
+    struct owm_rng rng;
+    owm_rng_seed(&rng, 3);
     uint32_t batches = 0, all = 0;
     bench_open(&bench, 3);
     bench_start(&bench);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         pthread_mutex_lock(&bench.wallet.node.lock); /* All go into one transaction. */
-        bench_promise(&bench, counts[i]);
+        uint32_t count = counts[i] ? counts[i] : 1 + (uint32_t)owm_rng_below(&rng, 90);
+        bench_promise(&bench, count);
         pthread_mutex_unlock(&bench.wallet.node.lock);
-        all += counts[i];
+        all += count;
         for (; figures_of(&bench).done < all; batches++) {
             bench_wait_sent(&bench, batches + 1);
             bench_wait(&bench, figures_of(&bench).waiting ? ANCHOR_WAITING : ANCHOR_SENT);
@@ -108,7 +112,7 @@ static void the_interval_is_kept(void **state)
     bench_close(&bench);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- fees ------------------------------------------------------------------------------------ */
 
 static void a_fee_over_its_limits_is_not_paid(void **state)
 {
@@ -134,6 +138,24 @@ static void a_fee_over_its_limits_is_not_paid(void **state)
     bench_wait_trouble(&bench, "");
     struct anchor_figures figures = figures_of(&bench);
     assert_true(figures.fees_sat <= 5000 && figures.fees_sat > 4000);
+    bench_close(&bench);
+}
+
+static void too_many_small_coins_are_said(void **state)
+{
+    (void)state;
+    struct anchor_bench bench;
+    bench_open(&bench, 0);
+    bench.options.fee_sat_max = 100000;
+    wallet_add_coins(&bench.wallet, 190, 276); /* Each pays little more than its own fee. */
+    set_rate(&bench, &bench.wallet.min_rate, 4);
+    bench_promise(&bench, 1);
+    bench_start(&bench);
+    bench_wait_trouble(&bench, "coins, which makes the transaction too large for proofs; join its "
+                               "coins by sending them to itself");
+    assert_int_equal(wallet_sent(&bench.wallet), 0);
+    wallet_add_coins(&bench.wallet, 1, 1000000);
+    bench_wait_sent(&bench, 1);
     bench_close(&bench);
 }
 
@@ -194,7 +216,7 @@ static void what_the_node_takes_no_more_is_replaced_at_once(void **state)
     bench_close(&bench);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the chain takes back -------------------------------------------------------------------- */
 
 static void a_node_that_forgets_is_told_again(void **state)
 {
@@ -275,7 +297,7 @@ static void a_block_that_left_while_we_were_away_is_noticed(void **state)
     bench_close(&bench);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- others use the wallet ------------------------------------------------------------------- */
 
 static void a_fee_raised_by_hand_counts(void **state)
 {
@@ -314,7 +336,7 @@ static void coins_that_went_elsewhere_are_noticed(void **state)
     bench_close(&bench);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- troubles -------------------------------------------------------------------------------- */
 
 static void each_trouble_is_said_and_ends(void **state)
 {
@@ -404,6 +426,7 @@ int main(void)
         cmocka_unit_test(five_confirmations_are_too_few),
         cmocka_unit_test(the_interval_is_kept),
         cmocka_unit_test(a_fee_over_its_limits_is_not_paid),
+        cmocka_unit_test(too_many_small_coins_are_said),
         cmocka_unit_test(what_does_not_confirm_is_replaced),
         cmocka_unit_test(a_replacement_stays_within_the_limit),
         cmocka_unit_test(what_the_node_takes_no_more_is_replaced_at_once),

@@ -11,6 +11,7 @@
 #include "dataplane/ots/merkle.h"
 #include "dataplane/ots/proof.h"
 #include "ots/calendar/anchor_path.h"
+#include "ots/calendar/journal_read.h"
 #include "test.h"
 
 #define ROUNDS 24
@@ -18,7 +19,7 @@
 
 static const char *script;
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the tree over a batch ------------------------------------------------------------------- */
 
 /* The root that dataplane/ots/merkle.h makes of the same promises. */
 static void merkle_root(struct journal *journal, uint32_t first, uint32_t count, uint8_t root[32])
@@ -62,7 +63,45 @@ static void the_tree_is_that_of_the_reference(void **state)
     bench_close(&bench);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* A journal of so many promises, without waiting for the disk for each. */
+static void write_journal(struct anchor_bench *bench, uint32_t count)
+{
+    char path[96];
+    journal_close(bench->journal);
+    snprintf(path, sizeof path, "%s/commitments", bench->folder);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(JOURNAL_MAGIC, 1, JOURNAL_MAGIC_BYTES, file), JOURNAL_MAGIC_BYTES);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t commitment[JOURNAL_COMMITMENT_BYTES] = {0}, record[JOURNAL_RECORD_BYTES];
+        memcpy(commitment, &i, sizeof i);
+        journal_record(commitment, record);
+        assert_int_equal(fwrite(record, 1, sizeof record, file), sizeof record);
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_ok(journal_open(bench->folder, &bench->journal, NULL));
+    bench->options.journal = bench->journal;
+}
+
+static void more_than_a_tree_holds_goes_into_two(void **state)
+{
+    (void)state;
+    static const uint32_t some[] = {0, 1, 4097, 65534, 65535, 65536, 65537, 65538};
+    struct anchor_bench bench;
+    struct anchor_figures figures;
+    bench_open(&bench, 2);
+    write_journal(&bench, OWM_OTS_LEAVES_MAX + 3);
+    bench.wallet.mine_at_send = 6;
+    bench_start(&bench);
+    bench_wait(&bench, ANCHOR_DONE);
+    anchor_look_at_all(bench.anchor, &figures);
+    assert_int_equal(figures.transactions, 2);
+    assert_int_equal(figures.done, OWM_OTS_LEAVES_MAX + 3);
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) bench_verify_one(&bench, some[i]);
+    bench_close(&bench);
+}
+
+/* --- the tree of a block --------------------------------------------------------------------- */
 
 static void branches_lead_to_the_root_of_any_block(void **state)
 {
@@ -85,7 +124,7 @@ static void branches_lead_to_the_root_of_any_block(void **state)
     }
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the reference makes the same proof from the same block ---------------------------------- */
 
 /* A line for the oracle: the root, the height, the block. Returns our path from the root on. */
 static void write_case(struct anchor_bench *bench, uint32_t index, FILE *cases, FILE *ours)
@@ -150,7 +189,7 @@ static void the_reference_makes_the_same_path(void **state)
     bench_close(&bench);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the file -------------------------------------------------------------------------------- */
 
 /* A file with all kinds of records, made by a short life. */
 static uint8_t *lived_file(struct anchor_bench *bench, size_t *bytes)
@@ -272,6 +311,7 @@ int main(int argc, char **argv)
     script = argc > 1 ? argv[1] : "block_oracle.py";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tree_is_that_of_the_reference),
+        cmocka_unit_test(more_than_a_tree_holds_goes_into_two),
         cmocka_unit_test(branches_lead_to_the_root_of_any_block),
         cmocka_unit_test(the_reference_makes_the_same_path),
         cmocka_unit_test(a_record_that_is_cut_off_is_made_again),

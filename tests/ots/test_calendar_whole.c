@@ -33,7 +33,7 @@
 
 static const char *program, *blocks_program;
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- programs -------------------------------------------------------------------------------- */
 
 static uint16_t free_port(void)
 {
@@ -65,7 +65,7 @@ static void end(pid_t pid, int signal)
     assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the world ------------------------------------------------------------------------------- */
 
 struct world {
     char folder[64], log[96], url[64], node_url[96];
@@ -165,7 +165,7 @@ static void close_world(struct world *world)
     assert_int_equal(system(command), 0);
 }
 
-/* --- None ------------------------------------------------------------------------------------ */
+/* --- the story ------------------------------------------------------------------------------- */
 
 static void load_and_kill(struct world *world)
 {
