@@ -199,6 +199,7 @@ static void put_summary(const struct owm_page *page, FILE *out, const owm_engine
         if (isfinite(model->heldout_bits_per_byte))
             fprintf(out, ", %.3f bits per byte on held-out text",
                     (double)model->heldout_bits_per_byte);
+        fputs(" (<a href=/models>all versions and their proofs</a>)", out);
     } else {
         fputs("<tr><th>Checkpoint<td>being made", out);
     }

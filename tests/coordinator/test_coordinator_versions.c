@@ -100,6 +100,11 @@ static void test_states(void **state)
     run("UPDATE model_versions SET btc_block = 890421, ots_confirmed_at = now(), btc_time = now()");
     assert_told("confirmed", 890421);
     assert_null(fake_node_model(&node, "owm-v9"));
+    char *front = coordinator_page(&network, "/"), *page = coordinator_page(&network, "/models");
+    assert_non_null(strstr(front, "href=/models"));
+    assert_non_null(strstr(page, "confirmed</b> in Bitcoin block 890421"));
+    free(front);
+    free(page);
     free(data);
 }
 

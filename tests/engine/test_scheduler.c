@@ -48,8 +48,8 @@ static void test_assignment_SRS_SCHED_01(void **state)
     world_deinit(&world);
 }
 
-/* Promise 6, SRS-OTS-05: who refuses weights that are not proven is not blamed; another node gets the
- * task, and in the end it fails with what the last one said. */
+/* Promise 6, SRS-OTS-05: who refuses weights that are not proven is not blamed; another node gets
+ * the task, and in the end it fails with what the last one said. */
 static void test_unproven(void **state)
 {
     (void)state;
