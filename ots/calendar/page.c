@@ -113,7 +113,7 @@ static void put_state(FILE *out, const struct page_view *view)
         put(out, "%s", view->anchor.trouble);
     } else {
         fputs("<p class=\"big good\">Yes</p><p>", out);
-        put(out, "What is promised goes into a block at most every %s.",
+        put(out, "All promises that wait go into one transaction, every %s.",
             span((int64_t)view->interval_s * 1000, text));
     }
     fputs("</p></section>", out);

@@ -67,8 +67,10 @@ owm_status anchor_proof(struct anchor *anchor, uint32_t index, struct owm_ots_tr
     const struct owm_ots_op sha256 = {.tag = OWM_OTS_SHA256};
     const struct owm_ots_attestation block = owm_ots_bitcoin(ANCHOR_DOUBLE_HEIGHT);
     anchor_look(anchor, index, &view);
-    if (view.state != ANCHOR_DONE || anchor->hidden)
-        return owm_fail(error, OWM_E_NOTFOUND, "not done");
+    pthread_mutex_lock(&anchor->lock);
+    bool hidden = anchor->hidden;
+    pthread_mutex_unlock(&anchor->lock);
+    if (view.state != ANCHOR_DONE || hidden) return owm_fail(error, OWM_E_NOTFOUND, "not done");
     journal_get(anchor->journal, index, commitment);
     const struct owm_ots_bytes message = {commitment, sizeof commitment};
     owm_status status = owm_ots_tree_init(tree, message, error);
