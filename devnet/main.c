@@ -95,6 +95,10 @@ static int up(const struct options *options)
     puts("Ctrl-C ends it. In another terminal: ./owm ask \"TEXT\", ./owm status\n");
     watch(&network, client, &view, &snapshot);
     view_leave(&view);
+    if (!ending && options->rounds) {
+        anchoring_wait(&network, client);
+        (void)!snapshot_take(&snapshot, client, NULL);
+    }
     if (ending && options->rounds) puts("interrupted before the last round");
     bool ok = summary_print(&network, &snapshot, client, &view.pool);
     code = options->rounds && (!ok || ending) ? 1 : 0;
@@ -254,6 +258,8 @@ static int show_status(const struct options *options)
         view_rounds(&snapshot, 20);
         putchar('\n');
         view_nodes(&snapshot);
+        putchar('\n');
+        view_versions(&snapshot, 20);
         show_paying(options->folder);
         show_pool(options->folder);
     }

@@ -118,6 +118,7 @@ owm_status network_up(struct network *network, const struct options *options,
     places_ports(network);
     status = mining_choose(network, options->lightning != NULL, error);
     if (status == OWM_OK) status = paying_up(network, error);
+    if (status == OWM_OK) status = anchoring_up(network, error);
     if (status == OWM_OK) status = places_coordinator_config(network, error);
     if (status == OWM_OK) status = places_write_addresses(network, error);
     if (status == OWM_OK) status = start_coordinator(network, 0, error);
@@ -127,6 +128,7 @@ owm_status network_up(struct network *network, const struct options *options,
            network->ports.nodes, network->ports.page);
     status = paying_slasher(network, error);
     if (status == OWM_OK) status = mining_up(network, error);
+    if (status == OWM_OK) status = anchoring_wallet(network, error);
     if (status == OWM_OK) status = places_write_addresses(network, error); /* With the pool's. */
     return status ? status : start_nodes(network, error);
 }
@@ -164,6 +166,7 @@ void network_tend(struct network *network, char trouble[static 256])
         {&network->mining.pool, mining_start_pool, 0},
         {&network->mining.miner, mining_start_miner, 0},
         {&network->paying.slasher, paying_start_slasher, 0},
+        {&network->anchoring.calendar, anchoring_start, 0},
     };
     trouble[0] = 0;
     if (paying_tend(network)) {
@@ -195,6 +198,7 @@ void network_down(struct network *network)
     for (unsigned i = 0; i < network->options.nodes; i++)
         process_stop(&network->nodes[i], 0, STOP_TIMEOUT_MS);
     process_stop(&network->coordinator, SIGTERM, STOP_TIMEOUT_MS);
+    anchoring_down(&network->anchoring);
     paying_down(network);
     postgres_stop(&network->postgres);
     snprintf(path, sizeof path, "%s/devnet.json", network->folder);

@@ -8,12 +8,14 @@
  *   folder/maintainer.key    the second maintainer's: it takes two to slash a T2 or T3 node
  *   folder/devnet.json       addresses, for `ask`, `status` and `admin`
  *   mining.h, paying.h       its mining and its Lightning part
+ *   anchoring.h              its calendar
  *
  * A program that ends by itself is started again, as a service manager would, and counted.
  */
 #ifndef OWM_DEVNET_NETWORK_H
 #define OWM_DEVNET_NETWORK_H
 
+#include "anchoring.h"
 #include "client.h"
 #include "figures.h"
 #include "mining.h"
@@ -39,6 +41,7 @@ struct network {
     struct process nodes[DEVNET_NODES_MAX];
     struct mining mining;
     struct paying paying;
+    struct anchoring anchoring;
     unsigned restarts;
     uint32_t rounds_before; /* Complete before this run. */
 };

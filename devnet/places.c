@@ -18,6 +18,7 @@
 #define CONFIG_BYTES_MAX      8192
 #define CERTIFICATE_BYTES_MAX 65536
 #define LIGHTNING_BYTES_MAX   (4 * DAEMON_PATH_MAX + 512)
+#define PROVENANCE_BYTES_MAX  (SOURCE_PATH_MAX + 512)
 #define MINERS_BYTES_MAX      (MINING_URL_MAX + DEVNET_PATH_MAX + 128)
 
 void places_ports(struct network *network)
@@ -142,10 +143,23 @@ static void miners_config(const struct network *network, char *text, size_t byte
              PAYING_CHANNEL_SATS, network->mining.database_url, network->folder);
 }
 
+/* Every version is stamped by our own calendar; here promises are enough to be used. */
+static void provenance_config(const struct network *network, char *text, size_t bytes)
+{
+    char url[64];
+    const char *cookie = anchoring_login(network, url);
+    snprintf(text, bytes,
+             "[provenance]\ncalendars = \"%s\"\ncalendars_needed = 1\nserve_pending = true\n"
+             "retry_min_s = 2\nretry_max_s = 10\nbitcoin_network = \"regtest\"\n"
+             "bitcoin_rpc = \"%s\"\nbitcoin_cookie = \"%s\"\n\n",
+             network->anchoring.uri, url, cookie);
+}
+
 owm_status places_coordinator_config(const struct network *network, struct owm_error *error)
 {
     char text[CONFIG_BYTES_MAX], path[DEVNET_PATH_MAX + 64], operator_hex[65], second_hex[65];
     char treasury[LIGHTNING_BYTES_MAX], uri[OWM_LIGHTNING_TEXT_BYTES], miners[MINERS_BYTES_MAX];
+    char provenance[PROVENANCE_BYTES_MAX];
     const struct options *o = &network->options;
     owm_status status = key_hex(network, "operator.key", operator_hex, error);
     if (status == OWM_OK) status = key_hex(network, "maintainer.key", second_hex, error);
@@ -157,6 +171,7 @@ owm_status places_coordinator_config(const struct network *network, struct owm_e
     unsigned quorum = o->nodes < 3 ? o->nodes : 3;
     treasury_config(network, uri, treasury, sizeof treasury);
     miners_config(network, miners, sizeof miners);
+    provenance_config(network, provenance, sizeof provenance);
     int bytes =
         snprintf(text, sizeof text,
                  "# Written by owm-devnet at each start.\n"
@@ -169,12 +184,12 @@ owm_status places_coordinator_config(const struct network *network, struct owm_e
                  "steps = 160\nlr = 0.003\nwarmup_steps = 16\nserver_lr = 2.0\n"
                  "heldout_file = \"%s/shards/heldout.txt\"\n\n"
                  "[slashing]\nmaintainers = \"%s,%s\"\nappeal_hours = 0\n\n"
-                 "[internal]\nallowed_keys = \"%s\"\n\n"
+                 "[internal]\nallowed_keys = \"%s\"\n\n%s"
                  "[http]\nport = %u\n%s%s",
                  network->ports.nodes, network->ports.internal, network->folder,
                  network->paying.on ? "lightning" : "none", uri, quorum,
                  o->rounds ? network->rounds_before + o->rounds : 0, network->folder, operator_hex,
-                 second_hex, operator_hex, network->ports.page, treasury, miners);
+                 second_hex, operator_hex, provenance, network->ports.page, treasury, miners);
     snprintf(path, sizeof path, "%s/coordinator/coordinator.toml", network->folder);
     return write_config(path, text, bytes, error);
 }
@@ -194,11 +209,21 @@ static void node_lightning_config(const struct network *network, unsigned index,
              uri, daemon->rpc_port, daemon->folder, daemon->folder);
 }
 
+static void model_config(const struct network *network, char *text, size_t bytes)
+{
+    char url[64];
+    const char *cookie = anchoring_login(network, url);
+    snprintf(text, bytes,
+             "[model]\nproofs = \"pending\"\ncalendars = \"%s\"\ncalendars_needed = 1\n"
+             "bitcoin_network = \"regtest\"\nbitcoin_rpc = \"%s\"\nbitcoin_cookie = \"%s\"\n\n",
+             network->anchoring.uri, url, cookie);
+}
+
 owm_status places_node_config(const struct network *network, unsigned index,
                               struct owm_error *error)
 {
     char text[CONFIG_BYTES_MAX], folder[DEVNET_PATH_MAX + 32], path[DEVNET_PATH_MAX + 64];
-    char lightning[LIGHTNING_BYTES_MAX];
+    char lightning[LIGHTNING_BYTES_MAX], model[PROVENANCE_BYTES_MAX];
     const struct options *o = &network->options;
     /* The last ones are poisoned: their worker is the test double, the daemon is the real one. */
     bool poisoned = index >= o->nodes - o->poison;
@@ -207,20 +232,21 @@ owm_status places_node_config(const struct network *network, unsigned index,
     if (status) return status;
 
     node_lightning_config(network, index, lightning, sizeof lightning);
-    int bytes =
-        snprintf(text, sizeof text,
-                 "# Written by owm-devnet at each start.\n"
-                 "[node]\nalias = \"node-%u\"\ntier_override = \"%s\"\n"
-                 "data_dir = \"%s\"\nhttp_port = %u\nthreads = 1\n"
-                 "worker_path = \"%s/%s\"\n\n"
-                 "[network]\ncoordinator_url = \"https://127.0.0.1:%u\"\n"
-                 "coordinator_cert = \"%s/coordinator/coordinator.crt\"\n"
-                 "max_concurrent_tasks = 2\nreconnect_max_s = 5\n\n"
-                 "[data]\nshard_paths = \"%s/shards/node-%u.txt\"\n\n"
-                 "[limits]\nshutdown_s = 60\n%s",
-                 index + 1, options_tier(o, index), folder, network->ports.node_page[index],
-                 network->programs, poisoned ? "owm-worker-poisoned" : "owm-worker",
-                 network->ports.nodes, network->folder, network->folder, index + 1, lightning);
+    model_config(network, model, sizeof model);
+    int bytes = snprintf(text, sizeof text,
+                         "# Written by owm-devnet at each start.\n"
+                         "[node]\nalias = \"node-%u\"\ntier_override = \"%s\"\n"
+                         "data_dir = \"%s\"\nhttp_port = %u\nthreads = 1\n"
+                         "worker_path = \"%s/%s\"\n\n"
+                         "[network]\ncoordinator_url = \"https://127.0.0.1:%u\"\n"
+                         "coordinator_cert = \"%s/coordinator/coordinator.crt\"\n"
+                         "max_concurrent_tasks = 2\nreconnect_max_s = 5\n\n"
+                         "[data]\nshard_paths = \"%s/shards/node-%u.txt\"\n\n%s"
+                         "[limits]\nshutdown_s = 60\n%s",
+                         index + 1, options_tier(o, index), folder, network->ports.node_page[index],
+                         network->programs, poisoned ? "owm-worker-poisoned" : "owm-worker",
+                         network->ports.nodes, network->folder, network->folder, index + 1, model,
+                         lightning);
     snprintf(path, sizeof path, "%s/owm.toml", folder);
     return write_config(path, text, bytes, error);
 }

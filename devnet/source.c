@@ -141,16 +141,8 @@ static owm_status start_bitcoind(struct source *source, struct owm_error *error)
     snprintf(folder, sizeof folder, "-datadir=%s", source->folder);
     snprintf(port, sizeof port, "-rpcport=%u", source->port);
     snprintf(zmq, sizeof zmq, "-zmqpubhashblock=%s", source->zmq);
-    const char *const argv[] = {source->program,
-                                "-regtest",
-                                "-server",
-                                "-disablewallet",
-                                "-listen=0",
-                                "-dnsseed=0",
-                                folder,
-                                port,
-                                zmq,
-                                NULL};
+    const char *const argv[] = {source->program, "-regtest", "-server", "-listen=0", "-dnsseed=0",
+                                folder,          port,       zmq,       NULL};
     return process_start(&source->process, "bitcoind", argv,
                          &(struct process_options){.log_path = source->log}, error);
 }

@@ -2,8 +2,8 @@
  *
  * A bitcoind on the PATH is taken, else a btcd, else owm-devnet-blocks, which is no Bitcoin node
  * and says so. The real nodes have regtest's difficulty, on which every share is a block; our own
- * source has one at which the miner of this network finds a block every half a minute or so: what
- * the miner hashes here is measured once.
+ * source has one at which the miner of this network finds a block every ten seconds or so, while
+ * nodes learn: what the miner hashes here is measured once.
  */
 #ifndef OWM_DEVNET_SOURCE_H
 #define OWM_DEVNET_SOURCE_H
@@ -13,7 +13,7 @@
 #include "base/uuid.h"
 #include "process.h"
 
-#define SOURCE_BLOCK_S      12   /* On a machine that does nothing else; learning makes it more. */
+#define SOURCE_BLOCK_S      4    /* On a machine that does nothing else; learning makes it more. */
 #define SOURCE_HALVINGS     "18" /* 19,073 sats a block; 5.7 million all that follow, together. */
 #define SOURCE_PATH_MAX     640
 #define SOURCE_PASSWORD_MAX OWM_UUID_TEXT_BYTES

@@ -138,6 +138,16 @@ static bool paid(struct network *network)
     return ok;
 }
 
+/* The coordinator's word on each version against that of owm-ots on the files. */
+static bool proven(const struct network *network, struct client *client)
+{
+    char sentence[256], note[256];
+    bool ok = anchoring_agree(network, client, sentence, note);
+    ok = say(ok, "%s", sentence);
+    if (*note) printf("  note   %s\n", note);
+    return ok;
+}
+
 bool summary_print(struct network *network, const struct snapshot *snapshot, struct client *client,
                    const struct figures *pool)
 {
@@ -149,6 +159,8 @@ bool summary_print(struct network *network, const struct snapshot *snapshot, str
     view_rounds(snapshot, snapshot->rounds->n_rounds);
     putchar('\n');
     view_nodes(snapshot);
+    putchar('\n');
+    view_versions(snapshot, 20);
     if (pool->known) putchar('\n');
     view_pool(pool);
     view_pool_places(pool);
@@ -159,6 +171,7 @@ bool summary_print(struct network *network, const struct snapshot *snapshot, str
     ok = ledger(client, network) && ok;
     ok = poison_caught(network, snapshot) && ok;
     ok = pool_adds_up(network, pool) && ok;
+    ok = proven(network, client) && ok;
     if (network->restarts) printf("  note   %u programs were started again\n", network->restarts);
     return paid(network) && ok;
 }

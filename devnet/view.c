@@ -10,6 +10,7 @@
 #include "base/clock.h"
 
 #define POOL_NEWS_MS 10000
+#define VERSIONS_MAX 100
 
 typedef Owm__Internal__V1__Round round_t;
 typedef Owm__Internal__V1__NetworkStatusResponse network_t;
@@ -19,6 +20,7 @@ owm_status snapshot_take(struct snapshot *snapshot, struct client *client, struc
     struct snapshot fresh = {0};
     owm_status status = client_network(client, &fresh.network, error);
     if (status == OWM_OK) status = client_rounds(client, 0, &fresh.rounds, error);
+    if (status == OWM_OK) status = client_versions(client, VERSIONS_MAX, &fresh.versions, error);
     if (status) {
         snapshot_free(&fresh);
         return status;
@@ -34,6 +36,8 @@ void snapshot_free(struct snapshot *snapshot)
         owm__internal__v1__network_status_response__free_unpacked(snapshot->network, NULL);
     if (snapshot->rounds)
         owm__internal__v1__list_rounds_response__free_unpacked(snapshot->rounds, NULL);
+    if (snapshot->versions)
+        owm__internal__v1__list_versions_response__free_unpacked(snapshot->versions, NULL);
     *snapshot = (struct snapshot){0};
 }
 
@@ -125,6 +129,51 @@ void view_rounds(const struct snapshot *snapshot, size_t newest)
     }
 }
 
+/* How a version's proof stands. */
+static void proof_text(const Owm__Internal__V1__VersionState *version, char text[static 128])
+{
+    if (strcmp(version->ots_status, "confirmed") == 0)
+        snprintf(text, 128, "confirmed in block %u", version->btc_block);
+    else if (strcmp(version->ots_status, "pending") == 0)
+        snprintf(text, 128, "pending: promised by %u calendar%s", version->ots_calendars,
+                 version->ots_calendars == 1 ? "" : "s");
+    else
+        snprintf(text, 128, "not stamped yet%s%.90s", *version->note ? ": " : "", version->note);
+}
+
+void view_versions(const struct snapshot *snapshot, size_t newest)
+{
+    const size_t count = snapshot->versions->n_versions;
+    char proof[128];
+    printf("%-14s %-6s %s\n", "version", "round", "proof");
+    for (size_t i = count < newest ? count : newest; i-- > 0;) {
+        const Owm__Internal__V1__VersionState *version = snapshot->versions->versions[i];
+        proof_text(version, proof);
+        printf("%-14s %-6u %s%s\n", version->version_id, version->round, proof,
+               version->current ? "  (current)" : "");
+    }
+}
+
+static unsigned confirmed(const struct snapshot *snapshot)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < snapshot->versions->n_versions; i++)
+        count += strcmp(snapshot->versions->versions[i]->ots_status, "confirmed") == 0;
+    return count;
+}
+
+void view_proven(const struct snapshot *snapshot)
+{
+    const Owm__Internal__V1__ListVersionsResponse *all = snapshot->versions;
+    printf("proofs: %u of %zu versions confirmed", confirmed(snapshot), all->n_versions);
+    for (size_t i = 0; i < all->n_versions; i++) {
+        if (strcmp(all->versions[i]->ots_status, "confirmed") != 0) continue;
+        printf(", %s in block %u", all->versions[i]->version_id, all->versions[i]->btc_block);
+        break;
+    }
+    putchar('\n');
+}
+
 void view_nodes(const struct snapshot *snapshot)
 {
     const network_t *network = snapshot->network;
@@ -202,7 +251,7 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     const network_t *network = snapshot->network;
     struct winsize window = {0};
     size_t rows = ioctl(1, TIOCGWINSZ, &window) == 0 && window.ws_row ? window.ws_row : 24;
-    size_t fixed = 16 + network->n_nodes + (view->paying ? view->paying->node_count + 5 : 0);
+    size_t fixed = 17 + network->n_nodes + (view->paying ? view->paying->node_count + 5 : 0);
 
     fputs("\033[H\033[2J", stdout);
     printf("OWM development network: %s, stake policy \"%s\"\nprovenance %s\n", network->network,
@@ -217,6 +266,7 @@ static void draw(const struct view *view, const struct snapshot *snapshot, const
     view_rounds(snapshot, rows > fixed + 3 ? rows - fixed : 3);
     putchar('\n');
     view_nodes(snapshot);
+    view_proven(snapshot);
     if (*view->pool.pool_url) putchar('\n');
     view_pool(&view->pool);
     view_pool_places(&view->pool);
@@ -268,6 +318,8 @@ static void tell(struct view *view, const struct snapshot *snapshot, const char 
         view_round(round);
         view->round_told = round->round;
     }
+    if (confirmed(snapshot) > view->confirmed_told) view_proven(snapshot);
+    view->confirmed_told = confirmed(snapshot);
     tell_pool(view);
     tell_paying(view);
     if (trouble) printf("%s\n", trouble);

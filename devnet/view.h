@@ -13,10 +13,11 @@
 #include "figures.h"
 #include "paying.h"
 
-/** snapshot: both replies at one moment; NULL before the first answer. */
+/** snapshot: the replies at one moment; NULL before the first answer. */
 struct snapshot {
     Owm__Internal__V1__NetworkStatusResponse *network;
-    Owm__Internal__V1__ListRoundsResponse *rounds; /* Oldest first. */
+    Owm__Internal__V1__ListRoundsResponse *rounds;     /* Oldest first. */
+    Owm__Internal__V1__ListVersionsResponse *versions; /* Newest first. */
 };
 
 /** snapshot_take: replaces the content; on failure the old content stays. */
@@ -33,6 +34,7 @@ struct view {
     struct figures pool; /* Not known: not shown. */
     uint64_t blocks_told, shares_told, pool_told_ms;
     const struct paying_figures *paying; /* NULL, or not known: not shown. */
+    unsigned confirmed_told;             /* Versions whose block was told. */
     unsigned payments_told;
     uint64_t payments_told_ms;
 };
@@ -48,6 +50,8 @@ void view_leave(const struct view *view);
 void view_round(const Owm__Internal__V1__Round *round);
 void view_rounds(const struct snapshot *snapshot, size_t newest);
 void view_nodes(const struct snapshot *snapshot);
+void view_versions(const struct snapshot *snapshot, size_t newest);
+void view_proven(const struct snapshot *snapshot);
 void view_pool(const struct figures *pool);
 void view_pool_places(const struct figures *pool);
 void view_paying(const struct paying_figures *paying);

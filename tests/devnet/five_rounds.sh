@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # five_rounds.sh: what a newcomer sees: five rounds of real learning end to end, questions answered
-# meanwhile, and a ledger that adds up (SRS-NODE-01, SRS-COORD-02, SRS-COORD-03, SRS-MODEL-06, TST-01
-# without the payment itself, SRS-SEC-01, SRS-SEC-07).
+# meanwhile, a ledger that adds up, and every version stamped by a calendar of our own, which outlives kill -9, and
+# followed into a block that owm-ots finds, too (SRS-OTS-01, SRS-OTS-04, SRS-OTS-07, SRS-NODE-01, SRS-COORD-02,
+# SRS-COORD-03, SRS-MODEL-06, TST-01 without the payment itself, SRS-SEC-01, SRS-SEC-07).
 source "$(dirname "$0")/network.sh"
 
 up --rounds 5 --nodes 4
@@ -25,5 +26,11 @@ node_page=$(grep -oE '^node-1 +http://127.0.0.1:[0-9]+/' "$work/up.log" | grep -
 curl -fsS "${node_page}health" >/dev/null || fail "node-1's /health is not well"
 say "pages and metrics answer"
 
+grep -qE '^owm-v0\.1\.0 +0 +(pending: promised by 1 calendar|confirmed in block [0-9]+)' <<<"$status" ||
+    fail "status does not show the first version's proof"
+kill -9 "$(pid_of calendar)"
+await 30 "the calendar was killed and started again" 'calendar ended with signal 9 .* and was started again'
+
 finish
+grep -qE '^  ok +each of 6 versions has (its|a well-formed) proof' "$work/up.log" || fail "a version has no proof"
 no_secret_in_logs

@@ -58,8 +58,9 @@ finish() { # finish: the network ends by itself and says that all is well
     [ "$code" -eq 0 ] || fail "owm-devnet up ended with exit code $code"
 }
 
-pid_of() { # pid_of coordinator | node-N | pool | blocks: the newest child of that kind
+pid_of() { # pid_of coordinator | node-N | pool | blocks | calendar: the newest child of that kind
     case $1 in
+    calendar) pgrep -n -f "$bin/owm-ots calendar --folder $work/run/" ;;
     pool) pgrep -n -f "$bin/owm-pool --config $work/run/" ;;
     blocks) pgrep -n -f "$bin/owm-devnet-blocks --folder $work/run/" ;;
     coordinator) pgrep -n -f "$bin/owm-coordinator --config $work/run/" ;;
