@@ -1,14 +1,25 @@
 /* provenance.h: every checkpoint stamped by calendars and followed into a Bitcoin block
  * (SRS-OTS-01, 02, 04, 07; design promise 3).
  *
- *   none --calendars_needed promises--> pending --block, 6 confirmations, checked by us--> confirmed
+ *   none --calendars_needed promises--> pending --block, 6 confirmations, seen by us--> confirmed
  *
- * The proof is the file <blob>.ots beside the checkpoint; the row of model_versions follows it and
- * can be made again from it. Whatever a crash interrupts is done again: stamping is harmless twice
- * (promises merge), a file is replaced whole. Versions that lack promises, or a block, are tried
- * again with a pause that grows from retry_min_s to retry_max_s, for as long as it takes; after
- * alarm_hours the page and a metric say so.
- * Thread: one of its own, with its own connection to the database.
+ * 1. The proof is the file <blob>.ots beside the checkpoint; the row of model_versions follows it
+ *    and can be made again from it. So whatever a crash interrupts is done again: stamping is
+ *    harmless twice (promises merge), a file is replaced whole, a row in one transaction.
+ * 2. A promise counts when the calendar that it names is one of ours or known to the reference
+ *    client, each calendar once. A calendar's word is no proof: an answer is taken into the file
+ *    only if our own block headers show it to be true, and nothing else confirms.
+ * 3. Versions without promises come before others, the newest first. They are tried again after
+ *    30 s, or retry_min_s if that is shorter, those without a block after retry_min_s; the pause
+ *    doubles up to retry_max_s, a quarter more or less by chance, for as long as it takes. The
+ *    calendars that did not promise are asked again at the same times. After alarm_hours the note
+ *    and a metric say so.
+ * 4. A file that is damaged is set aside as <blob>.ots.bad and made again; the same goes at the
+ *    start for a confirmed version whose checkpoint is there and whose proof is not.
+ * 5. Whoever opens this has taken the engine's lock (controlplane/db/persist.h). When another
+ *    coordinator takes it, nothing is written any more.
+ * Thread: one of its own, with its own connection to the database. One call to calendars takes ten
+ * seconds at most, so that a new version is acknowledged in time (SRS-PERF-10).
  */
 #ifndef OWM_PROVENANCE_PROVENANCE_H
 #define OWM_PROVENANCE_PROVENANCE_H
@@ -28,7 +39,7 @@ struct owm_proven {
     uint64_t model_bytes;
     uint32_t round;
     bool training; /* promises of enough calendars, or a block */
-    bool serving;  /* a block; or as training, where serve_pending */
+    bool serving;  /* a block, or as training where serve_pending; and the checkpoint is there */
 };
 
 /** owm_provenance_options: borrowed until close. */
@@ -36,7 +47,9 @@ struct owm_provenance_options {
     const char *database_url;
     const owm_identity *identity;
     struct owm_blob_store *store;
-    const char *calendars; /* URLs with commas, or "public": the reference client's four */
+    /* URLs with commas; "public" among them: the reference client's four. At least three of them
+     * (SRS-OTS-02), but on regtest. A URL is the name that its calendar promises under. */
+    const char *calendars;
     unsigned calendars_needed;
     const char *bitcoin_rpc, *bitcoin_cookie; /* "": none */
     const char *headers_file;                 /* "": none. Without both nothing is confirmed. */
@@ -45,8 +58,8 @@ struct owm_provenance_options {
     unsigned retry_min_s, retry_max_s;
     unsigned alarm_hours;
     struct owm_metrics *metrics;
-    /* Called from owm_provenance_open for what is known already (the current version, and the newest
-     * that may serve), later from the thread for each change. */
+    /* Called from owm_provenance_open for what is known already (the newest that may serve, and
+     * the current version), later from the thread for each change. */
     void (*proven)(void *ctx, const struct owm_proven *proven);
     void (*note)(void *ctx, const char *text); /* for the page and /health; "": all is well */
     void *ctx;

@@ -13,7 +13,7 @@
     (OWM_OTS_CHAIN_MAGIC_BYTES + (size_t)OWM_OTS_RECORD_BYTES * (OWM_OTS_HEIGHT_MAX + 1))
 #define FILE_MODE       0644
 #define REORGANISED_MAX 1000  /* Blocks that a node may take back at most. */
-#define SAVE_BLOCKS     50000 /* While it is built, so that a build that is stopped goes on there. */
+#define SAVE_BLOCKS     50000 /* While it is built, which goes on there when it was stopped. */
 #define SAVE_AT_TIP     144   /* A day. */
 
 struct owm_ots_header_source {

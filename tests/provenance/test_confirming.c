@@ -36,7 +36,6 @@ static void test_confirmed(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     char time[32];
     stamped(&world, "confirmed", hash);
@@ -64,22 +63,21 @@ static void test_confirmed(void **state)
                                    world_text(&world, "SELECT manifest FROM model_versions"), hash,
                                    HEIGHT, &fresh, NULL));
     free(fresh);
-    assert_true(world_last(&world, hash, &told) && told.serving && told.training);
+    world_told(&world, hash, true, true);
     assert_true(world_metric(&world, "owm_model_confirm_seconds_count 1"));
     world_noted(&world, "", 10);
     world_stop(&world);
     world.told_count = 0;
     world_start(&world); /* Known from the start. */
-    assert_true(world_last(&world, hash, &told) && told.serving);
+    world_told(&world, hash, true, true);
     world_close(&world);
 }
 
-/* A block that is taken back before it has six confirmations changes nothing; the next one counts. */
+/* A block that is taken back before it has six confirmations changes nothing; the next counts. */
 static void test_reorganised(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     stamped(&world, "reorganised", hash);
     world_mine(&world, hash, HEIGHT, DEEP - 1);
@@ -92,10 +90,10 @@ static void test_reorganised(void **state)
     world_until(&world,
                 "SELECT ots_note LIKE 'block 10 has another merkle root; %' FROM model_versions",
                 "t", 20);
-    assert_true(world_last(&world, hash, &told) && told.training && !told.serving);
+    world_told(&world, hash, true, false);
     world_mine(&world, hash, 25, 31);
     world_until(&world, BLOCK, "25", 20);
-    assert_true(world_last(&world, hash, &told) && told.serving);
+    world_told(&world, hash, true, true);
     world_close(&world);
 }
 
@@ -190,7 +188,7 @@ static void test_foreign_manifest(void **state)
     world_until(&world, "SELECT ots_calendars FROM model_versions", "3", 20);
     world_mine(&world, hash, HEIGHT, DEEP);
     world_until(&world,
-                "SELECT ots_note LIKE '%not signed by this coordinator%'"
+                "SELECT ots_note LIKE '%not signed by the coordinator%'"
                 " FROM model_versions",
                 "t", 20);
     assert_string_equal(world_text(&world, BLOCK), "0");
@@ -203,13 +201,12 @@ static void test_deleted_checkpoint(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     stamped(&world, "deleted", hash);
     assert_ok(owm_blob_delete(world.store, hash));
     world_mine(&world, hash, HEIGHT, DEEP);
     world_until(&world, BLOCK, "10", 20);
-    assert_true(world_last(&world, hash, &told) && told.training && !told.serving);
+    world_told(&world, hash, true, false);
     world_close(&world);
 }
 
@@ -218,7 +215,6 @@ static void test_lost_proof(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     char path[256];
     stamped(&world, "lost_proof", hash);
@@ -231,7 +227,7 @@ static void test_lost_proof(void **state)
     world_start(&world);
     world_until(&world, "SELECT ots_calendars FROM model_versions WHERE btc_block IS NULL", "3",
                 20);
-    assert_true(world_last(&world, hash, &told) && !told.serving && told.training);
+    world_told(&world, hash, true, false);
     world_mine(&world, hash, 20, 26);
     world_until(&world, BLOCK, "20", 20);
     world_close(&world);
@@ -242,14 +238,13 @@ static void test_development(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     world_open(&world, "development");
     world.options.serve_pending = true;
     world_start(&world);
     world_version(&world, 1, hash);
     world_until(&world, "SELECT ots_calendars FROM model_versions", "3", 20);
-    assert_true(world_last(&world, hash, &told) && told.training && told.serving);
+    world_told(&world, hash, true, true);
     world_sql(&world, "UPDATE model_versions SET created_at = now() - interval '49 hours'");
     world_noted(&world,
                 "1 checkpoints wait for a Bitcoin block for more than 48 hours; the oldest,"

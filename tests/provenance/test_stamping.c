@@ -20,15 +20,14 @@ static void test_promised(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     char path[256];
     world_open(&world, "promised");
     world_start(&world);
     world_version(&world, 1, hash);
     world_until(&world, STATE, "pending 3", 20);
-    assert_true(world_last(&world, hash, &told));
-    assert_true(told.training && !told.serving && told.round == 1 && told.model_bytes == 1000);
+    world_told(&world, hash, true, false);
+    assert_int_equal(world.told[0].round, 1);
     struct owm_ots_proof proof;
     world_proof(&world, hash, &proof);
     assert_int_equal(proof.tree.attestation_count, 3);
@@ -86,7 +85,6 @@ static void test_bad_calendars(void **state)
     static const char *const reason[] = {"wrong_answer", "wrong_answer", "network",
                                          "too_large",    "network",      "timeout"};
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32];
     char path[256];
     world_open(&world, "bad_calendars");
@@ -99,7 +97,7 @@ static void test_bad_calendars(void **state)
         assert_string_equal(world_text(&world, STATE), "none 1");
         for (size_t j = i; j < i + 2; j++)
             if (!counted(&world, 1 + j - i, reason[j])) fail_msg("no metric %s", reason[j]);
-        assert_false(world_last(&world, hash, &told));
+        assert_int_equal(world.told_count, 0);
         world_stop(&world);
         world_path(&world, hash, path);
         assert_int_equal(unlink(path), 0);
@@ -132,7 +130,6 @@ static void test_damaged(void **state)
 {
     (void)state;
     struct world world;
-    struct owm_proven told;
     uint8_t hash[32], other[32], *data = NULL;
     size_t bytes = 0;
     char path[256], bad[264], query[256];
@@ -161,7 +158,7 @@ static void test_damaged(void **state)
         owm_ots_proof_deinit(&proof);
         assert_int_equal(access(bad, F_OK), way == 2 ? -1 : 0);
         unlink(bad);
-        assert_true(world_last(&world, hash, &told) && told.training);
+        world_told(&world, hash, true, false);
     }
     assert_true(world_metric(&world, "owm_model_proofs_damaged_total 2"));
     free(data);

@@ -10,6 +10,10 @@
 #include "controlplane/db/schema.h"
 #include "controlplane/provenance/manifest.h"
 
+#define METRIC_MS     10000
+#define TOLD_MS       10000
+#define VERSION_BYTES 1000
+
 struct pg_fixture server;
 
 static void proven(void *ctx, const struct owm_proven *told)
@@ -112,7 +116,7 @@ static char *make_manifest(struct world *world, const char *version, uint32_t n,
                                        .sub_model = "owm-lm",
                                        .round = n,
                                        .created_ms = owm_clock_wall_ms(),
-                                       .bytes = 1000,
+                                       .bytes = VERSION_BYTES,
                                        .ots_proof = path + strlen(world->folder) + 1,
                                        .notes = "made for a test"};
     memcpy(facts.sha256, hash, 32);
@@ -201,17 +205,30 @@ void world_noted(struct world *world, const char *text, unsigned seconds)
     }
 }
 
-bool world_last(struct world *world, const uint8_t hash[32], struct owm_proven *last)
+/* The last one of a hash; one that nobody told of has no bytes. */
+static struct owm_proven last_of(struct world *world, const uint8_t hash[32])
 {
-    bool found = false;
+    struct owm_proven last = {.model_bytes = 0};
     pthread_mutex_lock(&world->lock);
-    for (size_t i = 0; i < world->told_count; i++) {
-        if (memcmp(world->told[i].model_hash, hash, 32) != 0) continue;
-        *last = world->told[i];
-        found = true;
-    }
+    for (size_t i = 0; i < world->told_count; i++)
+        if (memcmp(world->told[i].model_hash, hash, 32) == 0) last = world->told[i];
     pthread_mutex_unlock(&world->lock);
-    return found;
+    return last;
+}
+
+void world_told(struct world *world, const uint8_t hash[32], bool training, bool serving)
+{
+    uint64_t end_ms = owm_clock_mono_ms() + TOLD_MS;
+    for (;;) {
+        struct owm_proven last = last_of(world, hash);
+        if (last.model_bytes == VERSION_BYTES && last.training == training
+            && last.serving == serving)
+            return;
+        if (owm_clock_mono_ms() > end_ms)
+            fail_msg("told training=%d serving=%d, wanted %d and %d", last.training, last.serving,
+                     training, serving);
+        owm_clock_sleep_ms(10);
+    }
 }
 
 void world_path(struct world *world, const uint8_t hash[32], char path[static 256])
@@ -259,9 +276,13 @@ void world_mine(struct world *world, const uint8_t hash[32], uint64_t height, si
 
 bool world_metric(struct world *world, const char *line)
 {
-    char *text = NULL;
-    assert_ok(owm_metrics_text(world->metrics, &text, NULL));
-    bool found = strstr(text, line) != NULL;
-    free(text);
-    return found;
+    uint64_t end_ms = owm_clock_mono_ms() + METRIC_MS;
+    for (;;) {
+        char *text = NULL;
+        assert_ok(owm_metrics_text(world->metrics, &text, NULL));
+        bool found = strstr(text, line) != NULL;
+        free(text);
+        if (found || owm_clock_mono_ms() > end_ms) return found;
+        owm_clock_sleep_ms(10);
+    }
 }

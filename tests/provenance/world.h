@@ -52,11 +52,11 @@ const char *world_text(struct world *world, const char *query);
 void world_until(struct world *world, const char *query, const char *wanted, unsigned seconds);
 void world_sql(struct world *world, const char *statement);
 
-/** world_noted: until the note holds this text. world_quiet: until it is "". */
+/** world_noted: until the note holds this text; "": until it is empty. */
 void world_noted(struct world *world, const char *text, unsigned seconds);
 
-/** world_last: what was told last of a hash; false: nothing. */
-bool world_last(struct world *world, const uint8_t hash[32], struct owm_proven *proven);
+/** world_told: until what was told last of a hash is this. */
+void world_told(struct world *world, const uint8_t hash[32], bool training, bool serving);
 
 /** world_path: of the proof. world_proof: what is in it; deinit it. */
 void world_path(struct world *world, const uint8_t hash[32], char path[static 256]);
@@ -68,7 +68,7 @@ uint8_t *world_bytes(struct world *world, const uint8_t hash[32], size_t *bytes)
 /** world_mine: the calendars' answers come true in block `height`, and the node has `blocks`. */
 void world_mine(struct world *world, const uint8_t hash[32], uint64_t height, size_t blocks);
 
-/** world_metric: whether the page of metrics holds this line's beginning. */
+/** world_metric: whether the page of metrics holds this text before ten seconds are over. */
 bool world_metric(struct world *world, const char *line);
 
 #endif
