@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "dataplane/ots/attestation.h"
-#include "limits.h"
 #include "ots/network.h"
+#include "quota.h"
 
 #define INTERVAL_S    21600
 #define REPLACE_S     3600
@@ -188,9 +188,9 @@ static owm_status take_number(struct calendar_config *config, int id, struct owm
     struct anchor_options *anchor = &config->anchor;
     switch (id) {
     case RATE:
-        return number(&(struct range){"rate", 0, LIMITS_RATE_MAX}, &config->per_minute, error);
+        return number(&(struct range){"rate", 0, QUOTA_RATE_MAX}, &config->per_minute, error);
     case RATE_ALL:
-        return number(&(struct range){"rate-all", 0, LIMITS_RATE_MAX}, &config->per_second, error);
+        return number(&(struct range){"rate-all", 0, QUOTA_RATE_MAX}, &config->per_second, error);
     case INTERVAL:
         return number(&(struct range){"interval", 1, DAYS_30_S}, &anchor->interval_s, error);
     case REPLACE:

@@ -12,8 +12,8 @@
 #include "base/http_server.h"
 #include "dataplane/ots/proof.h"
 #include "dataplane/ots/verify.h"
-#include "limits.h"
 #include "page.h"
+#include "quota.h"
 
 #define TIMESTAMP_PATH "/timestamp/"
 #define ROUTES         6
@@ -27,7 +27,7 @@ struct serve {
     struct serve_options options;
     struct owm_http_route routes[ROUTES];
     owm_http_server *server;
-    struct limits *limits;
+    struct quota *quota;
     owm_metrics *metrics;
     int64_t started_ms;
     uint64_t refused[REFUSALS];
@@ -92,10 +92,10 @@ static bool may_ask(struct serve *serve, const struct owm_http_request *request,
 {
     char address[ADDRESS_MAX];
     unsigned retry_s = 0;
-    enum limits_verdict verdict = limits_take(serve->limits, address_of(serve, request, address),
-                                              owm_clock_mono_ms(), &retry_s);
-    if (verdict == LIMITS_PASS) return true;
-    refuse(serve, response, verdict == LIMITS_ADDRESS ? REFUSED_ADDRESS : REFUSED_ALL, retry_s);
+    enum quota_verdict verdict = quota_take(serve->quota, address_of(serve, request, address),
+                                            owm_clock_mono_ms(), &retry_s);
+    if (verdict == QUOTA_PASS) return true;
+    refuse(serve, response, verdict == QUOTA_ADDRESS ? REFUSED_ADDRESS : REFUSED_ALL, retry_s);
     return false;
 }
 
@@ -345,7 +345,7 @@ owm_status serve_open(const struct serve_options *options, struct serve **serve_
     if (!serve) return owm_fail(error, OWM_E_NOMEM, "no memory for the server");
     serve->options = *options;
     serve->started_ms = owm_clock_wall_ms();
-    owm_status status = limits_open(options->per_minute, options->per_second, &serve->limits);
+    owm_status status = quota_open(options->per_minute, options->per_second, &serve->quota);
     if (status == OWM_OK) status = owm_metrics_open(0, &serve->metrics);
     if (status != OWM_OK)
         owm_fail(error, status, "no memory for the server");
@@ -368,6 +368,6 @@ void serve_close(struct serve *serve)
     if (!serve) return;
     owm_http_server_close(serve->server);
     if (serve->metrics) owm_metrics_close(serve->metrics);
-    limits_close(serve->limits);
+    quota_close(serve->quota);
     free(serve);
 }

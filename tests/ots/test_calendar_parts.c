@@ -12,7 +12,7 @@
 #include "base/sha256.h"
 #include "dataplane/ots/proof.h"
 #include "ots/calendar/aggregate.h"
-#include "ots/calendar/limits.h"
+#include "ots/calendar/quota.h"
 
 #define URI "https://ots.example.org"
 
@@ -106,29 +106,28 @@ static void a_key_that_is_not_well_kept_is_refused(void **state)
 static void an_address_gets_what_it_may_and_no_more(void **state)
 {
     (void)state;
-    struct limits *limits;
+    struct quota *quota;
     unsigned retry_s = 0;
-    assert_ok(limits_open(6, 0, &limits));
+    assert_ok(quota_open(6, 0, &quota));
     for (int i = 0; i < 6; i++)
-        assert_int_equal(limits_take(limits, "192.0.2.1", 1000, &retry_s), LIMITS_PASS);
-    assert_int_equal(limits_take(limits, "192.0.2.1", 1000, &retry_s), LIMITS_ADDRESS);
+        assert_int_equal(quota_take(quota, "192.0.2.1", 1000, &retry_s), QUOTA_PASS);
+    assert_int_equal(quota_take(quota, "192.0.2.1", 1000, &retry_s), QUOTA_ADDRESS);
     assert_in_range(retry_s, 10, 11);
-    assert_int_equal(limits_take(limits, "192.0.2.2", 1000, &retry_s), LIMITS_PASS);
-    assert_int_equal(limits_take(limits, "192.0.2.1", 10999, &retry_s), LIMITS_ADDRESS);
-    assert_int_equal(limits_take(limits, "192.0.2.1", 11000, &retry_s), LIMITS_PASS);
-    assert_int_equal(limits_take(limits, "192.0.2.1", 11000, &retry_s), LIMITS_ADDRESS);
+    assert_int_equal(quota_take(quota, "192.0.2.2", 1000, &retry_s), QUOTA_PASS);
+    assert_int_equal(quota_take(quota, "192.0.2.1", 10999, &retry_s), QUOTA_ADDRESS);
+    assert_int_equal(quota_take(quota, "192.0.2.1", 11000, &retry_s), QUOTA_PASS);
+    assert_int_equal(quota_take(quota, "192.0.2.1", 11000, &retry_s), QUOTA_ADDRESS);
     /* A customer's IPv6 network is one; an IPv4 address is the same one in IPv6. */
     for (int i = 0; i < 6; i++)
-        assert_int_equal(
-            limits_take(limits, i % 2 ? "2001:db8::1" : "2001:db8::ffff:2", 1, &retry_s),
-            LIMITS_PASS);
-    assert_int_equal(limits_take(limits, "2001:db8:0:0:9::", 1, &retry_s), LIMITS_ADDRESS);
-    assert_int_equal(limits_take(limits, "2001:db8:0:1::", 1, &retry_s), LIMITS_PASS);
-    assert_int_equal(limits_take(limits, "::ffff:192.0.2.1", 11000, &retry_s), LIMITS_ADDRESS);
+        assert_int_equal(quota_take(quota, i % 2 ? "2001:db8::1" : "2001:db8::ffff:2", 1, &retry_s),
+                         QUOTA_PASS);
+    assert_int_equal(quota_take(quota, "2001:db8:0:0:9::", 1, &retry_s), QUOTA_ADDRESS);
+    assert_int_equal(quota_take(quota, "2001:db8:0:1::", 1, &retry_s), QUOTA_PASS);
+    assert_int_equal(quota_take(quota, "::ffff:192.0.2.1", 11000, &retry_s), QUOTA_ADDRESS);
     for (int i = 0; i < 6; i++)
-        assert_int_equal(limits_take(limits, "no address", 5, &retry_s), LIMITS_PASS);
-    assert_int_equal(limits_take(limits, "neither", 5, &retry_s), LIMITS_ADDRESS);
-    limits_close(limits);
+        assert_int_equal(quota_take(quota, "no address", 5, &retry_s), QUOTA_PASS);
+    assert_int_equal(quota_take(quota, "neither", 5, &retry_s), QUOTA_ADDRESS);
+    quota_close(quota);
 }
 
 /* Property: in no history one address, or all together, get more than burst + rate * time. */
@@ -138,17 +137,17 @@ static void no_history_gets_more_than_the_rates(void **state)
     struct owm_rng rng;
     owm_rng_seed(&rng, 3);
     for (int history = 0; history < 40; history++) {
-        struct limits *limits;
+        struct quota *quota;
         unsigned per_minute = 1 + (unsigned)owm_rng_below(&rng, 200), retry_s;
         unsigned per_second = 1 + (unsigned)owm_rng_below(&rng, 20);
         uint64_t now_ms = 0, passed[4] = {0}, all = 0;
-        assert_ok(limits_open(per_minute, per_second, &limits));
+        assert_ok(quota_open(per_minute, per_second, &quota));
         for (int i = 0; i < 3000; i++) {
             char address[16];
             size_t who = (size_t)owm_rng_below(&rng, 4);
             now_ms += owm_rng_below(&rng, 40);
             snprintf(address, sizeof address, "10.0.0.%zu", who);
-            if (limits_take(limits, address, now_ms, &retry_s) == LIMITS_PASS) {
+            if (quota_take(quota, address, now_ms, &retry_s) == QUOTA_PASS) {
                 passed[who]++;
                 all++;
             } else {
@@ -158,7 +157,7 @@ static void no_history_gets_more_than_the_rates(void **state)
             assert_true(all <= per_second + now_ms * per_second / 1000);
         }
         assert_true(all > 0);
-        limits_close(limits);
+        quota_close(quota);
     }
 }
 
@@ -166,22 +165,22 @@ static void no_history_gets_more_than_the_rates(void **state)
 static void a_flood_of_addresses_does_not_clear_the_table(void **state)
 {
     (void)state;
-    struct limits *limits;
+    struct quota *quota;
     unsigned retry_s, passed = 0;
-    assert_ok(limits_open(100, 0, &limits));
-    for (int i = 0; i < 100; i++) (void)limits_take(limits, "192.0.2.1", 1, &retry_s);
-    for (unsigned i = 0; i < 4 * LIMITS_ADDRESSES_MAX; i++) {
+    assert_ok(quota_open(100, 0, &quota));
+    for (int i = 0; i < 100; i++) (void)quota_take(quota, "192.0.2.1", 1, &retry_s);
+    for (unsigned i = 0; i < 4 * QUOTA_ADDRESSES_MAX; i++) {
         char address[24];
         snprintf(address, sizeof address, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
-        passed += limits_take(limits, address, 1, &retry_s) == LIMITS_PASS;
+        passed += quota_take(quota, address, 1, &retry_s) == QUOTA_PASS;
     }
-    assert_int_equal(passed, 4 * LIMITS_ADDRESSES_MAX);
-    assert_int_equal(limits_take(limits, "192.0.2.1", 1, &retry_s), LIMITS_ADDRESS);
-    limits_close(limits);
-    assert_ok(limits_open(0, 0, &limits));
+    assert_int_equal(passed, 4 * QUOTA_ADDRESSES_MAX);
+    assert_int_equal(quota_take(quota, "192.0.2.1", 1, &retry_s), QUOTA_ADDRESS);
+    quota_close(quota);
+    assert_ok(quota_open(0, 0, &quota));
     for (unsigned i = 0; i < 100000; i++)
-        assert_int_equal(limits_take(limits, "192.0.2.1", 1, &retry_s), LIMITS_PASS);
-    limits_close(limits);
+        assert_int_equal(quota_take(quota, "192.0.2.1", 1, &retry_s), QUOTA_PASS);
+    quota_close(quota);
 }
 
 /* ---------------------------------------------------------------------------- many digests */

@@ -1,6 +1,6 @@
-/* limits.c: sets of WAYS buckets; a keyed hash of the address picks the set, so that nobody can
+/* quota.c: sets of WAYS buckets; a keyed hash of the address picks the set, so that nobody can
  * choose addresses that meet in one. */
-#include "limits.h"
+#include "quota.h"
 
 #include <arpa/inet.h>
 #include <sodium.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define WAYS  8
-#define SETS  (LIMITS_ADDRESSES_MAX / WAYS)
+#define SETS  (QUOTA_ADDRESSES_MAX / WAYS)
 #define TOKEN UINT64_C(60000) /* One request, in parts: a minute has so many milliseconds. */
 
 struct bucket {
@@ -17,26 +17,26 @@ struct bucket {
     uint64_t parts, filled_ms;
 };
 
-struct limits {
+struct quota {
     unsigned per_minute, per_second;
     uint8_t hash_key[crypto_shorthash_KEYBYTES];
     struct bucket all;
     struct bucket sets[SETS][WAYS];
 };
 
-owm_status limits_open(unsigned per_minute, unsigned per_second, struct limits **limits)
+owm_status quota_open(unsigned per_minute, unsigned per_second, struct quota **quota)
 {
-    *limits = sodium_init() < 0 ? NULL : calloc(1, sizeof **limits);
-    if (!*limits) return OWM_E_NOMEM;
-    (*limits)->per_minute = per_minute;
-    (*limits)->per_second = per_second;
-    randombytes_buf((*limits)->hash_key, sizeof(*limits)->hash_key);
+    *quota = sodium_init() < 0 ? NULL : calloc(1, sizeof **quota);
+    if (!*quota) return OWM_E_NOMEM;
+    (*quota)->per_minute = per_minute;
+    (*quota)->per_second = per_second;
+    randombytes_buf((*quota)->hash_key, sizeof(*quota)->hash_key);
     return OWM_OK;
 }
 
-void limits_close(struct limits *limits)
+void quota_close(struct quota *quota)
 {
-    free(limits);
+    free(quota);
 }
 
 static void key_of(const char *text, uint8_t address[static 8])
@@ -68,16 +68,16 @@ static uint64_t parts_now(const struct bucket *bucket, uint64_t rate, uint64_t r
     return parts < full ? parts : full;
 }
 
-static struct bucket *bucket_of(struct limits *limits, const uint8_t address[static 8],
+static struct bucket *bucket_of(struct quota *quota, const uint8_t address[static 8],
                                 uint64_t now_ms)
 {
     uint8_t hash[crypto_shorthash_BYTES];
-    crypto_shorthash(hash, address, 8, limits->hash_key);
-    struct bucket *set = limits->sets[(hash[0] | hash[1] << 8) % SETS], *fullest = &set[0];
+    crypto_shorthash(hash, address, 8, quota->hash_key);
+    struct bucket *set = quota->sets[(hash[0] | hash[1] << 8) % SETS], *fullest = &set[0];
     uint64_t most = 0;
     for (size_t i = 0; i < WAYS; i++) {
         if (set[i].used && memcmp(set[i].address, address, 8) == 0) return &set[i];
-        uint64_t parts = parts_now(&set[i], limits->per_minute, limits->per_minute, now_ms);
+        uint64_t parts = parts_now(&set[i], quota->per_minute, quota->per_minute, now_ms);
         if (!set[i].used) parts = UINT64_MAX;
         if (parts > most) most = parts, fullest = &set[i];
     }
@@ -98,17 +98,16 @@ static bool take(struct bucket *bucket, uint64_t rate, uint64_t room, uint64_t n
     return enough;
 }
 
-enum limits_verdict limits_take(struct limits *limits, const char *address, uint64_t now_ms,
-                                unsigned *retry_s)
+enum quota_verdict quota_take(struct quota *quota, const char *address, uint64_t now_ms,
+                              unsigned *retry_s)
 {
     uint8_t key[8];
     key_of(address, key);
-    if (limits->per_minute > 0
-        && !take(bucket_of(limits, key, now_ms), limits->per_minute, limits->per_minute, now_ms,
+    if (quota->per_minute > 0
+        && !take(bucket_of(quota, key, now_ms), quota->per_minute, quota->per_minute, now_ms,
                  retry_s))
-        return LIMITS_ADDRESS;
-    uint64_t rate = UINT64_C(60) * limits->per_second;
-    if (rate > 0 && !take(&limits->all, rate, limits->per_second, now_ms, retry_s))
-        return LIMITS_ALL;
-    return LIMITS_PASS;
+        return QUOTA_ADDRESS;
+    uint64_t rate = UINT64_C(60) * quota->per_second;
+    if (rate > 0 && !take(&quota->all, rate, quota->per_second, now_ms, retry_s)) return QUOTA_ALL;
+    return QUOTA_PASS;
 }
