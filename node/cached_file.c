@@ -73,9 +73,10 @@ static owm_status check(struct node_slot *slot, const struct checkpoint *checkpo
     bool right = owm_bytes_equal(hash, checkpoint->sha256, 32)
                  && (uint64_t)after.st_size == checkpoint->bytes;
     if (!right)
-        refuse(refusal, REFUSAL_TAMPERED_FILE,
-               "the cached file holds other bytes than the checkpoint that it is named after; it "
-               "was removed and is fetched again");
+        refusal_set(
+            refusal, REFUSAL_TAMPERED_FILE,
+            "the cached file holds other bytes than the checkpoint that it is named after; it "
+            "was removed and is fetched again");
     /* Written while it was read: the next use looks again. */
     bool still = before.st_mtim.tv_sec == after.st_mtim.tv_sec
                  && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec;

@@ -69,10 +69,10 @@ static owm_status fetch(struct node_slot *slot, const struct checkpoint *checkpo
         owm_counter_add(node->count.bytes_down, received);
     }
     if (status == OWM_E_CRYPTO || status == OWM_E_LIMIT) {
-        refuse(refusal, REFUSAL_TAMPERED_FILE,
-               "the coordinator sent other bytes than the checkpoint that its manifest names: "
-               "%.200s",
-               error->text);
+        refusal_set(refusal, REFUSAL_TAMPERED_FILE,
+                    "the coordinator sent other bytes than the checkpoint that its manifest names: "
+                    "%.200s",
+                    error->text);
         return OWM_OK;
     }
     if (status != OWM_OK) return status;

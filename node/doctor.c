@@ -277,7 +277,7 @@ static void check_models(const struct owm_node_config *config, struct doctor_rep
     const char *text = json_string_value(json_object_get(refused, "text"));
     if (text)
         add(report, DOCTOR_WARNING, "model", "docs/node-setup.md says what each reason means",
-            "%.450s", text);
+            "last one refused, %.450s", text);
     json_decref(health);
 }
 

@@ -15,7 +15,7 @@ static owm_status check_signature(json_t *manifest, const uint8_t key[32], struc
     struct owm_error why = {""};
     owm_status status = owm_model_manifest_check(manifest, key, &why);
     if (status != OWM_E_CRYPTO) return status;
-    refuse(refusal, REFUSAL_NOT_SIGNED, "%s", why.text);
+    refusal_set(refusal, REFUSAL_NOT_SIGNED, "%s", why.text);
     return OWM_OK;
 }
 
@@ -46,7 +46,7 @@ static void read_facts(const json_t *manifest, struct manifest_facts *facts,
     const struct owm_json_range rounds = {0, UINT32_MAX};
     if (owm_json_string(manifest, "", "version", &version, &why) != OWM_OK
         || owm_json_int(manifest, "", "round", rounds, &round, &why) != OWM_OK) {
-        refuse(refusal, REFUSAL_BAD_MANIFEST, "the model manifest: %.300s", why.text);
+        refusal_set(refusal, REFUSAL_BAD_MANIFEST, "the model manifest: %.300s", why.text);
         return;
     }
     snprintf(facts->version, sizeof facts->version, "%s", version);
@@ -64,13 +64,14 @@ owm_status manifest_read(const char *json, const uint8_t coordinator_key[static 
     owm_status status = owm_json_parse(json, strlen(json), MANIFEST_BYTES_MAX, &manifest, &why);
     if (status == OWM_E_NOMEM) return status;
     if (status != OWM_OK) {
-        refuse(refusal, REFUSAL_BAD_MANIFEST, "the model manifest is malformed: %.300s", why.text);
+        refusal_set(refusal, REFUSAL_BAD_MANIFEST, "the model manifest is malformed: %.300s",
+                    why.text);
         return OWM_OK;
     }
     status = check_signature(manifest, coordinator_key, refusal);
     if (status == OWM_OK && refusal->code == REFUSAL_NONE && !names(manifest, named))
-        refuse(refusal, REFUSAL_NOT_NAMED,
-               "the model manifest does not name this checkpoint with this size");
+        refusal_set(refusal, REFUSAL_NOT_NAMED,
+                    "the model manifest does not name this checkpoint with this size");
     if (status == OWM_OK && refusal->code == REFUSAL_NONE) read_facts(manifest, facts, refusal);
     json_decref(manifest);
     return status;

@@ -306,7 +306,7 @@ static void models(FILE *out, const struct shown *s)
     }
     if (s->view.models.refused.code != REFUSAL_NONE) {
         page_refused_text(&s->view.models.refused, text);
-        PARAGRAPH(out, "bad", "Last one %s", text);
+        PARAGRAPH(out, "bad", "Last one refused, %s", text);
     }
     if (proof_demands(&s->node->config, s->view.network, demand, &error) == OWM_OK)
         PARAGRAPH(out, "dim", "Asked for (model.proofs): training needs %s; serving, %s.",

@@ -39,6 +39,6 @@ void page_refused_text(const struct node_model_refused *refused,
     struct tm utc;
     owm_hex_encode(refused->sha256, 32, hex);
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&seconds, &utc));
-    snprintf(text, PAGE_MODEL_TEXT_MAX, "refused at %s for %s, checkpoint %.16s…: %s: %s", when,
+    snprintf(text, PAGE_MODEL_TEXT_MAX, "at %s for %s, checkpoint %.16s…: %s: %s", when,
              model_use_name(refused->use), hex, refusal_name(refused->code), refused->why);
 }

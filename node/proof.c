@@ -19,7 +19,7 @@ const char *refusal_name(enum refusal_code code)
     return names[code];
 }
 
-void refuse(struct refusal *refusal, enum refusal_code code, const char *format, ...)
+void refusal_set(struct refusal *refusal, enum refusal_code code, const char *format, ...)
 {
     va_list args;
     refusal->code = code;
@@ -173,32 +173,36 @@ static void judge_promises(const struct judged *j, struct refusal *refusal)
     const struct counted *c = &j->counted;
     if (c->listed >= needed) return;
     if (j->names_block && j->question->headers == NULL)
-        refuse(refusal, REFUSAL_NO_HEADERS,
-               "the proof names a Bitcoin block, and this node has no block headers to check it "
-               "with; set model.bitcoin_rpc or model.headers_file");
+        refusal_set(
+            refusal, REFUSAL_NO_HEADERS,
+            "the proof names a Bitcoin block, and this node has no block headers to check it "
+            "with; set model.bitcoin_rpc or model.headers_file");
     else if (c->count >= needed)
-        refuse(refusal, REFUSAL_UNLISTED_CALENDARS,
-               "the proof holds promises of %u calendars on the list, %u are needed; %.*s is not "
-               "on it (model.calendars)",
-               c->listed, needed, (int)(c->unlisted.bytes < 100 ? c->unlisted.bytes : 100),
-               (const char *)c->unlisted.data);
+        refusal_set(
+            refusal, REFUSAL_UNLISTED_CALENDARS,
+            "the proof holds promises of %u calendars on the list, %u are needed; %.*s is not "
+            "on it (model.calendars)",
+            c->listed, needed, (int)(c->unlisted.bytes < 100 ? c->unlisted.bytes : 100),
+            (const char *)c->unlisted.data);
     else
-        refuse(refusal, REFUSAL_TOO_FEW_PROMISES,
-               "the proof holds promises of %u calendars, %u are needed "
-               "(model.calendars_needed)",
-               c->count, needed);
+        refusal_set(refusal, REFUSAL_TOO_FEW_PROMISES,
+                    "the proof holds promises of %u calendars, %u are needed "
+                    "(model.calendars_needed)",
+                    c->count, needed);
 }
 
 static void judge_block(const struct judged *j, struct refusal *refusal)
 {
     if (j->names_block && j->question->headers == NULL)
-        refuse(refusal, REFUSAL_NO_HEADERS,
-               "serving needs a proof in a Bitcoin block, and this node has no block headers to "
-               "check it with; set model.bitcoin_rpc or model.headers_file");
+        refusal_set(
+            refusal, REFUSAL_NO_HEADERS,
+            "serving needs a proof in a Bitcoin block, and this node has no block headers to "
+            "check it with; set model.bitcoin_rpc or model.headers_file");
     else
-        refuse(refusal, REFUSAL_NOT_CONFIRMED,
-               "serving needs a proof in a Bitcoin block, and this one is not confirmed: %.250s",
-               j->verdict.why.text);
+        refusal_set(
+            refusal, REFUSAL_NOT_CONFIRMED,
+            "serving needs a proof in a Bitcoin block, and this one is not confirmed: %.250s",
+            j->verdict.why.text);
 }
 
 static void decide(const struct judged *j, struct proof_facts *facts, struct refusal *refusal)
@@ -206,7 +210,8 @@ static void decide(const struct judged *j, struct proof_facts *facts, struct ref
     enum proof_demand demand = j->policy->demand[j->question->use];
     *facts = (struct proof_facts){.state = PROOF_PENDING, .promises = j->counted.listed};
     if (j->verdict.outcome == OWM_OTS_REFUTED) {
-        refuse(refusal, REFUSAL_WRONG_BLOCK, "the proof is wrong: %.300s", j->verdict.why.text);
+        refusal_set(refusal, REFUSAL_WRONG_BLOCK, "the proof is wrong: %.300s",
+                    j->verdict.why.text);
     } else if (j->verdict.outcome == OWM_OTS_CONFIRMED) {
         facts->state = PROOF_IN_BLOCK;
         facts->height = j->verdict.height;
@@ -237,7 +242,7 @@ static owm_status verify(struct judged *j, const struct owm_ots_tree *tree, stru
     owm_status status = owm_ots_verify(tree, headers, &j->verdict, error);
     if (status == OWM_OK || status == OWM_E_NOMEM) return status;
     if (status == OWM_E_LIMIT) {
-        refuse(refusal, REFUSAL_BAD_PROOF, "%.300s", error->text);
+        refusal_set(refusal, REFUSAL_BAD_PROOF, "%.300s", error->text);
         return OWM_OK;
     }
     owm_ots_outlook(tree, &j->verdict);
@@ -253,8 +258,8 @@ static owm_status judge(struct judged *j, const struct owm_ots_proof *proof,
     struct owm_ots_bytes digest = proof->tree.nodes[OWM_OTS_ROOT].message;
     if (proof->file_op != OWM_OTS_SHA256 || digest.bytes != 32
         || memcmp(digest.data, j->question->sha256, 32) != 0) {
-        refuse(refusal, REFUSAL_WRONG_HASH,
-               "the proof that came with this checkpoint is the proof of something else");
+        refusal_set(refusal, REFUSAL_WRONG_HASH,
+                    "the proof that came with this checkpoint is the proof of something else");
         return OWM_OK;
     }
     j->names_block = names_block(&proof->tree);
@@ -273,8 +278,9 @@ owm_status proof_judge(const struct proof_policy *policy, const struct proof_que
     enum proof_demand demand = policy->demand[question->use];
     if (question->proof_bytes == 0) {
         if (demand != PROOF_OPTIONAL)
-            refuse(refusal, REFUSAL_NO_PROOF, "no proof came with this checkpoint; %s needs %s",
-                   model_use_name(question->use), proof_demand_text(demand));
+            refusal_set(refusal, REFUSAL_NO_PROOF,
+                        "no proof came with this checkpoint; %s needs %s",
+                        model_use_name(question->use), proof_demand_text(demand));
         return OWM_OK;
     }
     struct owm_ots_proof proof;
@@ -282,7 +288,7 @@ owm_status proof_judge(const struct proof_policy *policy, const struct proof_que
     owm_status status = owm_ots_proof_read(question->proof, question->proof_bytes, &proof, &why);
     if (status == OWM_E_NOMEM) return owm_fail(error, status, "no memory for a proof");
     if (status != OWM_OK) {
-        refuse(refusal, REFUSAL_BAD_PROOF, "the proof is malformed: %.300s", why.text);
+        refusal_set(refusal, REFUSAL_BAD_PROOF, "the proof is malformed: %.300s", why.text);
         return OWM_OK;
     }
     status = judge(&judged, &proof, facts, refusal, error);

@@ -53,8 +53,8 @@ struct refusal {
 
 const char *refusal_name(enum refusal_code code); /**< "WRONG_HASH"; static. */
 
-/** refuse: fill it. */
-void refuse(struct refusal *refusal, enum refusal_code code, const char *format, ...)
+/** refusal_set: fill it. */
+void refusal_set(struct refusal *refusal, enum refusal_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 enum model_use { MODEL_TRAINING, MODEL_SERVING };

@@ -158,8 +158,8 @@ static owm_status ask(struct node *node, const struct prove *prove, PB(ModelVers
     owm_status status = link_version(node->rpc, &request, version, error);
     bool none = status == OWM_E_NOTFOUND || (status == OWM_OK && (*version)->manifest[0] == '\0');
     if (none)
-        refuse(refusal, REFUSAL_NO_MANIFEST, "the coordinator has no manifest of checkpoint %.16s…",
-               hex);
+        refusal_set(refusal, REFUSAL_NO_MANIFEST,
+                    "the coordinator has no manifest of checkpoint %.16s…", hex);
     return none ? OWM_OK : status;
 }
 

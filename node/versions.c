@@ -144,10 +144,11 @@ static void judge(const node_versions *v, const struct versions_use *asked, stru
     for (int use = 0; use < MODEL_USES; use++) {
         const struct marks *m = &v->marks[use];
         if ((m->used && forks(&m->newest, mark)) || (m->used_before && forks(&m->before, mark))) {
-            refuse(refusal, REFUSAL_FORK,
-                   "this node has used another version of round %" PRIu32 " for %s; a network has "
-                   "one. If it was truly restored, stop owm-node and delete %.150s",
-                   mark->round, model_use_name((enum model_use)use), v->path);
+            refusal_set(refusal, REFUSAL_FORK,
+                        "this node has used another version of round %" PRIu32
+                        " for %s; a network has "
+                        "one. If it was truly restored, stop owm-node and delete %.150s",
+                        mark->round, model_use_name((enum model_use)use), v->path);
             return;
         }
     }
@@ -156,11 +157,12 @@ static void judge(const node_versions *v, const struct versions_use *asked, stru
     int64_t age_ms = asked->now_ms - m->since_ms;
     if (m->used_before && same(&m->before, mark) && age_ms >= 0 && age_ms < VERSIONS_GRACE_MS)
         return;
-    refuse(refusal, REFUSAL_DOWNGRADE,
-           "the version of round %" PRIu32 " is older than that of round %" PRIu32
-           ", which this node has used for %s. If the network was truly restored from a backup, "
-           "stop owm-node and delete %.150s",
-           mark->round, m->newest.round, model_use_name(asked->use), v->path);
+    refusal_set(
+        refusal, REFUSAL_DOWNGRADE,
+        "the version of round %" PRIu32 " is older than that of round %" PRIu32
+        ", which this node has used for %s. If the network was truly restored from a backup, "
+        "stop owm-node and delete %.150s",
+        mark->round, m->newest.round, model_use_name(asked->use), v->path);
 }
 
 void node_versions_judge(node_versions *v, enum model_use use, const struct version_mark *mark,
