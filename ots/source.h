@@ -3,12 +3,11 @@
 #ifndef OWM_OTS_SOURCE_H
 #define OWM_OTS_SOURCE_H
 
-#include "dataplane/ots/bitcoin_headers.h"
+#include "dataplane/ots/header_source.h"
 #include "options.h"
 
 struct source {
-    struct owm_ots_chain chain;
-    owm_ots_bitcoin_node *node;
+    owm_ots_header_source *origin;
     struct owm_ots_headers headers;
     bool given; /* Otherwise nothing can be verified. */
 };

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "provenance_internal.h"
 
-#define CATCH_UP_MS 1000 /* There are more block headers to fetch. */
+#define CATCH_UP_MS 10 /* There are more block headers to fetch. */
 
 int64_t prov_pause_ms(struct owm_rng *rng, unsigned attempts, int64_t min_ms, int64_t max_ms)
 {

@@ -45,10 +45,11 @@ owm_status owm_ots_header_source_open(const struct owm_ots_header_options *optio
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-static owm_status save(owm_ots_header_source *source, struct owm_error *error)
+owm_status owm_ots_header_source_save(owm_ots_header_source *source, struct owm_error *error)
 {
     uint8_t *data = NULL;
     size_t bytes = 0;
+    if (source->unsaved == 0) return OWM_OK;
     owm_status status = owm_ots_chain_write(&source->chain, &data, &bytes, error);
     if (status == OWM_OK)
         status = owm_fs_write_atomic(source->options.headers_file, data, bytes, FILE_MODE, error);
@@ -156,10 +157,11 @@ static owm_status extend(owm_ots_header_source *source, uint64_t tip, uint64_t b
                             chain->count, (unsigned long long)tip);
         status = node.header(node.ctx, chain->count, header, error);
         if (status == OWM_OK) status = owm_ots_chain_push(chain, header, error);
-        if (status == OWM_OK && ++source->unsaved >= SAVE_BLOCKS) status = save(source, error);
+        if (status == OWM_OK && ++source->unsaved >= SAVE_BLOCKS)
+            status = owm_ots_header_source_save(source, error);
     }
     if (status != OWM_OK || source->unsaved < SAVE_AT_TIP) return status;
-    return save(source, error);
+    return owm_ots_header_source_save(source, error);
 }
 
 owm_status owm_ots_header_source_refresh(owm_ots_header_source *source, uint64_t blocks_max,
@@ -184,7 +186,7 @@ void owm_ots_header_source_close(owm_ots_header_source *source)
 {
     if (!source) return;
     /* What is lost when this fails is fetched again. */
-    if (source->unsaved > 0) (void)!save(source, NULL);
+    (void)!owm_ots_header_source_save(source, NULL);
     owm_ots_bitcoin_close(source->node);
     owm_ots_chain_deinit(&source->chain);
     free(source);

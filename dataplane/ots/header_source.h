@@ -1,7 +1,7 @@
 /* header_source.h: block headers for programs that run for long: from a Bitcoin node, from a
  * compact file (headers.h) that somebody else extends, or from a file that we extend from a node.
  *
- * The file holds what can be checked again, so it is written seldom: after many blocks, and at the
+ * The file holds what can be had again, so it is written seldom: after many blocks, and at the
  * close. A node that takes blocks back takes them out of the file.
  */
 #ifndef OWM_OTS_HEADER_SOURCE_H
@@ -39,5 +39,10 @@ OWM_MUST_USE owm_status owm_ots_header_source_refresh(owm_ots_header_source *sou
                                                       uint64_t blocks_max,
                                                       struct owm_ots_headers *headers,
                                                       struct owm_error *error);
+
+/** owm_ots_header_source_save: write the file now, if it has changed.
+ *  Returns: OWM_OK; as owm_fs_write_atomic; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status owm_ots_header_source_save(owm_ots_header_source *source,
+                                                   struct owm_error *error);
 
 #endif
