@@ -97,7 +97,7 @@ owm_status anchor_open(const struct anchor_options *options, struct anchor **out
     pthread_cond_init(&anchor->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&anchor->lock, NULL);
-    pthread_mutex_init(&anchor->levels_lock, NULL);
+    pthread_mutex_init(&anchor->tops_lock, NULL);
     anchor->options = *options;
     anchor->seen.balance_sat = -1;
     anchor->fd = -1;
@@ -122,10 +122,11 @@ void anchor_close(struct anchor *anchor)
     wallet_close(anchor->wallet);
     if (anchor->fd >= 0) close(anchor->fd);
     anchors_deinit(&anchor->anchors);
-    anchor_levels_deinit(&anchor->levels);
+    for (uint32_t i = 0; i < anchor->tops_room; i++) free(anchor->tops[i]);
+    free(anchor->tops);
     pthread_cond_destroy(&anchor->wake);
     pthread_mutex_destroy(&anchor->lock);
-    pthread_mutex_destroy(&anchor->levels_lock);
+    pthread_mutex_destroy(&anchor->tops_lock);
     free(anchor->scratch);
     free(anchor);
 }
@@ -177,27 +178,45 @@ static owm_status copy_batch(struct anchor *anchor, uint32_t index, struct copy 
     return status;
 }
 
-static owm_status make_levels(struct anchor *anchor, const struct copy *copy)
+/* Under tops_lock. Those of a batch that is done never change, and are kept: whoever asks for one
+ * old promise after another must not cost a tree each. */
+static owm_status find_tops(struct anchor *anchor, const struct copy *copy,
+                            const uint8_t (**tops)[32])
 {
-    if (anchor->levels.node && anchor->levels_batch == copy->number) return OWM_OK;
-    anchor_levels_deinit(&anchor->levels);
-    anchor->levels_batch = copy->number;
-    return anchor_levels_make(anchor->options.journal, copy->first, copy->count, &anchor->levels);
+    uint8_t root[32];
+    if (copy->number >= anchor->tops_room) {
+        uint32_t room = 2 * copy->number + 16;
+        void *grown = reallocarray(anchor->tops, room, sizeof *anchor->tops);
+        if (!grown) return OWM_E_NOMEM;
+        anchor->tops = grown;
+        memset(anchor->tops + anchor->tops_room, 0,
+               (room - anchor->tops_room) * sizeof *anchor->tops);
+        anchor->tops_room = room;
+    }
+    if (!anchor->tops[copy->number]) {
+        uint8_t(*made)[32] = calloc(anchor_chunks(copy->count), 32);
+        if (!made) return OWM_E_NOMEM;
+        anchor_tops(anchor->options.journal, copy->first, copy->count, made, root);
+        anchor->tops[copy->number] = made;
+    }
+    *tops = (const uint8_t(*)[32])anchor->tops[copy->number];
+    return OWM_OK;
 }
 
 static owm_status build(struct anchor *anchor, uint32_t index, const struct copy *copy,
                         struct owm_ots_tree *tree, struct owm_error *error)
 {
-    pthread_mutex_lock(&anchor->levels_lock);
-    const struct anchor_place place = {&anchor->levels, index - copy->first, &copy->transaction,
-                                       &copy->end};
-    owm_status status = make_levels(anchor, copy);
-    if (status == OWM_OK)
-        status = anchor_path(&place, tree, error);
-    else
-        (void)owm_fail(error, status, "no memory for a proof");
-    pthread_mutex_unlock(&anchor->levels_lock);
-    return status;
+    struct anchor_place place = {.journal = anchor->options.journal,
+                                 .first = copy->first,
+                                 .count = copy->count,
+                                 .index = index,
+                                 .transaction = &copy->transaction,
+                                 .end = &copy->end};
+    pthread_mutex_lock(&anchor->tops_lock);
+    owm_status status = find_tops(anchor, copy, &place.tops);
+    pthread_mutex_unlock(&anchor->tops_lock);
+    if (status != OWM_OK) return owm_fail(error, status, "no memory for a proof");
+    return anchor_path(&place, tree, error);
 }
 
 owm_status anchor_proof(struct anchor *anchor, uint32_t index, struct owm_ots_tree *tree,

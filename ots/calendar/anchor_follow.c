@@ -43,24 +43,29 @@ static owm_status find_end(const struct anchor_transaction *transaction, struct 
 static owm_status check_proof(struct anchor *anchor, const struct anchor_batch *batch,
                               const struct anchor_end *end, struct owm_error *error)
 {
-    uint8_t commitment[JOURNAL_COMMITMENT_BYTES];
-    struct anchor_levels levels = {0};
-    struct owm_ots_tree tree = {0};
+    uint8_t commitment[JOURNAL_COMMITMENT_BYTES], tops[ANCHOR_CHUNK][32], root[32];
+    struct journal *journal = anchor->options.journal;
+    struct owm_ots_tree tree;
     struct owm_ots_verdict verdict;
     const struct owm_ots_headers headers = wallet_headers(anchor->wallet);
-    const struct anchor_place place = {&levels, 0, &batch->transactions[end->transaction], end};
+    const struct anchor_place place = {journal,
+                                       batch->first,
+                                       batch->count,
+                                       batch->first,
+                                       (const uint8_t(*)[32])tops,
+                                       &batch->transactions[end->transaction],
+                                       end};
+    anchor_tops(journal, batch->first, batch->count, tops, root);
+    journal_get(journal, batch->first, commitment);
     owm_status status =
-        anchor_levels_make(anchor->options.journal, batch->first, batch->count, &levels);
-    if (status != OWM_OK) return owm_fail(error, status, "no memory for a batch");
-    journal_get(anchor->options.journal, batch->first, commitment);
-    status = owm_ots_tree_init(&tree, (struct owm_ots_bytes){commitment, sizeof commitment}, error);
-    if (status == OWM_OK) status = anchor_path(&place, &tree, error);
+        owm_ots_tree_init(&tree, (struct owm_ots_bytes){commitment, sizeof commitment}, error);
+    if (status != OWM_OK) return status;
+    status = anchor_path(&place, &tree, error);
     if (status == OWM_OK) status = owm_ots_verify(&tree, &headers, &verdict, error);
     if (status == OWM_OK && verdict.outcome != OWM_OTS_CONFIRMED)
         status =
             owm_fail(error, OWM_E_PROTO, "its proof does not verify: %.300s", verdict.why.text);
     owm_ots_tree_deinit(&tree);
-    anchor_levels_deinit(&levels);
     return status;
 }
 

@@ -36,9 +36,9 @@ struct anchor {
     bool moved;              /* The newest block is another than at the look before. */
     struct owm_error trouble;
 
-    pthread_mutex_t levels_lock; /* Of the tree over one batch, the last that was asked for. */
-    struct anchor_levels levels;
-    uint32_t levels_batch;
+    pthread_mutex_t tops_lock; /* Of both below: of each batch that was asked for, or NULL. */
+    uint8_t (**tops)[32];
+    uint32_t tops_room;
 };
 
 /* anchors_file.c */

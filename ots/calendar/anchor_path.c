@@ -1,7 +1,6 @@
 /* anchor_path.c: three trees on top of each other. */
 #include "anchor_path.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/sha256.h"
@@ -17,43 +16,51 @@ static void join(const uint8_t left[32], const uint8_t right[32], uint8_t parent
     owm_sha256(pair, sizeof pair, parent);
 }
 
-static uint32_t node_count(uint32_t leaves)
+static uint32_t half(uint32_t width)
 {
-    uint32_t nodes = leaves;
-    for (uint32_t width = leaves; width > 1; nodes += width) width = width / 2 + width % 2;
-    return nodes;
+    return width / 2 + width % 2;
 }
 
-owm_status anchor_levels_make(struct journal *journal, uint32_t first, uint32_t count,
-                              struct anchor_levels *levels)
+/* A level replaced by the one above. Returns: its width. */
+static uint32_t climb(uint8_t (*node)[32], uint32_t width)
+{
+    for (uint32_t i = 0; i < width / 2; i++) join(node[2 * i], node[2 * i + 1], node[i]);
+    if (width % 2) memmove(node[width / 2], node[width - 1], 32);
+    return half(width);
+}
+
+/* The promises of a chunk, each through sha256. Returns: how many. */
+static uint32_t read_chunk(struct journal *journal, uint32_t first, uint32_t left,
+                           uint8_t (*leaf)[32])
 {
     uint8_t commitment[JOURNAL_COMMITMENT_BYTES];
-    OWM_ASSERT(count > 0 && count <= OWM_OTS_LEAVES_MAX);
-    *levels = (struct anchor_levels){calloc(node_count(count), 32), count};
-    if (!levels->node) return OWM_E_NOMEM;
+    const uint32_t count = left < ANCHOR_CHUNK ? left : ANCHOR_CHUNK;
     for (uint32_t i = 0; i < count; i++) {
         journal_get(journal, first + i, commitment);
-        owm_sha256(commitment, sizeof commitment, levels->node[i]);
+        owm_sha256(commitment, sizeof commitment, leaf[i]);
     }
-    uint8_t(*below)[32] = levels->node;
-    for (uint32_t width = count; width > 1; width = width / 2 + width % 2) {
-        uint8_t(*above)[32] = below + width;
-        for (uint32_t i = 0; i < width / 2; i++) join(below[2 * i], below[2 * i + 1], above[i]);
-        if (width % 2) memcpy(above[width / 2], below[width - 1], 32);
-        below = above;
-    }
-    return OWM_OK;
+    return count;
 }
 
-void anchor_levels_deinit(struct anchor_levels *levels)
+uint32_t anchor_chunks(uint32_t count)
 {
-    free(levels->node);
-    *levels = (struct anchor_levels){0};
+    return (count + ANCHOR_CHUNK - 1) / ANCHOR_CHUNK;
 }
 
-const uint8_t *anchor_levels_root(const struct anchor_levels *levels)
+void anchor_tops(struct journal *journal, uint32_t first, uint32_t count, uint8_t (*tops)[32],
+                 uint8_t root[32])
 {
-    return levels->node[node_count(levels->count) - 1];
+    uint8_t node[ANCHOR_CHUNK][32];
+    OWM_ASSERT(count > 0 && count <= OWM_OTS_LEAVES_MAX);
+    for (uint32_t at = 0; at < count; at += ANCHOR_CHUNK) {
+        uint32_t width = read_chunk(journal, first + at, count - at, node);
+        while (width > 1) width = climb(node, width);
+        memcpy(tops[at / ANCHOR_CHUNK], node[0], 32);
+    }
+    uint32_t width = anchor_chunks(count);
+    memcpy(node, tops, 32 * (size_t)width);
+    while (width > 1) width = climb(node, width);
+    memcpy(root, node[0], 32);
 }
 
 /* --- the block's tree: an odd one at the end is its own neighbour ---------------------------- */
@@ -114,21 +121,31 @@ static void hash(struct growing *to, int times)
     while (times-- > 0) add(to, OWM_OTS_SHA256, NULL, 0);
 }
 
-static void climb_batch(struct growing *to, const struct anchor_levels *levels, uint32_t leaf)
+/* From a node to the root above its level; the nodes are overwritten. */
+static void climb_tree(struct growing *to, uint8_t (*node)[32], uint32_t width, uint32_t at)
 {
-    const uint8_t(*level)[32] = (const uint8_t(*)[32])levels->node;
-    hash(to, 1);
-    for (uint32_t width = levels->count; width > 1; width = width / 2 + width % 2) {
-        if (leaf % 2) {
-            add(to, OWM_OTS_PREPEND, level[leaf - 1], 32);
+    for (; width > 1; at /= 2) {
+        if (at % 2) {
+            add(to, OWM_OTS_PREPEND, node[at - 1], 32);
             hash(to, 1);
-        } else if (leaf + 1 < width) {
-            add(to, OWM_OTS_APPEND, level[leaf + 1], 32);
+        } else if (at + 1 < width) {
+            add(to, OWM_OTS_APPEND, node[at + 1], 32);
             hash(to, 1);
         }
-        level += width;
-        leaf /= 2;
+        width = climb(node, width);
     }
+}
+
+static void climb_batch(struct growing *to, const struct anchor_place *place)
+{
+    uint8_t node[ANCHOR_CHUNK][32];
+    const uint32_t leaf = place->index - place->first, chunk = leaf / ANCHOR_CHUNK;
+    const uint32_t before = chunk * ANCHOR_CHUNK, chunks = anchor_chunks(place->count);
+    uint32_t width = read_chunk(place->journal, place->first + before, place->count - before, node);
+    hash(to, 1);
+    climb_tree(to, node, width, leaf - before);
+    memcpy(node, place->tops, 32 * (size_t)chunks);
+    climb_tree(to, node, chunks, chunk);
 }
 
 static void climb_block(struct growing *to, const struct anchor_end *end)
@@ -146,7 +163,7 @@ owm_status anchor_path(const struct anchor_place *place, struct owm_ots_tree *tr
     const struct anchor_transaction *transaction = place->transaction;
     const uint8_t *stripped = anchors_stripped(transaction);
     uint32_t behind = transaction->root_at + 32;
-    climb_batch(&to, place->levels, place->leaf);
+    climb_batch(&to, place);
     add(&to, OWM_OTS_PREPEND, stripped, transaction->root_at);
     add(&to, OWM_OTS_APPEND, stripped + behind, transaction->read.stripped_bytes - behind);
     hash(&to, 2);

@@ -7,19 +7,17 @@
 #include "anchors.h"
 #include "journal.h"
 
-/** anchor_levels: the tree of dataplane/ots/merkle.h over a batch's promises, each through sha256
- *  first; level by level, kept so that many paths cost little. */
-struct anchor_levels {
-    uint8_t (*node)[32]; /* The leaves, then each level above; the last is the root. */
-    uint32_t count;      /* Of leaves. */
-};
+#define ANCHOR_CHUNK 256 /* Promises; a batch has at most as many chunks. */
 
-/** anchor_levels_make: over promises `first` to first + count - 1; count from 1 to
- *  OWM_OTS_LEAVES_MAX.   Returns: OWM_OK; OWM_E_NOMEM. */
-OWM_MUST_USE owm_status anchor_levels_make(struct journal *journal, uint32_t first, uint32_t count,
-                                           struct anchor_levels *levels);
-void anchor_levels_deinit(struct anchor_levels *levels); /**< Safe on a zeroed one, and twice. */
-const uint8_t *anchor_levels_root(const struct anchor_levels *levels);
+/** anchor_tops: the tree of dataplane/ots/merkle.h over a batch's promises, each through sha256
+ *  first, cut at the roots of its chunks. With them at hand a path costs one chunk, not the batch.
+ *
+ *  count  from 1 to OWM_OTS_LEAVES_MAX promises from `first` on.
+ *  tops   [ANCHOR_CHUNK][32] written, the first anchor_chunks(count) of it.
+ *  root   [32] written. */
+void anchor_tops(struct journal *journal, uint32_t first, uint32_t count, uint8_t (*tops)[32],
+                 uint8_t root[32]);
+uint32_t anchor_chunks(uint32_t count);
 
 /** anchor_fold: the root of the block's tree, from the transaction along the branches. */
 void anchor_fold(const uint8_t txid[static 32], const struct anchor_end *end, uint8_t root[32]);
@@ -32,11 +30,11 @@ void anchor_fold(const uint8_t txid[static 32], const struct anchor_end *end, ui
 bool anchor_branches(uint8_t (*txids)[32], uint32_t count, struct anchor_end *end);
 
 /** anchor_path: all steps, added to a tree whose root is the promise; then the attestation.
- *  leaf  of the promise in the batch.
  *  Returns: OWM_OK; as owm_ots_add_op. */
 struct anchor_place {
-    const struct anchor_levels *levels;
-    uint32_t leaf;
+    struct journal *journal;
+    uint32_t first, count, index; /* The batch, and the promise in the journal. */
+    const uint8_t (*tops)[32];    /* As anchor_tops writes them. */
     const struct anchor_transaction *transaction;
     const struct anchor_end *end;
 };

@@ -73,16 +73,12 @@ static owm_status begin(struct anchor *anchor, struct owm_error *error)
 {
     const uint32_t first = anchors_covered(&anchor->anchors);
     const uint32_t waiting = journal_count(anchor->options.journal) - first;
-    struct anchor_levels levels;
     const uint32_t count = waiting < OWM_OTS_LEAVES_MAX ? waiting : OWM_OTS_LEAVES_MAX;
-    owm_status status = anchor_levels_make(anchor->options.journal, first, count, &levels);
-    if (status != OWM_OK) return owm_fail(error, status, "no memory for a batch");
-    const struct anchor_wish wish = {.batch = anchor->anchors.batch_count,
-                                     .first = first,
-                                     .count = count,
-                                     .root = anchor_levels_root(&levels)};
-    status = anchor_make(anchor, &wish, error);
-    anchor_levels_deinit(&levels);
+    uint8_t tops[ANCHOR_CHUNK][32], root[32];
+    anchor_tops(anchor->options.journal, first, count, tops, root);
+    const struct anchor_wish wish = {
+        .batch = anchor->anchors.batch_count, .first = first, .count = count, .root = root};
+    owm_status status = anchor_make(anchor, &wish, error);
     return status == OWM_OK ? anchor_follow(anchor, wish.batch, error) : status;
 }
 

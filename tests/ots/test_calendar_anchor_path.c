@@ -43,26 +43,6 @@ static void merkle_root(struct journal *journal, uint32_t first, uint32_t count,
     free(leaves);
 }
 
-static void the_tree_is_that_of_the_reference(void **state)
-{
-    (void)state;
-    struct anchor_bench bench;
-    struct owm_rng rng;
-    owm_rng_seed(&rng, 7);
-    bench_open(&bench, 0);
-    bench_promise(&bench, 150);
-    for (uint32_t count = 1; count <= 70; count++) {
-        struct anchor_levels levels;
-        uint8_t root[32];
-        uint32_t first = (uint32_t)owm_rng_below(&rng, 150 - count);
-        assert_ok(anchor_levels_make(bench.journal, first, count, &levels));
-        merkle_root(bench.journal, first, count, root);
-        assert_memory_equal(anchor_levels_root(&levels), root, 32);
-        anchor_levels_deinit(&levels);
-    }
-    bench_close(&bench);
-}
-
 /* A journal of so many promises, without waiting for the disk for each. */
 static void write_journal(struct anchor_bench *bench, uint32_t count)
 {
@@ -81,6 +61,45 @@ static void write_journal(struct anchor_bench *bench, uint32_t count)
     assert_int_equal(fclose(file), 0);
     assert_ok(journal_open(bench->folder, &bench->journal, NULL));
     bench->options.journal = bench->journal;
+}
+
+static void assert_same_root(struct journal *journal, uint32_t first, uint32_t count)
+{
+    uint8_t tops[ANCHOR_CHUNK][32], theirs[32], ours[32];
+    anchor_tops(journal, first, count, tops, ours);
+    merkle_root(journal, first, count, theirs);
+    assert_memory_equal(ours, theirs, 32);
+}
+
+static void the_tree_is_that_of_the_reference(void **state)
+{
+    (void)state;
+    struct anchor_bench bench;
+    struct owm_rng rng;
+    owm_rng_seed(&rng, 7);
+    bench_open(&bench, 0);
+    write_journal(&bench, 3000);
+    for (uint32_t count = 1; count <= 70; count++)
+        assert_same_root(bench.journal, (uint32_t)owm_rng_below(&rng, 3000 - count), count);
+    for (uint32_t chunks = 1; chunks <= 5; chunks++)
+        for (uint32_t count = 256 * chunks - 2; count <= 256 * chunks + 2; count++)
+            assert_same_root(bench.journal, (uint32_t)owm_rng_below(&rng, 3000 - count), count);
+    for (int i = 0; i < 10; i++)
+        assert_same_root(bench.journal, 0, 1 + (uint32_t)owm_rng_below(&rng, 3000));
+    bench_close(&bench);
+}
+
+static void every_promise_of_several_chunks_has_its_path(void **state)
+{
+    (void)state;
+    struct anchor_bench bench;
+    bench_open(&bench, 2);
+    write_journal(&bench, 2 * ANCHOR_CHUNK + 45);
+    bench.wallet.mine_at_send = 6;
+    bench_start(&bench);
+    bench_wait(&bench, ANCHOR_DONE);
+    bench_verify(&bench);
+    bench_close(&bench);
 }
 
 static void more_than_a_tree_holds_goes_into_two(void **state)
@@ -311,6 +330,7 @@ int main(int argc, char **argv)
     script = argc > 1 ? argv[1] : "block_oracle.py";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tree_is_that_of_the_reference),
+        cmocka_unit_test(every_promise_of_several_chunks_has_its_path),
         cmocka_unit_test(more_than_a_tree_holds_goes_into_two),
         cmocka_unit_test(branches_lead_to_the_root_of_any_block),
         cmocka_unit_test(the_reference_makes_the_same_path),
