@@ -41,6 +41,7 @@ mkdir "$work/run/node-2"
 node_port=$((20000 + RANDOM % 10000))
 sed -e 's/node-1/node-2/g' -e "s/^http_port = .*/http_port = $node_port/" "$work/run/node-1/owm.toml" \
     >"$work/run/node-2/owm.toml"
+chmod 600 "$work/run/node-2/owm.toml" # It names a Bitcoin node, so it may hold a password.
 cp "$work/run/shards/node-1.txt" "$work/run/shards/node-2.txt"
 printf '\n[mining]\nenabled = true\npool_url = "%s"\ndevices = "cpu"\nintensity = 10\nwhile_busy = true\n' "$url" \
     >>"$work/run/node-2/owm.toml"
