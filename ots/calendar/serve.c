@@ -279,7 +279,7 @@ static void get_page(void *ctx, const struct owm_http_request *request, owm_http
     view_of(ctx, &view);
     cache(response, 5);
     owm_http_reply_header(response, "Vary:", "Accept");
-    if (strstr(request->accept, "application/json")) {
+    if (strstr(request->accept, "application/json") && !strstr(request->accept, "text/html")) {
         reply_json(response, 200, page_json(&view));
         return;
     }

@@ -412,7 +412,7 @@ static void pages_show_the_calendar(void **state)
     assert_page_says("wait for a transaction</th><td>1<");
     assert_null(strstr((const char *)answer.body, "<script"));
     anchor_double_set(world.anchor, ANCHOR_SENT, 0, "the wallet <is> empty; send it 1000 sats");
-    get("/", NULL);
+    get("/", "Accept: text/html, application/json;q=0.5\r\n");
     assert_page_says("but nothing is put into blocks now");
     assert_page_says("the wallet &lt;is&gt; empty");
     assert_page_says(ANCHOR_DOUBLE_TXID);
