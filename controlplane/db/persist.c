@@ -132,6 +132,7 @@ static const struct owm_pg_statement statements[] = {
                  " reward_sats = excluded.reward_sats"},
     [MODEL_OTHERS] = {"model_others", "UPDATE model_versions SET is_current = false"
                                       " WHERE is_current AND version_id <> $1 AND $2::boolean"},
+    /* The same batch again must not undo the block that a manifest has got since. */
     [MODEL] = {"model",
                "INSERT INTO model_versions (version_id, round_number, created_at, model_hash,"
                " model_bytes, heldout, is_current, manifest, sub_model_hashes, ots_proof_paths,"
@@ -141,9 +142,9 @@ static const struct owm_pg_statement statements[] = {
                       " ($8::text::jsonb) ->> 'coordinator_signature')"
                       " ON CONFLICT (version_id) DO UPDATE SET heldout = excluded.heldout,"
                       " is_current = excluded.is_current,"
-                      " manifest = coalesce(excluded.manifest, model_versions.manifest),"
-                      " coordinator_sig = coalesce(excluded.coordinator_sig,"
-                      " model_versions.coordinator_sig)"},
+                      " manifest = coalesce(model_versions.manifest, excluded.manifest),"
+                      " coordinator_sig = coalesce(model_versions.coordinator_sig,"
+                      " excluded.coordinator_sig)"},
     [PAYABLE] = {"payable",
                  "INSERT INTO payments (payment_id, source_id, purpose, node_id, amount_msat,"
                  " round_number, payment_hash, created_at) VALUES ($1, $2, $3, $4, $5,"

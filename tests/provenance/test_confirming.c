@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "controlplane/db/persist.h"
 #include "controlplane/provenance/manifest.h"
 
 #define HEIGHT 10
@@ -30,6 +31,22 @@ static json_t *manifest_of(struct world *world)
     return value;
 }
 
+/* The engine's batch once more, as after a COMMIT of which nobody heard. */
+static void persist_again(struct world *world, const uint8_t hash[32])
+{
+    struct owm_effect effect = {.kind = OWM_EFFECT_MODEL,
+                                .model = {.version = "owm-v0.1.1",
+                                          .round = 1,
+                                          .created_ms = 1000,
+                                          .model_bytes = 1000,
+                                          .is_current = true,
+                                          .manifest = "{\"coordinator_signature\":\"old\"}"}};
+    memcpy(effect.model.model_hash, hash, 32);
+    effect.model.manifest_bytes = strlen(effect.model.manifest);
+    assert_ok(owm_persist_prepare(world->pg, NULL));
+    assert_ok(owm_persist(world->pg, &effect, 1, NULL, NULL));
+}
+
 /* SRS-OTS-07: block, its time and the path of the proof are in the row, the block in the manifest,
  * which is signed again; nothing else in it changes. */
 static void test_confirmed(void **state)
@@ -42,6 +59,7 @@ static void test_confirmed(void **state)
     json_t *before = manifest_of(&world);
     world_mine(&world, hash, HEIGHT, DEEP);
     world_until(&world, BLOCK, "10", 20);
+    persist_again(&world, hash);
     json_t *after = manifest_of(&world);
     json_t *model = json_object_get(json_object_get(after, "sub_models"), "owm-lm");
     assert_int_equal(json_integer_value(json_object_get(model, "btc_block")), HEIGHT);
