@@ -327,6 +327,7 @@ static owm_status add(struct aggregate *aggregate, const struct aggregate_digest
     randombytes_buf(entry->nonce, sizeof entry->nonce);
     batch->heads[head] = batch->count;
     batch->state = AGGREGATE_GATHERED;
+    aggregate->figures.added_ms = owm_clock_mono_ms();
     pthread_cond_signal(&aggregate->wake);
     return OWM_OK;
 }

@@ -79,6 +79,7 @@ void aggregate_stop(struct aggregate *aggregate);
 struct aggregate_figures {
     uint64_t digests, commitments, recovered; /* Since the start. */
     uint32_t gathered;                        /* For the next commitment. */
+    uint64_t added_ms;                        /* When the last digest came, monotonic; 0: none. */
     char failed[OWM_ERROR_BYTES_MAX];         /* "" or why nothing is promised. */
 };
 void aggregate_figures(struct aggregate *aggregate, struct aggregate_figures *figures);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -13,7 +14,7 @@
 #include "serve.h"
 
 #define TEND_MS  1000
-#define DRAIN_MS 1500 /* Whoever was promised something is told. */
+#define DRAIN_MS 1500 /* Within this, whoever submitted something is told of his promise. */
 
 struct calendar {
     struct calendar_config config;
@@ -90,6 +91,15 @@ static void close_all(struct calendar *calendar)
     free(calendar->folder);
 }
 
+static void drain(struct aggregate *aggregate)
+{
+    struct aggregate_figures figures;
+    aggregate_stop(aggregate);
+    aggregate_figures(aggregate, &figures);
+    uint64_t passed_ms = owm_clock_mono_ms() - figures.added_ms;
+    if (passed_ms < DRAIN_MS) (void)owm_signals_wait((uint32_t)(DRAIN_MS - passed_ms));
+}
+
 static int run(struct calendar *calendar, struct owm_error *error)
 {
     owm_signals_block();
@@ -105,8 +115,7 @@ static int run(struct calendar *calendar, struct owm_error *error)
     while (!owm_signals_wait(TEND_MS)) {
     }
     owm_log(OWM_LOG_INFO, "stopping note=\"a second signal stops at once\"");
-    aggregate_stop(calendar->aggregate);
-    (void)owm_signals_wait(DRAIN_MS);
+    drain(calendar->aggregate);
     return EXIT_DONE;
 }
 
