@@ -153,6 +153,7 @@ void anchor_look(struct anchor *anchor, uint32_t index, struct anchor_view *view
 /* What a proof needs of a batch, so that the lock is not held while it is made. */
 struct copy {
     uint32_t number, first, count;
+    uint8_t root[32];
     struct anchor_end end;
     struct anchor_transaction transaction;
 };
@@ -166,6 +167,7 @@ static owm_status copy_batch(struct anchor *anchor, uint32_t index, struct copy 
         const struct anchor_batch *batch = &anchor->anchors.batches[copy->number];
         copy->first = batch->first;
         copy->count = batch->count;
+        memcpy(copy->root, batch->root, 32);
         copy->end = *batch->end;
         copy->transaction = batch->transactions[copy->end.transaction];
         size_t bytes = copy->transaction.bytes + copy->transaction.read.stripped_bytes;
@@ -197,6 +199,10 @@ static owm_status find_tops(struct anchor *anchor, const struct copy *copy,
         uint8_t(*made)[32] = calloc(anchor_chunks(copy->count), 32);
         if (!made) return OWM_E_NOMEM;
         anchor_tops(anchor->options.journal, copy->first, copy->count, made, root);
+        if (memcmp(root, copy->root, 32) != 0) {
+            free(made);
+            return OWM_E_PROTO;
+        }
         anchor->tops[copy->number] = made;
     }
     *tops = (const uint8_t(*)[32])anchor->tops[copy->number];
@@ -215,7 +221,11 @@ static owm_status build(struct anchor *anchor, uint32_t index, const struct copy
     pthread_mutex_lock(&anchor->tops_lock);
     owm_status status = find_tops(anchor, copy, &place.tops);
     pthread_mutex_unlock(&anchor->tops_lock);
-    if (status != OWM_OK) return owm_fail(error, status, "no memory for a proof");
+    if (status != OWM_OK)
+        return owm_fail(error, status, "%s",
+                        status == OWM_E_PROTO ? "the calendar's promises are not those that it put "
+                                                "into the block: its files do not belong together"
+                                              : "no memory for a proof");
     return anchor_path(&place, tree, error);
 }
 

@@ -59,7 +59,8 @@ void anchor_look(struct anchor *anchor, uint32_t index, struct anchor_view *view
 /** anchor_proof: from a commitment that is ANCHOR_DONE to its block: a tree whose root is the
  *  commitment and which ends in one Bitcoin attestation.
  *  tree   written; caller deinits.
- *  Returns: OWM_OK; OWM_E_NOTFOUND not done; OWM_E_NOMEM, OWM_E_LIMIT. */
+ *  Returns: OWM_OK; OWM_E_NOTFOUND not done; OWM_E_PROTO the journal is another one;
+ *  OWM_E_NOMEM, OWM_E_LIMIT. */
 OWM_MUST_USE owm_status anchor_proof(struct anchor *anchor, uint32_t index,
                                      struct owm_ots_tree *tree, struct owm_error *error);
 

@@ -71,6 +71,29 @@ static owm_status load(struct anchor *anchor, const char *path, struct owm_error
     return cut(anchor->fd, magic + whole, error);
 }
 
+/* The promises that were anchored are those that lie beside it. Of the last batch this is computed;
+ * of another one when its first proof is asked for. */
+static owm_status check_journal(const struct anchor *anchor, const char *path,
+                                struct owm_error *error)
+{
+    const struct anchors *anchors = &anchor->anchors;
+    struct journal *journal = anchor->options.journal;
+    uint8_t tops[ANCHOR_CHUNK][32], root[32];
+    if (anchors_covered(anchors) > journal_count(journal))
+        return owm_fail(error, OWM_E_PROTO,
+                        "%.150s names %u promises, but the folder holds %u: put back its file "
+                        "'commitments', of the same time or newer",
+                        path, anchors_covered(anchors), journal_count(journal));
+    if (anchors->batch_count == 0) return OWM_OK;
+    const struct anchor_batch *last = &anchors->batches[anchors->batch_count - 1];
+    anchor_tops(journal, last->first, last->count, tops, root);
+    if (memcmp(root, last->root, 32) == 0) return OWM_OK;
+    return owm_fail(error, OWM_E_PROTO,
+                    "%.150s is of other promises than the folder's file 'commitments': put back "
+                    "the two that belong together",
+                    path);
+}
+
 owm_status anchors_open(struct anchor *anchor, struct owm_error *error)
 {
     char path[PATH_BYTES_MAX];
@@ -84,12 +107,7 @@ owm_status anchors_open(struct anchor *anchor, struct owm_error *error)
     owm_status status = load(anchor, path, error);
     if (status == OWM_OK) status = owm_fs_sync_parent(path, error);
     if (status != OWM_OK) return status;
-    if (anchors_covered(&anchor->anchors) <= journal_count(anchor->options.journal)) return OWM_OK;
-    return owm_fail(error, OWM_E_PROTO,
-                    "%.150s names %u promises, but the folder holds %u: put back its file "
-                    "'commitments', of the same time or newer",
-                    path, anchors_covered(&anchor->anchors),
-                    journal_count(anchor->options.journal));
+    return check_journal(anchor, path, error);
 }
 
 owm_status anchors_append(struct anchor *anchor, const uint8_t *record, size_t bytes,

@@ -320,6 +320,9 @@ static void anchors_of_another_journal_are_refused(void **state)
     rewrite(&other, data, bytes);
     assert_int_equal(anchor_open(&other.options, &other.anchor, &error), OWM_E_PROTO);
     assert_non_null(strstr(error.text, "names 5 promises, but the folder holds 0"));
+    write_journal(&other, 5);
+    assert_int_equal(anchor_open(&other.options, &other.anchor, &error), OWM_E_PROTO);
+    assert_non_null(strstr(error.text, "is of other promises than the folder's file"));
     free(data);
     bench_close(&bench);
     bench_close(&other);
