@@ -226,24 +226,60 @@ static double oldest_s(const struct page_view *view)
     return age_ms > 0 ? seconds_of(age_ms) : 0;
 }
 
+/* A sentence of the node's may be cut inside a character. */
+static json_t *any_text(const char *text)
+{
+    char plain[OWM_ERROR_BYTES_MAX];
+    json_t *json = json_string(text);
+    if (json) return json;
+    snprintf(plain, sizeof plain, "%s", text);
+    for (char *at = plain; *at; at++)
+        if ((unsigned char)*at >= 0x80) *at = '?';
+    return json_string(plain);
+}
+
+static void put_numbers(json_t *json, const struct page_view *view)
+{
+    const struct aggregate_figures *made = &view->aggregate;
+    const struct anchor_figures *anchor = &view->anchor;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"digests", made->digests},
+        {"gathered", made->gathered},
+        {"recovered", made->recovered},
+        {"commitments", anchor->commitments},
+        {"waiting", anchor->waiting},
+        {"sent", anchor->sent},
+        {"anchored", anchor->done},
+        {"oldest_seconds", (uint64_t)oldest_s(view)},
+        {"transactions", anchor->transactions},
+        {"replacements", anchor->replacements},
+        {"fees_sat", anchor->fees_sat},
+        {"last_height", anchor->last_height},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        json_object_set_new(json, numbers[i].name, json_integer((json_int_t)numbers[i].value));
+}
+
 json_t *page_json(const struct page_view *view)
 {
-    const struct anchor_figures *anchor = &view->anchor;
-    const char *trouble = view->aggregate.failed[0] ? view->aggregate.failed : anchor->trouble;
-    json_t *refused = json_object();
+    const char *failed = view->aggregate.failed;
+    json_t *refused = json_object(), *json = json_object();
+    json_object_set_new(json, "status", json_string(page_status(view)));
+    json_object_set_new(json, "trouble", any_text(failed[0] ? failed : view->anchor.trouble));
+    json_object_set_new(json, "uri", json_string(view->uri));
+    json_object_set_new(json, "network", json_string(view->network));
+    json_object_set_new(json, "last_txid", json_string(view->anchor.last_txid));
+    put_numbers(json, view);
+    if (view->anchor.balance_sat >= 0)
+        json_object_set_new(json, "balance_sat",
+                            json_integer((json_int_t)view->anchor.balance_sat));
     for (size_t i = 0; i < REFUSALS; i++)
         json_object_set_new(refused, refusal_names[i], json_integer((json_int_t)view->refused[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, "
-                     "s:s, s:I, s:o}",
-                     "status", page_status(view), "trouble", trouble, "uri", view->uri, "network",
-                     view->network, "digests", (json_int_t)view->aggregate.digests, "commitments",
-                     (int)anchor->commitments, "waiting", (int)anchor->waiting, "sent",
-                     (int)anchor->sent, "anchored", (int)anchor->done, "oldest_seconds",
-                     (json_int_t)oldest_s(view), "recovered", (json_int_t)view->aggregate.recovered,
-                     "transactions", (json_int_t)anchor->transactions, "replacements",
-                     (json_int_t)anchor->replacements, "fees_sat", (json_int_t)anchor->fees_sat,
-                     "balance_sat", (json_int_t)anchor->balance_sat, "last_txid", anchor->last_txid,
-                     "last_height", (json_int_t)anchor->last_height, "refused", refused);
+    json_object_set_new(json, "refused", refused);
+    return json;
 }
 
 static void gauge(owm_metrics *metrics, const char *name, const char *help, double value)

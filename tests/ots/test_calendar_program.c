@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -254,6 +255,18 @@ static void killed_under_load_it_keeps_every_promise(void **state)
     assert_int_equal(stop(SIGTERM), 0);
 }
 
+static void wait_until_submitted(int64_t wanted)
+{
+    for (int64_t count = 0; count < wanted; owm_clock_sleep_ms(5)) {
+        get("/health");
+        json_t *json = json_loads((const char *)answer.body, 0, NULL);
+        assert_non_null(json);
+        count = json_integer_value(json_object_get(json, "digests"))
+                + json_integer_value(json_object_get(json, "gathered"));
+        json_decref(json);
+    }
+}
+
 /* Whoever waits when the calendar is stopped gets his promise. */
 static void stopped_under_load_it_answers_who_waits(void **state)
 {
@@ -267,7 +280,7 @@ static void stopped_under_load_it_answers_who_waits(void **state)
         const struct raw_request request = {port, "POST", "/digest", NULL, digest, 32};
         sockets[i] = raw_send(&request);
     }
-    owm_clock_sleep_ms(200); /* They have arrived. */
+    wait_until_submitted(40);
     assert_int_equal(stop(SIGTERM), 0);
     for (uint8_t i = 0; i < 40; i++) {
         digest[0] = i;

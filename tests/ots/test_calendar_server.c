@@ -426,6 +426,10 @@ static void pages_show_the_calendar(void **state)
     assert_int_equal(json_integer_value(json_object_get(json, "fees_sat")), 4321);
     assert_in_range(json_integer_value(json_object_get(json, "oldest_seconds")), 0, 60);
     json_decref(json);
+    anchor_double_set(world.anchor, ANCHOR_SENT, 0, "a sentence that ends inside caf\xc3");
+    get("/health", NULL);
+    assert_answer(200, NULL, "content-type: application/json");
+    assert_page_says("a sentence that ends inside caf?");
     get("/metrics", NULL);
     assert_page_says("\nowm_ots_calendar_digests_total 1\n");
     assert_page_says("\nowm_ots_calendar_sent 1\n");
