@@ -82,7 +82,8 @@ static owm_status check_journal(const struct anchor *anchor, const char *path,
     if (anchors_covered(anchors) > journal_count(journal))
         return owm_fail(error, OWM_E_PROTO,
                         "%.150s names %u promises, but the folder holds %u: put back its file "
-                        "'commitments', of the same time or newer",
+                        "'commitments', of the same time or newer; if there is none, move this "
+                        "file away: what is known is then put into a block again",
                         path, anchors_covered(anchors), journal_count(journal));
     if (anchors->batch_count == 0) return OWM_OK;
     const struct anchor_batch *last = &anchors->batches[anchors->batch_count - 1];
