@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/html.h"
+#include "base/json.h"
 
 #define RELOAD_S  "30"
 #define TEXT_MAX  64
@@ -226,18 +227,6 @@ static double oldest_s(const struct page_view *view)
     return age_ms > 0 ? seconds_of(age_ms) : 0;
 }
 
-/* A sentence of the node's may be cut inside a character. */
-static json_t *any_text(const char *text)
-{
-    char plain[OWM_ERROR_BYTES_MAX];
-    json_t *json = json_string(text);
-    if (json) return json;
-    snprintf(plain, sizeof plain, "%s", text);
-    for (char *at = plain; *at; at++)
-        if ((unsigned char)*at >= 0x80) *at = '?';
-    return json_string(plain);
-}
-
 static void put_numbers(json_t *json, const struct page_view *view)
 {
     const struct aggregate_figures *made = &view->aggregate;
@@ -268,7 +257,7 @@ json_t *page_json(const struct page_view *view)
     const char *failed = view->aggregate.failed;
     json_t *refused = json_object(), *json = json_object();
     json_object_set_new(json, "status", json_string(page_status(view)));
-    json_object_set_new(json, "trouble", any_text(failed[0] ? failed : view->anchor.trouble));
+    json_object_set_new(json, "trouble", owm_json_text(failed[0] ? failed : view->anchor.trouble));
     json_object_set_new(json, "uri", json_string(view->uri));
     json_object_set_new(json, "network", json_string(view->network));
     json_object_set_new(json, "last_txid", json_string(view->anchor.last_txid));
