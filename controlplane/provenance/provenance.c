@@ -11,9 +11,8 @@
 #include "base/log.h"
 #include "provenance_internal.h"
 
-#define AWAY_MS      1000  /* until the database is tried again */
-#define TURN_MS      30000 /* the longest rest: alarms and metrics grow old */
-#define SERVABLE_MAX 64    /* proven versions among which one is on disk */
+#define AWAY_MS 1000  /* until the database is tried again */
+#define TURN_MS 30000 /* the longest rest: alarms and metrics grow old */
 
 /* --- what people are told --------------------------------------------------------------------- */
 
@@ -30,7 +29,7 @@ static void say_summary(struct owm_provenance *p, const struct prov_summary *sum
     const struct owm_provenance_options *o = &p->options;
     char text[OWM_ERROR_BYTES_MAX] = "";
     if (summary->waiting[0])
-        snprintf(text, sizeof(text), "%s has promises of %u calendars and needs %u: %.300s",
+        snprintf(text, sizeof(text), "%s has %u of the %u promises that it needs: %.300s",
                  summary->waiting, summary->waiting_calendars, o->calendars_needed,
                  summary->waiting_note);
     else if (summary->overdue > 0)
@@ -148,14 +147,7 @@ static owm_status tell_known(struct owm_provenance *p, struct owm_error *error)
 {
     struct prov_version *versions = NULL;
     size_t count = 0;
-    owm_status status = prov_rows_list(p, PROV_MAY_SERVE, SERVABLE_MAX, &versions, &count, error);
-    for (size_t i = 0; status == OWM_OK && i < count; i++) {
-        if (!owm_blob_exists(p->options.store, versions[i].hash)) continue;
-        prov_tell(p, &versions[i]);
-        break;
-    }
-    free(versions);
-    versions = NULL;
+    owm_status status = prov_tell_newest(p, error);
     if (status == OWM_OK) status = prov_rows_list(p, PROV_CURRENT, 1, &versions, &count, error);
     if (status == OWM_OK && count > 0) prov_tell(p, &versions[0]);
     free(versions);

@@ -1,6 +1,8 @@
 /* test_stamping.c: a version's promises: calendars of every kind, disks and databases that fail. */
 #include "world.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,9 +83,11 @@ static void test_bad_calendars(void **state)
 {
     (void)state;
     static const enum calendar_mood bad[] = {CALENDAR_GARBAGE, CALENDAR_UNKNOWN, CALENDAR_REDIRECTS,
-                                             CALENDAR_FLOODS,  CALENDAR_BROKEN,  CALENDAR_SILENT};
+                                             CALENDAR_FLOODS,  CALENDAR_BROKEN,  CALENDAR_SILENT,
+                                             CALENDAR_BOASTS,  CALENDAR_FORGES};
     static const char *const reason[] = {"wrong_answer", "wrong_answer", "network",
-                                         "too_large",    "network",      "timeout"};
+                                         "too_large",    "network",      "timeout",
+                                         "wrong_answer", "wrong_answer"};
     struct world world;
     uint8_t hash[32];
     char path[256];
@@ -93,7 +97,7 @@ static void test_bad_calendars(void **state)
         world.calendar[2].mood = bad[i + 1];
         world_start(&world);
         world_version(&world, 1, hash);
-        world_noted(&world, "owm-v0.1.1 has promises of 1 calendars and needs 2", 20);
+        world_noted(&world, "owm-v0.1.1 has 1 of the 2 promises that it needs", 20);
         assert_string_equal(world_text(&world, STATE), "none 1");
         for (size_t j = i; j < i + 2; j++)
             if (!counted(&world, 1 + j - i, reason[j])) fail_msg("no metric %s", reason[j]);
@@ -199,11 +203,35 @@ static void test_disk(void **state)
     world_path(&world, hash, path);
     assert_int_equal(mkdir(path, 0700), 0); /* In the way, also of root. */
     world_start(&world);
-    world_noted(&world, "owm-v0.1.1 has promises of 0 calendars", 20);
+    world_noted(&world, "owm-v0.1.1 has 0 of the 2 promises", 20);
     assert_string_equal(world_text(&world, STATE), "none 0");
     assert_int_equal(rmdir(path), 0);
     world_until(&world, STATE, "pending 3", 20);
     world_noted(&world, "", 20);
+    world_close(&world);
+}
+
+/* Promises that came while the disk was full are lost, and asked for again once it is not. */
+static void test_disk_full(void **state)
+{
+    (void)state;
+    struct rlimit before, full;
+    struct world world;
+    uint8_t hash[32];
+    world_open(&world, "disk_full");
+    world.calendar[1].mood = world.calendar[2].mood = CALENDAR_BROKEN;
+    world_start(&world);
+    world_version(&world, 1, hash);
+    world_until(&world, STATE, "none 1", 20);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    full = before;
+    full.rlim_cur = 1;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    world.calendar[1].mood = world.calendar[2].mood = CALENDAR_PROMISES;
+    world_noted(&world, "File too large", 20);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    world_until(&world, STATE, "pending 3", 20);
     world_close(&world);
 }
 
@@ -261,7 +289,11 @@ static void test_config(void **state)
         {"public", 0, OWM_MAINNET, "calendars_needed is 0"},
         {"https://a,https://b", 2, OWM_MAINNET, "at least 3"},
         {"https://a,ftp://b,https://c", 2, OWM_MAINNET, "'ftp://b'"},
-        {"public,public,public,public,https://a", 2, OWM_MAINNET, "more than 16"},
+        {"public,public", 2, OWM_MAINNET, "'https://a.pool.opentimestamps.org' twice"},
+        {"https://a,https://b,https://A/,https://c", 2, OWM_MAINNET, "'https://A/' twice"},
+        {"public,https://1,https://2,https://3,https://4,https://5,https://6,https://7,https://8,"
+         "https://9,https://10,https://11,https://12,https://13",
+         2, OWM_MAINNET, "more than 16"},
     };
     struct world world;
     struct owm_error error = {""};
@@ -307,9 +339,9 @@ int main(void)
         cmocka_unit_test(test_promised),      cmocka_unit_test(test_one_dead),
         cmocka_unit_test(test_bad_calendars), cmocka_unit_test(test_newest_first),
         cmocka_unit_test(test_damaged),       cmocka_unit_test(test_row_from_file),
-        cmocka_unit_test(test_disk),          cmocka_unit_test(test_database_away),
-        cmocka_unit_test(test_deposed),       cmocka_unit_test(test_config),
-        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_disk),          cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_database_away), cmocka_unit_test(test_deposed),
+        cmocka_unit_test(test_config),        cmocka_unit_test(test_pause),
     };
     if (!pg_fixture_start(&server)) return TEST_SKIP;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
