@@ -1,6 +1,7 @@
 /* test_calendar_whole.c: owm-ots calendar from the promise to the block, beside the double of a
  * node with a wallet and beside devnet's source of blocks: killed with SIGKILL at random moments
- * under load, it keeps every promise (SRS-OTS-03). argv: owm-ots, owm-devnet-blocks */
+ * under load, and the source with it, it keeps every promise (SRS-OTS-03).
+ * argv: owm-ots, owm-devnet-blocks */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -69,8 +70,8 @@ static void end(pid_t pid, int signal)
 
 struct world {
     char folder[64], log[96], url[64], node_url[96];
-    uint16_t port;
-    pid_t calendar, source;
+    uint16_t port, source_port;
+    pid_t calendar, source;       /* 0: the double is the node. */
     struct wallet_double *wallet; /* NULL: the source of blocks. */
     owm_ots_bitcoin_node *node;
     pthread_t miner, clients[CLIENTS];
@@ -148,6 +149,7 @@ static void open_world(struct world *world)
     snprintf(world->folder, sizeof world->folder, "/tmp/owm-whole-XXXXXX");
     assert_non_null(mkdtemp(world->folder));
     snprintf(world->log, sizeof world->log, "%s/log", world->folder);
+    world->source_port = free_port();
     snprintf(world->url, sizeof world->url, "http://127.0.0.1:%u", world->port);
     pthread_mutex_init(&world->lock, NULL);
 }
@@ -167,6 +169,25 @@ static void close_world(struct world *world)
 
 /* --- the story ------------------------------------------------------------------------------- */
 
+static void start_source(struct world *world)
+{
+    char data[96], port[8];
+    snprintf(data, sizeof data, "%s/blocks", world->folder);
+    snprintf(port, sizeof port, "%u", world->source_port);
+    snprintf(world->node_url, sizeof world->node_url, "http://" USER ":" PASSWORD "@127.0.0.1:%u/",
+             world->source_port);
+    const char *argv[] = {blocks_program, "--folder",      data,     "--port", port, "--rpcuser",
+                          USER,           "--rpcpassword", PASSWORD, NULL};
+    world->source = launch(argv, world->log);
+    owm_ots_bitcoin_node *node = NULL;
+    uint64_t until_ms = owm_clock_mono_ms() + START_MS;
+    while (owm_ots_bitcoin_open(world->node_url, NULL, OWM_REGTEST, &node, NULL) != OWM_OK) {
+        if (owm_clock_mono_ms() > until_ms) fail_msg("the source of blocks does not start");
+        owm_clock_sleep_ms(20);
+    }
+    owm_ots_bitcoin_close(node);
+}
+
 static void load_and_kill(struct world *world)
 {
     struct owm_rng rng;
@@ -177,6 +198,10 @@ static void load_and_kill(struct world *world)
     for (int i = 0; i < KILLS; i++) {
         owm_clock_sleep_ms(300 + (uint32_t)owm_rng_below(&rng, 1200));
         end(world->calendar, SIGKILL);
+        if (world->source && i % 2) {
+            end(world->source, SIGKILL);
+            start_source(world);
+        }
         start_calendar(world);
     }
     owm_clock_sleep_ms(1200);
@@ -234,26 +259,6 @@ static void beside_the_double(void **state)
     snprintf(world.node_url, sizeof world.node_url, "%s", wallet.node.url_with_password);
     live(&world);
     wallet_close_double(&wallet);
-}
-
-static void start_source(struct world *world)
-{
-    char data[96], port[8];
-    uint16_t number = free_port();
-    snprintf(data, sizeof data, "%s/blocks", world->folder);
-    snprintf(port, sizeof port, "%u", number);
-    snprintf(world->node_url, sizeof world->node_url, "http://" USER ":" PASSWORD "@127.0.0.1:%u/",
-             number);
-    const char *argv[] = {blocks_program, "--folder",      data,     "--port", port, "--rpcuser",
-                          USER,           "--rpcpassword", PASSWORD, NULL};
-    world->source = launch(argv, world->log);
-    owm_ots_bitcoin_node *node = NULL;
-    uint64_t until_ms = owm_clock_mono_ms() + START_MS;
-    while (owm_ots_bitcoin_open(world->node_url, NULL, OWM_REGTEST, &node, NULL) != OWM_OK) {
-        if (owm_clock_mono_ms() > until_ms) fail_msg("the source of blocks does not start");
-        owm_clock_sleep_ms(20);
-    }
-    owm_ots_bitcoin_close(node);
 }
 
 static bool log_says(const struct world *world, const char *words)
