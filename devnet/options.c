@@ -17,7 +17,7 @@ void options_help(void)
         "  owm-devnet up [--nodes N] [--rounds N] [--poison N] [--tier2 N] [--no-mining] "
         "[--fresh] [--target BITS]\n"
         "      start PostgreSQL, the coordinator and N nodes (4) that train one model together;\n"
-        "      and a mining pool on a regtest chain, with one slow miner.\n"
+        "      a mining pool on a regtest chain, with one slow miner; a calendar for its versions.\n"
         "      --rounds N   end after N rounds, print a summary, exit 0 only if it all holds\n"
         "      --poison N   N of the nodes send poisoned updates; see them caught\n"
         "      --tier2 N    N of the nodes, from the last, are of tier 2: if they are caught, two\n"
