@@ -53,26 +53,24 @@ static owm_status restore_all(struct owm_pg *pg, owm_engine *engine, const char 
     return status;
 }
 
+/* clang-format off */
 static const char select_nodes[] =
     "SELECT node_id, public_key, ln_node_uri, onion_address, alias, tier, tier_overridden,"
     " vram_gb, ram_gb, bandwidth_mbps, task_types, slots, device, backend, manifest_sequence,"
-    " " OWM_PG_MS("manifest_at") ", status, status_reason, stake_sats, signals, " OWM_PG_MS(
-        "cooldown_until") ","
-                          " total_tasks, earned_msat, " OWM_PG_MS("registered_at") ", " OWM_PG_MS(
-                              "last_heartbeat") ","
-                                                " reliability_ppm, reliability_window, ln_key, "
-                                                "payout_to, " OWM_PG_MS(
-                                                    "stake_read_at") ", " OWM_PG_MS("degraded_"
-                                                                                    "since") " FROM"
-                                                                                             " node"
-                                                                                             "s "
-                                                                                             "ORDER"
-                                                                                             " BY "
-                                                                                             "regis"
-                                                                                             "tered"
-                                                                                             "_at, "
-                                                                                             "node_"
-                                                                                             "id";
+    " " OWM_PG_MS("manifest_at") ", status, status_reason, stake_sats, signals,"
+    " " OWM_PG_MS("cooldown_until") ", total_tasks, earned_msat, " OWM_PG_MS("registered_at") ","
+    " " OWM_PG_MS("last_heartbeat") ", reliability_ppm, reliability_window, ln_key, payout_to,"
+    " " OWM_PG_MS("stake_read_at") ", " OWM_PG_MS("degraded_since") ", signals_tier"
+    " FROM nodes ORDER BY registered_at, node_id";
+/* clang-format on */
+
+/* NULL: none. */
+static owm_status get_tier(const struct owm_pg_rows *rows, size_t row, int column,
+                           enum owm_tier *tier)
+{
+    const char *text = owm_pg_get_text(rows, row, column);
+    return *text ? owm_tier_parse(text, tier) : OWM_OK;
+}
 
 static owm_status restore_node(owm_engine *engine, const struct owm_pg_rows *rows, size_t row)
 {
@@ -112,6 +110,7 @@ static owm_status restore_node(owm_engine *engine, const struct owm_pg_rows *row
     copy_text(rows, row, 28, node.payout_to, sizeof(node.payout_to));
     node.stake_read_ms = owm_pg_get_i64(rows, row, 29);
     node.degraded_since_ms = owm_pg_get_i64(rows, row, 30);
+    if (status == OWM_OK) status = get_tier(rows, row, 31, &node.signals_tier);
     if (status == OWM_OK) status = owm_pg_get_bytes(rows, row, 26, &window, &bytes);
     if (status == OWM_OK && bytes)
         status = owm_reliability_decode(window, bytes, &node.reliability);
@@ -121,11 +120,9 @@ static owm_status restore_node(owm_engine *engine, const struct owm_pg_rows *row
 
 static const char select_signals[] =
     "SELECT signal_id, node_id, signal_type, evidence_hash, coalesce(round_number, 0), task_id,"
-    " " OWM_PG_MS(
-        "detected_at") " FROM (SELECT *, row_number() OVER (PARTITION BY node_id"
-                       " ORDER BY detected_at DESC) AS nth FROM misbehavior_signals) s WHERE "
-                       "nth <= 8"
-                       " ORDER BY detected_at, signal_id";
+    " " OWM_PG_MS("detected_at") ", tier FROM (SELECT *, row_number() OVER (PARTITION BY node_id"
+                                 " ORDER BY detected_at DESC) AS nth FROM misbehavior_signals) s"
+                                 " WHERE nth <= 8 ORDER BY detected_at, signal_id";
 
 static owm_status restore_signal(owm_engine *engine, const struct owm_pg_rows *rows, size_t row)
 {
@@ -137,6 +134,7 @@ static owm_status restore_signal(owm_engine *engine, const struct owm_pg_rows *r
     signal.round = get_u32(rows, row, 4);
     owm_pg_get_uuid(rows, row, 5, signal.task_id);
     signal.detected_ms = owm_pg_get_i64(rows, row, 6);
+    if (status == OWM_OK) status = get_tier(rows, row, 7, &signal.tier);
     return status == OWM_OK ? owm_engine_restore_signal(engine, &signal) : status;
 }
 
@@ -258,8 +256,9 @@ static owm_status restore_participant(owm_engine *engine, const struct owm_pg_ro
     "SELECT task_id, task_type, status, min_tier, coalesce(round_number, 0), assigned_node,"       \
     " lease_token, attempt, timeout_ms, " OWM_PG_MS("submitted_at") ", " OWM_PG_MS(                \
         "started_at") ","                                                                          \
-                      " " OWM_PG_MS("completed_at") ", reward_msat, input_hash, output_hash,"      \
-                                                    " coalesce(idempotency_key, ''), reason"
+                      " " OWM_PG_MS(                                                               \
+                          "completed_at") ", reward_msat, input_hash, output_hash,"                \
+                                          " coalesce(idempotency_key, ''), reason, lease_tier"
 
 /* Live ones, and the deltas that the running round already has. */
 static const char select_live_tasks[] = SELECT_TASKS
@@ -295,7 +294,8 @@ static owm_status restore_task(owm_engine *engine, const struct owm_pg_rows *row
     owm_pg_get_hash(rows, row, 14, task.output_hash, 32);
     copy_text(rows, row, 15, task.idempotency_key, sizeof(task.idempotency_key));
     copy_text(rows, row, 16, task.reason, sizeof(task.reason));
-    if (status == OWM_OK) status = owm_pg_get_bytes(rows, row, 17, &payload, &task.payload_bytes);
+    if (status == OWM_OK) status = get_tier(rows, row, 17, &task.lease_tier);
+    if (status == OWM_OK) status = owm_pg_get_bytes(rows, row, 18, &payload, &task.payload_bytes);
     task.payload = payload;
     if (status == OWM_OK) status = owm_engine_restore_task(engine, &task);
     free(payload);

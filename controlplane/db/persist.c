@@ -26,13 +26,13 @@ static const struct owm_pg_statement statements[] = {
          " backend, manifest_sequence, manifest_at, status, status_reason, stake_sats,"
          " signals, cooldown_until, total_tasks, earned_msat, total_sats, registered_at,"
          " last_heartbeat, reliability_ppm, reliability, reliability_window, ln_key, payout_to,"
-         " stake_read_at, degraded_since) VALUES ($1, $2,"
+         " stake_read_at, degraded_since, signals_tier) VALUES ($1, $2,"
          " $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, " AT(
              16) ", $17, $18,"
                  " $19, $20, " AT(21) ", $22, $23::bigint, " SATS(23) ", " AT(24) ", " AT(
                      25) ","
                          " $26::int, trunc($26::int / 1000000.0, 4), $27, $28, $29, " AT(
-                             30) ", " AT(31) ")"
+                             30) ", " AT(31) ", nullif($32, ''))"
                                              " ON CONFLICT (node_id) DO UPDATE SET ln_node_uri = "
                                              "excluded.ln_node_uri,"
                                              " onion_address = excluded.onion_address, alias = "
@@ -66,7 +66,8 @@ static const struct owm_pg_statement statements[] = {
                                              " ln_key = excluded.ln_key, payout_to = "
                                              "excluded.payout_to,"
                                              " stake_read_at = excluded.stake_read_at,"
-                                             " degraded_since = excluded.degraded_since"},
+                                             " degraded_since = excluded.degraded_since,"
+                                             " signals_tier = excluded.signals_tier"},
     [HEARTBEAT] = {"heartbeat",
                    "UPDATE nodes n SET last_heartbeat = to_timestamp(nullif(h.at, 0) / 1000.0),"
                    " stake_read_at = to_timestamp(nullif(h.read, 0) / 1000.0),"
@@ -80,13 +81,14 @@ static const struct owm_pg_statement statements[] = {
          "INSERT INTO tasks (task_id, task_type, min_tier, assigned_node, status,"
          " round_number, lease_token, attempt, idempotency_key, payload, input_hash, output,"
          " output_hash, reason, reward_msat, reward_sats, submitted_at, started_at,"
-         " completed_at, timeout_ms, timeout_seconds) VALUES ($1, $2, $3, $4, $5,"
+         " completed_at, timeout_ms, timeout_seconds, lease_tier) VALUES ($1, $2, $3, $4, $5,"
          " nullif($6::int, 0), $7, $8, nullif($9::text, ''), $10::bytea, $11, $12::bytea,"
          " $13, $14, $15::bigint, " SATS(15) ", " AT(16) ", " AT(17) ", " AT(
              18) ","
-                 " $19::bigint, $19::bigint / 1000)"
+                 " $19::bigint, $19::bigint / 1000, nullif($20, ''))"
                  " ON CONFLICT (task_id) DO UPDATE SET assigned_node = excluded.assigned_node,"
                  " status = excluded.status, lease_token = excluded.lease_token,"
+                 " lease_tier = excluded.lease_tier,"
                  " attempt = excluded.attempt, payload = coalesce(excluded.payload, tasks.payload),"
                  " output = coalesce(excluded.output, tasks.output),"
                  " output_hash = excluded.output_hash, reason = excluded.reason,"
@@ -151,8 +153,9 @@ static const struct owm_pg_statement statements[] = {
                  " nullif($6::int, 0), $7, " AT(8) ") ON CONFLICT (source_id, purpose) DO NOTHING"},
     [SIGNAL] = {"signal",
                 "INSERT INTO misbehavior_signals (signal_id, node_id, signal_type, evidence_hash,"
-                " round_number, task_id, detected_at) VALUES ($1, $2, $3, $4, nullif($5::int, 0),"
-                " $6, " AT(7) ") ON CONFLICT (signal_id) DO NOTHING"},
+                " round_number, task_id, detected_at, tier) VALUES ($1, $2, $3, $4,"
+                " nullif($5::int, 0), $6, " AT(
+                    7) ", nullif($8, '')) ON CONFLICT (signal_id) DO NOTHING"},
 };
 
 /** What one row needs while its parameters are borrowed. */
@@ -217,6 +220,12 @@ static void put_number(struct scratch *s, double value, double max)
     owm_pg_f64(&s->args, value > max ? max : value);
 }
 
+/* 0: none. */
+static void put_tier(struct scratch *s, enum owm_tier tier)
+{
+    owm_pg_text(&s->args, tier ? owm_tier_name(tier) : "");
+}
+
 static void put_node(struct scratch *s, const struct owm_node_row *row, uint8_t *window)
 {
     const struct owm_capabilities *c = &row->capabilities;
@@ -254,6 +263,7 @@ static void put_node(struct scratch *s, const struct owm_node_row *row, uint8_t 
     put_text(s, row->payout_to);
     owm_pg_i64(&s->args, row->stake_read_ms);
     owm_pg_i64(&s->args, row->degraded_since_ms);
+    put_tier(s, row->signals_tier);
 }
 
 static void put_task(struct scratch *s, const struct owm_task_row *row)
@@ -278,6 +288,7 @@ static void put_task(struct scratch *s, const struct owm_task_row *row)
     owm_pg_i64(&s->args, row->started_ms);
     owm_pg_i64(&s->args, row->completed_ms);
     owm_pg_i64(&s->args, row->timeout_ms);
+    put_tier(s, row->lease_tier);
 }
 
 static void put_log(struct scratch *s, const struct owm_task_log_row *row)
@@ -385,6 +396,7 @@ static void put_signal(struct scratch *s, const struct owm_signal_row *row)
     owm_pg_i64(&s->args, row->round);
     owm_pg_uuid(&s->args, row->task_id);
     owm_pg_i64(&s->args, row->detected_ms);
+    put_tier(s, row->tier);
 }
 
 /* `count` consecutive heartbeat effects in one statement. Arrays travel as PostgreSQL's text form,

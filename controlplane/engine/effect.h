@@ -52,10 +52,11 @@ struct owm_node_row {
     int64_t stake_sats; /* what it locked; 0 with stake policy "none" */
     uint8_t ln_key[33]; /* bound to this identity, one to one; zero: none */
     char payout_to[OWM_URI_BYTES];
-    int64_t stake_read_ms;     /* when the treasury was last asked; 0: never */
-    int64_t degraded_since_ms; /* SRS-STAKE-03 counts from here; 0: not degraded */
-    uint32_t signals;          /* independent misbehaviour signals since the last cooldown */
-    int64_t cooldown_until_ms; /* 0: it is not suspended, or for its stake only */
+    int64_t stake_read_ms;      /* when the treasury was last asked; 0: never */
+    int64_t degraded_since_ms;  /* SRS-STAKE-03 counts from here; 0: not degraded */
+    uint32_t signals;           /* independent misbehaviour signals since the last cooldown */
+    enum owm_tier signals_tier; /* the highest in which it worked for one of these; 0: none */
+    int64_t cooldown_until_ms;  /* 0: it is not suspended, or for its stake only */
     uint64_t tasks_completed;
     int64_t earned_msat;
     int64_t registered_ms;
@@ -84,6 +85,7 @@ struct owm_task_row {
     uint32_t round;            /* of an fl_round task; else 0 */
     uint8_t assigned_node[16]; /* zero: none; with fl_round the only node it may go to */
     uint64_t lease_token;      /* newest given out; 0: none yet */
+    enum owm_tier lease_tier;  /* of the node when that was given out; 0: none yet */
     uint32_t attempt;          /* dispatches so far */
     uint32_t timeout_ms;
     int64_t submitted_ms, started_ms, completed_ms;
@@ -177,6 +179,7 @@ struct owm_signal_row {
     uint8_t signal_id[16];
     uint8_t node_id[16];
     enum owm_signal_type type;
+    enum owm_tier tier;        /* of the node when it was given the work; 0: not known */
     uint8_t evidence_hash[32]; /* blob that anyone can replay; never zero (I5) */
     uint32_t round;
     uint8_t task_id[16];

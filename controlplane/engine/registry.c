@@ -140,7 +140,10 @@ static void register_accepted(owm_engine *e, uint32_t at, const struct owm_regis
 {
     struct node *node = &e->node[at];
     const struct owm_stake_event stake = registered_stake(e, at, event);
-    if (node_is_slashed(node)) node->row.signals = 0; /* the cooldown is over */
+    if (node_is_slashed(node)) { /* the cooldown is over */
+        node->row.signals = 0;
+        node->row.signals_tier = 0;
+    }
     node->row.cooldown_until_ms = node->row.degraded_since_ms = 0;
     if (enough)
         set_status(node, OWM_NODE_ACTIVE, "");

@@ -88,8 +88,12 @@ void result_refuse(owm_engine *e, const struct owm_result_refused_event *event, 
     refuse(e, &output(e, OWM_OUTPUT_RESULT, cookie)->result, code);
     if (code != OWM_CODE_HASH_MISMATCH || is_zero(event->evidence_hash, 32)) return;
     uint32_t node = e->task[slot].node;
-    uint32_t round = e->task[slot].row.round;
+    const struct misdeed fake = {.type = OWM_SIGNAL_FAKE_TASK_PROOF,
+                                 .tier = e->task[slot].row.lease_tier,
+                                 .round = e->task[slot].row.round,
+                                 .task_id = event->task_id,
+                                 .evidence = event->evidence_hash};
     task_requeue(e, slot, "the output did not match its signed hash", BLAME_HOLDER,
                  OWM_TASK_STATE_FAILED);
-    signal_raise(e, node, OWM_SIGNAL_FAKE_TASK_PROOF, event->evidence_hash, round, event->task_id);
+    signal_raise(e, node, &fake);
 }

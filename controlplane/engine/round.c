@@ -347,7 +347,12 @@ static void judge_node(owm_engine *e, const struct owm_participant_row *part, bo
     uint32_t at = node_find(e, part->node_id);
     owm_reliability_task(&e->node[at].row.reliability, good, e->now_ms);
     e->node[at].unsaved = true;
-    signal_raise(e, at, OWM_SIGNAL_POISONED_GRADIENT, evidence, part->round, part->task_id);
+    const struct misdeed poison = {.type = OWM_SIGNAL_POISONED_GRADIENT,
+                                   .tier = part->tier,
+                                   .round = part->round,
+                                   .task_id = part->task_id,
+                                   .evidence = evidence};
+    signal_raise(e, at, &poison);
 }
 
 void round_judged(owm_engine *e, const struct owm_judged_event *event)

@@ -1,9 +1,10 @@
 /* signal.c: misbehaviour and its consequence (SRS-SEC-11, SRS-STAKE-04, SRS-STAKE-07).
  *
  * Three independent signals suspend a T1 node; T2 and T3 wait for maintainers, whose decision comes
- * as SLASH. Independent means other evidence: the same bundle twice is one signal. Nobody is
- * suspended in the grace window: what was decided meanwhile is remembered (in memory, so it has to
- * be said again after a restart) and done at its end.
+ * as SLASH. The tier is the highest of now and of when such work was given: who comes down a tier
+ * just before it is caught is not judged more mildly. Independent means other evidence: the same
+ * bundle twice is one signal. Nobody is suspended in the grace window: what was decided meanwhile
+ * is remembered (in memory, so it has to be said again after a restart) and done at its end.
  */
 #include "state.h"
 
@@ -24,26 +25,26 @@ static bool known(const struct node *node, const uint8_t id[static 16])
     return false;
 }
 
-void signal_raise(owm_engine *e, uint32_t at, enum owm_signal_type type,
-                  const uint8_t evidence[static 32], uint32_t round,
-                  const uint8_t task_id[static 16])
+void signal_raise(owm_engine *e, uint32_t at, const struct misdeed *misdeed)
 {
-    if (is_zero(evidence, 32)) return; /* I5 */
+    if (is_zero(misdeed->evidence, 32)) return; /* I5 */
     struct node *node = &e->node[at];
     struct owm_signal_row row;
     memset(&row, 0, sizeof(row));
-    uint8_t name[33] = {(uint8_t)type};
-    memcpy(name + 1, evidence, 32);
+    uint8_t name[33] = {(uint8_t)misdeed->type};
+    memcpy(name + 1, misdeed->evidence, 32);
     owm_uuid_derive(node->row.node_id, name, sizeof(name), row.signal_id);
     if (known(node, row.signal_id)) return;
     memcpy(row.node_id, node->row.node_id, 16);
-    row.type = type;
-    memcpy(row.evidence_hash, evidence, 32);
-    row.round = round;
-    memcpy(row.task_id, task_id, 16);
+    row.type = misdeed->type;
+    row.tier = misdeed->tier;
+    memcpy(row.evidence_hash, misdeed->evidence, 32);
+    row.round = misdeed->round;
+    memcpy(row.task_id, misdeed->task_id, 16);
     row.detected_ms = e->now_ms;
     signal_remember(node, row.signal_id);
     node->row.signals++;
+    if (row.tier > node->row.signals_tier) node->row.signals_tier = row.tier;
     e->counters.signals++;
     emit_signal(e, &row);
     emit_node(e, node);
@@ -84,8 +85,9 @@ static void suspend(owm_engine *e, uint32_t at, const char *reason)
 static void signal_enforce(owm_engine *e, uint32_t at)
 {
     const struct node *node = &e->node[at];
-    if (node->row.capabilities.tier == OWM_TIER_T1
-        && node->row.signals >= e->config.signals_to_suspend)
+    bool small =
+        node->row.capabilities.tier == OWM_TIER_T1 && node->row.signals_tier <= OWM_TIER_T1;
+    if (small && node->row.signals >= e->config.signals_to_suspend)
         suspend(e, at, "suspended after repeated misbehaviour; evidence is on file");
 }
 
@@ -120,6 +122,7 @@ void slash_undo(owm_engine *e, const struct owm_slash_event *event)
     TEXT(node->row.status_reason, enough ? "" : "reinstated: its stake is not locked any more");
     node->row.cooldown_until_ms = 0;
     node->row.signals = 0;
+    node->row.signals_tier = 0;
     node->row.reliability_ppm = node_reliability_ppm(node, e->now_ms);
     emit_node(e, node);
     node_refresh(e, at);

@@ -200,9 +200,13 @@ void pinned_drop(owm_engine *e, uint32_t node, const char *reason);
 void slash_take(owm_engine *e, const struct owm_slash_event *event);
 void slash_undo(owm_engine *e, const struct owm_slash_event *event);
 void slash_tick(owm_engine *e, uint32_t node);
-void signal_raise(owm_engine *e, uint32_t node, enum owm_signal_type type,
-                  const uint8_t evidence[static 32], uint32_t round,
-                  const uint8_t task_id[static 16]);
+struct misdeed {
+    enum owm_signal_type type;
+    enum owm_tier tier; /* in which the work was given */
+    uint32_t round;
+    const uint8_t *task_id, *evidence; /* [16], [32] */
+};
+void signal_raise(owm_engine *e, uint32_t node, const struct misdeed *misdeed);
 void signal_remember(struct node *node, const uint8_t id[static 16]);
 
 /* queue.c: lists, lanes of waiting tasks, the heaps of nodes */

@@ -143,6 +143,7 @@ void task_dispatch(owm_engine *e, uint32_t slot, uint32_t at)
     task->row.state = OWM_TASK_STATE_RUNNING;
     memcpy(task->row.assigned_node, node->row.node_id, 16);
     task->row.lease_token++;
+    task->row.lease_tier = node->row.capabilities.tier;
     task->row.attempt++;
     task->row.started_ms = e->now_ms;
     task->row.reason[0] = '\0';

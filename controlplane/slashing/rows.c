@@ -28,11 +28,15 @@ static const char keep_late[] =
     " AND s.detected_at <= c.cooldown_until WHERE " UNASSIGNED
     " ORDER BY s.signal_id, c.decided_at DESC ON CONFLICT DO NOTHING";
 
+/* A signal that came since keep_late looked waits for the next time. */
 static const char select_new[] =
     "SELECT n.node_id, (array_agg(s.signal_id ORDER BY s.detected_at, s.signal_id))[1]"
     " FROM nodes n JOIN misbehavior_signals s ON s.node_id = n.node_id WHERE " UNASSIGNED
+    " AND NOT EXISTS (SELECT FROM slash_cases c WHERE c.node_id = n.node_id"
+    " AND c.state IN ('decided', 'evicting', 'closed') AND s.detected_at <= c.cooldown_until)"
     " AND NOT EXISTS (SELECT FROM slash_cases c WHERE c.node_id = n.node_id AND c.state = 'open')"
-    " GROUP BY n.node_id HAVING n.tier <> 't1' OR count(DISTINCT s.evidence_hash) >= $1"
+    " GROUP BY n.node_id HAVING greatest(n.tier, max(s.tier)) <> 't1'"
+    " OR count(DISTINCT s.evidence_hash) >= $1"
     " ORDER BY min(s.detected_at) LIMIT $2";
 
 static const char insert_case[] =
@@ -40,12 +44,16 @@ static const char insert_case[] =
     " SELECT $1, n.node_id, n.public_key, n.ln_key, n.tier, " AT(
         3) " FROM nodes n WHERE n.node_id = $2 ON CONFLICT (case_id) DO NOTHING";
 
-/* Until somebody has signed, a case follows its node, but not down: who registers again in a lower
- * tier is judged in the tier in which it was caught. */
+/* Until somebody has signed, a case follows its node, but not down: who comes down a tier is judged
+ * in the tier in which it worked, or was caught, whichever is higher. */
 static const char refresh_open[] =
-    "UPDATE slash_cases c SET tier = greatest(c.tier, n.tier), ln_key = n.ln_key FROM nodes n"
+    "UPDATE slash_cases c SET tier = greatest(c.tier, n.tier, w.tier), ln_key = n.ln_key"
+    " FROM nodes n CROSS JOIN LATERAL (SELECT max(s.tier) AS tier FROM misbehavior_signals s"
+    " LEFT JOIN slash_case_signals x ON x.signal_id = s.signal_id"
+    " LEFT JOIN slash_cases k ON k.case_id = x.case_id"
+    " WHERE s.node_id = n.node_id AND (k.case_id IS NULL OR k.state = 'open')) w"
     " WHERE c.state = 'open' AND n.node_id = c.node_id AND NOT " SEALED
-    " AND (c.tier, c.ln_key) IS DISTINCT FROM (greatest(c.tier, n.tier), n.ln_key)";
+    " AND (c.tier, c.ln_key) IS DISTINCT FROM (greatest(c.tier, n.tier, w.tier), n.ln_key)";
 
 static const char attach[] =
     "INSERT INTO slash_case_signals (signal_id, case_id, counted)"
@@ -90,8 +98,8 @@ owm_status owm_cases_gather(struct owm_pg *pg, uint32_t signals_needed, int64_t 
     if (status == OWM_OK) status = owm_pg_exec(pg, lock_open, error);
     if (status == OWM_OK) status = owm_pg_exec(pg, keep_late, error);
     if (status == OWM_OK) status = open_cases(pg, signals_needed, now_ms, error);
-    if (status == OWM_OK) status = owm_pg_exec(pg, refresh_open, error);
     if (status == OWM_OK) status = owm_pg_query(pg, attach, &args, NULL, error);
+    if (status == OWM_OK) status = owm_pg_exec(pg, refresh_open, error); /* It sees them. */
     if (status == OWM_OK) status = owm_pg_exec(pg, "COMMIT", error);
     if (status != OWM_OK) owm_pg_rollback(pg);
     return status;

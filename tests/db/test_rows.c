@@ -98,6 +98,52 @@ static void test_node_and_back(void **state)
     owm_pg_close(pg);
 }
 
+/* In which tier a node worked when it went wrong comes back with the rows. */
+static void test_tiers_of_work(void **state)
+{
+    (void)state;
+    struct owm_pg *pg = fresh_database("tiers", owm_migrations_count);
+    assert_ok(owm_persist_prepare(pg, NULL));
+    struct owm_effect effects[] = {node_effect(1, 7), {0}, {0}};
+    effects[0].node.capabilities.tier = OWM_TIER_T1;
+    effects[0].node.signals = 1;
+    effects[0].node.signals_tier = OWM_TIER_T3;
+    effects[1].kind = OWM_EFFECT_SIGNAL;
+    effects[1].signal.signal_id[0] = effects[1].signal.node_id[0] = 1;
+    effects[1].signal.evidence_hash[0] = 1;
+    effects[1].signal.tier = OWM_TIER_T3;
+    effects[1].signal.detected_ms = READ_MS;
+    effects[2].kind = OWM_EFFECT_TASK;
+    struct owm_task_row *task = &effects[2].task;
+    *task = (struct owm_task_row){.task_id = {1},
+                                  .type = OWM_TASK_AUDIT_REPO,
+                                  .state = OWM_TASK_STATE_RUNNING,
+                                  .min_tier = OWM_TIER_T1,
+                                  .assigned_node = {1},
+                                  .lease_token = 1,
+                                  .lease_tier = OWM_TIER_T2,
+                                  .attempt = 1,
+                                  .timeout_ms = 1000,
+                                  .submitted_ms = READ_MS};
+    assert_ok(persist(pg, effects, 3));
+    struct owm_pg_rows *rows = NULL;
+    assert_ok(owm_pg_query(pg,
+                           "SELECT s.tier, t.lease_tier, n.signals_tier FROM nodes n,"
+                           " misbehavior_signals s, tasks t",
+                           NULL, &rows, NULL));
+    assert_string_equal(owm_pg_get_text(rows, 0, 0), "t3");
+    assert_string_equal(owm_pg_get_text(rows, 0, 1), "t2");
+    assert_string_equal(owm_pg_get_text(rows, 0, 2), "t3");
+    owm_pg_rows_free(rows);
+    owm_engine *engine = load(pg);
+    assert_int_equal(loaded(engine, 1).signals_tier, OWM_TIER_T3);
+    const struct owm_task_row *restored = owm_engine_find_task(engine, task->task_id);
+    assert_non_null(restored);
+    assert_int_equal(restored->lease_tier, OWM_TIER_T2);
+    owm_engine_destroy(engine);
+    owm_pg_close(pg);
+}
+
 /* I17: one key, one node; keys that change hands within one batch are no conflict. */
 static void test_ln_keys(void **state)
 {
@@ -162,6 +208,7 @@ int main(void)
     if (!pg_fixture_start(&server)) return TEST_SKIP;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_and_back),
+        cmocka_unit_test(test_tiers_of_work),
         cmocka_unit_test(test_ln_keys),
         cmocka_unit_test(test_migration_0006),
     };

@@ -404,7 +404,8 @@ void store_restore(struct store *store, owm_engine *engine)
 
 static bool task_differs(const struct owm_task_row *a, const struct owm_task_row *b)
 {
-    return a->state != b->state || a->lease_token != b->lease_token || a->attempt != b->attempt
+    return a->state != b->state || a->lease_token != b->lease_token
+           || a->lease_tier != b->lease_tier || a->attempt != b->attempt
            || a->reward_msat != b->reward_msat || a->type != b->type
            || memcmp(a->assigned_node, b->assigned_node, 16) != 0
            || memcmp(a->output_hash, b->output_hash, 32) != 0;
@@ -412,8 +413,8 @@ static bool task_differs(const struct owm_task_row *a, const struct owm_task_row
 
 static bool node_differs(const struct owm_node_row *a, const struct owm_node_row *b)
 {
-    return a->status != b->status || a->signals != b->signals || a->earned_msat != b->earned_msat
-           || a->cooldown_until_ms != b->cooldown_until_ms
+    return a->status != b->status || a->signals != b->signals || a->signals_tier != b->signals_tier
+           || a->earned_msat != b->earned_msat || a->cooldown_until_ms != b->cooldown_until_ms
            || a->tasks_completed != b->tasks_completed || a->stake_sats != b->stake_sats
            || a->degraded_since_ms != b->degraded_since_ms || memcmp(a->ln_key, b->ln_key, 33) != 0
            || memcmp(a->public_key, b->public_key, 32) != 0

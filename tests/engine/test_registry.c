@@ -73,10 +73,9 @@ static void test_policy_none(void **state)
     world_deinit(&world);
 }
 
-/* Make node 1 hold task `task` and refuse its result as a fake with evidence `byte`. */
-static void fake_result(struct world *world, uint32_t task, uint8_t byte)
+/* The result of node 1, which holds `task`, is refused as a fake with evidence `byte`. */
+static void refuse_fake(struct world *world, uint32_t task, uint8_t byte)
 {
-    world_submit(world, task, OWM_TASK_AUDIT_REPO);
     struct owm_event event = {.kind = OWM_EVENT_RESULT_REFUSED};
     world_id(task, event.refused.task_id);
     world_id(1, event.refused.node_id);
@@ -85,6 +84,13 @@ static void fake_result(struct world *world, uint32_t task, uint8_t byte)
     event.refused.evidence_hash[0] = byte;
     world_step(world, &event);
     assert_false(world_out(world, OWM_OUTPUT_RESULT, 0)->result.accepted);
+}
+
+/* Make node 1 hold it first. */
+static void fake_result(struct world *world, uint32_t task, uint8_t byte)
+{
+    world_submit(world, task, OWM_TASK_AUDIT_REPO);
+    refuse_fake(world, task, byte);
 }
 
 /* TST-08: a fake completion proof is refused; SRS-STAKE-04: three independent signals, the same
@@ -142,6 +148,57 @@ static void test_t2_is_flagged_only(void **state)
     for (uint8_t i = 1; i <= 4; i++) fake_result(&world, 100 + i, i);
     assert_int_equal(world_view(&world, 1).row.signals, 4);
     assert_int_equal(world_view(&world, 1).row.status, OWM_NODE_ACTIVE);
+    world_deinit(&world);
+}
+
+static void manifest_of_tier(struct world *world, enum owm_tier tier, uint64_t sequence)
+{
+    struct owm_event event = {.kind = OWM_EVENT_MANIFEST};
+    world_id(1, event.manifest.node_id);
+    event.manifest.sequence = sequence;
+    event.manifest.capabilities = world_view(world, 1).row.capabilities;
+    event.manifest.capabilities.tier = tier;
+    world_step(world, &event);
+    assert_int_equal(world_view(world, 1).row.capabilities.tier, tier);
+}
+
+/* SRS-STAKE-04: who comes down to T1 while it holds a task of T2, by a manifest or by another
+ * registration, is still judged by maintainers, also after a restart; once they have, and the
+ * cooldown is over, it is a T1 node like any other. */
+static void test_tier_of_the_work(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    world.config.attempts_max = 1;
+    world_start(&world);
+    world_node(&world, 1, OWM_TIER_T2);
+    world_submit(&world, 100, OWM_TASK_AUDIT_REPO);
+    manifest_of_tier(&world, OWM_TIER_T1, 100);
+    world_crash(&world);
+    refuse_fake(&world, 100, 1);
+    assert_int_equal(world.store.signal[0].tier, OWM_TIER_T2);
+    world_tick(&world, 200000);
+    struct owm_event event = world_registration(1, OWM_TIER_T1, 0);
+    world_step(&world, &event);
+    world_stream(&world, 1, 1);
+    for (uint8_t i = 2; i <= 4; i++) fake_result(&world, 100 + i, i);
+    assert_int_equal(world.store.signal[3].tier, OWM_TIER_T1);
+    assert_int_equal(world_view(&world, 1).row.signals, 4);
+    assert_int_equal(world_view(&world, 1).row.signals_tier, OWM_TIER_T2);
+    assert_int_equal(world_view(&world, 1).row.status, OWM_NODE_ACTIVE);
+
+    struct owm_event decided = {.kind = OWM_EVENT_SLASH};
+    world_id(1, decided.slash.node_id);
+    store_decided(&world.store, decided.slash.node_id);
+    world_step(&world, &decided);
+    assert_int_equal(world_view(&world, 1).row.status, OWM_NODE_SUSPENDED);
+    world.now_ms += world.config.cooldown_ms;
+    world_step(&world, &event);
+    world_stream(&world, 1, 1);
+    assert_int_equal(world_view(&world, 1).row.signals_tier, 0);
+    for (uint8_t i = 5; i <= 7; i++) fake_result(&world, 100 + i, i);
+    assert_int_equal(world_view(&world, 1).row.status, OWM_NODE_SUSPENDED);
     world_deinit(&world);
 }
 
@@ -278,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_policy_none),
         cmocka_unit_test(test_fakes_TST_08_TST_16),
         cmocka_unit_test(test_t2_is_flagged_only),
+        cmocka_unit_test(test_tier_of_the_work),
         cmocka_unit_test(test_evidence_and_grace),
         cmocka_unit_test(test_manifest),
         cmocka_unit_test(test_registry_full),

@@ -268,6 +268,47 @@ static void test_lower_tier(void **state)
     world_close(&w);
 }
 
+static void signal_of_tier(struct owm_pg *pg, int n, int s, const char *tier)
+{
+    char text[120];
+    snprintf(text, sizeof(text),
+             "UPDATE misbehavior_signals SET tier = '%s' WHERE xmin ="
+             " pg_current_xact_id()::xid",
+             tier);
+    sql(pg, "BEGIN");
+    add_signal(pg, n, s);
+    sql(pg, text);
+    sql(pg, "COMMIT");
+}
+
+/* A signal that was earned in T2 opens a case for maintainers, and makes an open one theirs,
+ * whatever tier its node has come down to meanwhile. */
+static void test_tier_of_the_work(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, "work");
+    add_node(w.pg, 1, "t1", false);
+    add_node(w.pg, 2, "t2", false);
+    signal_of_tier(w.pg, 1, 1, "t2");
+    add_signal(w.pg, 2, 1); /* As those of before are: of a tier that nobody noted. */
+    world_start(&w);
+    wait_state(&w, 1, "open");
+    wait_count(&w, "SELECT count(*) FROM slash_cases WHERE tier = 't2'", 2);
+    sql(w.pg, "UPDATE nodes SET tier = 't1'");
+    signal_of_tier(w.pg, 2, 2, "t3");
+    wait_count(&w, "SELECT count(*) FROM slash_cases WHERE tier = 't3'", 1);
+    signal_of_tier(w.pg, 1, 2, "t1");
+    signal_of_tier(w.pg, 1, 3, "t1"); /* Three of T1 would be enough. */
+    turns(&w);
+    wait_count(&w, "SELECT count(*) FROM slash_case_signals", 5);
+    wait_count(&w, "SELECT count(*) FROM slash_cases WHERE state = 'open'", 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(vote(w.pg, 1, maintainer[i], OWM_ACT_ACKNOWLEDGE), OWM_ACT_CODE_TAKEN);
+    wait_state(&w, 1, "closed");
+    world_close(&w);
+}
+
 /* Once somebody has signed, a case does not grow under the signature; what comes later is on file
  * with it, and opens no second case. */
 static void test_sealed(void **state)
@@ -559,15 +600,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_t1),
-        cmocka_unit_test(test_t2),
-        cmocka_unit_test(test_lower_tier),
-        cmocka_unit_test(test_sealed),
-        cmocka_unit_test(test_grace),
-        cmocka_unit_test(test_overturned),
-        cmocka_unit_test(test_dismissed),
-        cmocka_unit_test(test_evictions),
-        cmocka_unit_test(test_log_over_http),
+        cmocka_unit_test(test_t1),         cmocka_unit_test(test_t2),
+        cmocka_unit_test(test_lower_tier), cmocka_unit_test(test_tier_of_the_work),
+        cmocka_unit_test(test_sealed),     cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_overturned), cmocka_unit_test(test_dismissed),
+        cmocka_unit_test(test_evictions),  cmocka_unit_test(test_log_over_http),
         cmocka_unit_test(test_killed),
     };
     if (!pg_fixture_start(&server)) return TEST_SKIP;
