@@ -7,16 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/bytes.h"
 #include "base/http_client.h"
 
-#define ACCEPT      "Accept: application/vnd.opentimestamps.v1"
-#define AGENT       "User-Agent: owm-ots"
-#define SAID_MAX    160
-#define HOST_MAX    255
-#define URL_MAX     (OWM_OTS_URI_BYTES_MAX + 12 + 2 * OWM_OTS_MESSAGE_BYTES_MAX)
-#define MESSAGE_MAX 64 /* What a calendar takes and looks up. */
+#define ACCEPT            "Accept: application/vnd.opentimestamps.v1"
+#define AGENT             "User-Agent: owm-ots"
+#define SAID_MAX          160
+#define HOST_MAX          255
+#define URL_MAX           (OWM_OTS_URI_BYTES_MAX + 12 + 2 * OWM_OTS_MESSAGE_BYTES_MAX)
+#define MESSAGE_MAX       64  /* What a calendar takes and looks up. */
+#define PROMISE_ITEMS_MAX 200 /* Of one promise; 16 of them are far from filling a proof. */
 
 const char *const owm_ots_aggregators[] = {
     "https://a.pool.opentimestamps.org",
@@ -37,6 +39,14 @@ static size_t without_slashes(const char *url, size_t bytes)
 {
     while (bytes > 0 && url[bytes - 1] == '/') bytes--;
     return bytes;
+}
+
+bool owm_ots_calendar_same(struct owm_ots_bytes a, struct owm_ots_bytes b)
+{
+    a.bytes = (uint32_t)without_slashes((const char *)a.data, a.bytes);
+    b.bytes = (uint32_t)without_slashes((const char *)b.data, b.bytes);
+    if (a.bytes != b.bytes) return false;
+    return a.bytes == 0 || strncasecmp((const char *)a.data, (const char *)b.data, a.bytes) == 0;
 }
 
 static bool is_own(const struct owm_ots_calendars *calendars, struct owm_ots_bytes uri)
@@ -123,6 +133,25 @@ static owm_status read_answer(const char *url, const struct owm_http_result *res
     return owm_fail(error, status, "%.200s answers with no proof: %.250s", url, why.text);
 }
 
+/* One promise, as a calendar gives it, and nothing else: one that speaks for others, names blocks
+ * that cannot exist yet, or fills the proof would spoil what the others promise. */
+static owm_status check_promise(const char *url, const struct owm_ots_tree *answer,
+                                struct owm_error *error)
+{
+    unsigned promised = 0, blocks = 0;
+    for (uint32_t i = 0; i < answer->attestation_count; i++) {
+        promised += answer->attestations[i].kind == OWM_OTS_PENDING;
+        blocks += answer->attestations[i].kind == OWM_OTS_BITCOIN;
+    }
+    if (promised == 1 && blocks == 0
+        && answer->node_count + answer->attestation_count <= PROMISE_ITEMS_MAX)
+        return OWM_OK;
+    return owm_fail(error, OWM_E_PROTO,
+                    "%.200s answers with %u promises, %u blocks and %u operations; one promise was "
+                    "expected",
+                    url, promised, blocks, answer->node_count - 1);
+}
+
 /* body: NULL for a GET. answer: deinit after OWM_OK. */
 static owm_status exchange(const struct owm_ots_calendars *calendars, struct owm_http_call *call,
                            struct owm_ots_bytes message, struct owm_ots_tree *answer,
@@ -171,6 +200,9 @@ static void *post(void *ctx)
     };
     posting->told.status = exchange(posting->calendars, &call, posting->message, &posting->answer,
                                     &posting->told.error);
+    if (posting->told.status != OWM_OK) return NULL;
+    posting->told.status = check_promise(url, &posting->answer, &posting->told.error);
+    if (posting->told.status != OWM_OK) owm_ots_tree_deinit(&posting->answer);
     return NULL;
 }
 

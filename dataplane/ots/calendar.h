@@ -33,6 +33,11 @@ extern const size_t owm_ots_aggregator_count;
 bool owm_ots_calendar_listed(const struct owm_ots_calendars *calendars, struct owm_ots_bytes uri,
                              bool *own);
 
+/** owm_ots_calendar_same: whether two URIs name one calendar: in any case, with and without slashes
+ *  at the end. Paths that differ in case alone are taken for one, which counts too few, never too
+ *  many. */
+bool owm_ots_calendar_same(struct owm_ots_bytes a, struct owm_ots_bytes b);
+
 /** owm_ots_told: what became of one exchange. */
 struct owm_ots_told {
     char url[OWM_OTS_URI_BYTES_MAX + 1];
@@ -40,7 +45,8 @@ struct owm_ots_told {
     struct owm_error error; /* "" when it answered. */
 };
 
-/** owm_ots_submit: the message of a node to every URL at once, and all promises merged at it.
+/** owm_ots_submit: the message of a node to every URL at once, and all promises merged at it. An
+ *  answer that holds anything but one promise of ordinary size counts as none.
  *
  *  urls    1 to OWM_OTS_CALENDARS_MAX.
  *  needed  how many must answer; with fewer, what answered is merged all the same.

@@ -72,6 +72,26 @@ static void send_tree(struct calendar *calendar, int fd, struct owm_ots_tree *tr
     owm_ots_tree_deinit(tree);
 }
 
+/* What stands beside the promise of a calendar that wants more than its share. */
+static void add_more(const struct calendar *calendar, struct owm_ots_tree *tree, uint32_t node)
+{
+    struct owm_ots_attestation more = owm_ots_bitcoin(1);
+    owm_status status = OWM_OK;
+    if (calendar->mood == CALENDAR_BOASTS)
+        status = owm_ots_pending("https://bob.btc.calendar.opentimestamps.org", &more, NULL);
+    if (calendar->mood == CALENDAR_BOASTS || calendar->mood == CALENDAR_FORGES)
+        status = owm_ots_add_attestation(tree, node, &more, NULL, NULL);
+    OWM_ASSERT(status == OWM_OK);
+    const struct owm_ots_attestation odd = {.kind = OWM_OTS_UNKNOWN, .tag = {9}};
+    for (int i = 0; calendar->mood == CALENDAR_CROWDS && i < 10; i++) {
+        uint32_t at = node;
+        add_op(tree, &at, OWM_OTS_APPEND, &"0123456789"[i]);
+        for (int deep = 0; deep < 100; deep++) add_op(tree, &at, OWM_OTS_SHA256, "");
+        status = owm_ots_add_attestation(tree, at, &odd, NULL, NULL);
+        OWM_ASSERT(status == OWM_OK);
+    }
+}
+
 /* As a calendar does: a nonce, a hash, the second and a keyed hash around it. */
 static void promise(struct calendar *calendar, int fd, const uint8_t *digest, uint32_t bytes)
 {
@@ -88,6 +108,7 @@ static void promise(struct calendar *calendar, int fd, const uint8_t *digest, ui
         status = owm_ots_pending(calendar->url, &attestation, NULL);
         OWM_ASSERT(status == OWM_OK);
     }
+    add_more(calendar, &tree, node);
     send_tree(calendar, fd, &tree, node, &attestation);
 }
 

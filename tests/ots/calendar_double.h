@@ -13,6 +13,9 @@ enum calendar_mood {
     CALENDAR_SILENT,   /* Takes the request and never answers. */
     CALENDAR_GARBAGE,
     CALENDAR_UNKNOWN, /* An attestation of an unknown kind alone. */
+    CALENDAR_BOASTS,  /* Promises for another calendar, too. */
+    CALENDAR_FORGES,  /* Promises, and names a block at once. */
+    CALENDAR_CROWDS,  /* One promise among a thousand operations. */
     CALENDAR_REDIRECTS,
     CALENDAR_FLOODS, /* 1 GB, as fast as it is taken. */
     CALENDAR_BROKEN, /* HTTP 500 with letters that drive terminals. */

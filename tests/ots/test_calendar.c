@@ -46,6 +46,20 @@ static void only_listed_calendars_are_asked(void **state)
         if (owm_ots_calendar_listed(&calendars, text(others[i]), NULL)) fail_msg("%s", others[i]);
 }
 
+/* SRS-OTS-02: one calendar is not two by being written otherwise. */
+static void a_calendar_is_one_in_any_spelling(void **state)
+{
+    (void)state;
+    static const char alice[] = "https://alice.btc.calendar.opentimestamps.org";
+    assert_true(owm_ots_calendar_same(text(alice), text(alice)));
+    assert_true(owm_ots_calendar_same(text(alice),
+                                      text("https://ALICE.btc.calendar.OpenTimestamps.org//")));
+    assert_false(
+        owm_ots_calendar_same(text(alice), text("https://bob.btc.calendar.opentimestamps.org")));
+    assert_false(owm_ots_calendar_same(text(alice), text("https://alice.btc.calendar")));
+    assert_true(owm_ots_calendar_same(text(""), text("/")));
+}
+
 struct asked {
     struct owm_ots_tree tree;
     struct owm_ots_told told[4];
@@ -116,6 +130,9 @@ static void each_misbehaviour_is_told_and_merges_nothing(void **state)
     assert_useless(CALENDAR_SILENT, OWM_E_TIMEOUT, "");
     assert_useless(CALENDAR_GARBAGE, OWM_E_PROTO, "answers with no proof: at byte 1");
     assert_useless(CALENDAR_UNKNOWN, OWM_E_PROTO, "promises no block");
+    assert_useless(CALENDAR_BOASTS, OWM_E_PROTO, "2 promises, 0 blocks and 4 operations");
+    assert_useless(CALENDAR_FORGES, OWM_E_PROTO, "1 promises, 1 blocks");
+    assert_useless(CALENDAR_CROWDS, OWM_E_PROTO, "one promise was expected");
     assert_useless(CALENDAR_REDIRECTS, OWM_E_NET, "points elsewhere");
     assert_useless(CALENDAR_FLOODS, OWM_E_LIMIT, "");
     assert_useless(CALENDAR_BROKEN, OWM_E_NET, "HTTP 500: 2Jno; fake line");
@@ -190,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_listed_calendars_are_asked),
+        cmocka_unit_test(a_calendar_is_one_in_any_spelling),
         cmocka_unit_test(two_of_four_are_enough),
         cmocka_unit_test(each_misbehaviour_is_told_and_merges_nothing),
         cmocka_unit_test(a_promise_is_asked_for_until_it_is_kept),
