@@ -51,11 +51,12 @@ void model_restored(owm_engine *e, const struct owm_model_row *row)
 void model_proven(owm_engine *e, const struct owm_proven_event *event)
 {
     if (!e->config.proofs_wanted) return;
-    if (event->training && e->has_model
-        && memcmp(event->model_hash, e->model.model_hash, 32) == 0) {
-        e->model_trains = true;
-        e->round_wanted = true;
+    if (e->has_model && memcmp(event->model_hash, e->model.model_hash, 32) == 0) {
+        e->model_trains = event->training; /* no longer: its proof was lost */
+        if (event->training) e->round_wanted = true;
     }
+    bool served = e->has_serving && memcmp(event->model_hash, e->serving.model_hash, 32) == 0;
+    if (served && !event->serving) e->has_serving = false;
     if (!event->serving || (e->has_serving && event->round < e->serving.round)) return;
     e->serving = *event;
     e->has_serving = true;

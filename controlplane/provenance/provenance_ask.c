@@ -10,6 +10,11 @@
 
 /* --- the list --------------------------------------------------------------------------------- */
 
+static struct owm_ots_bytes bytes_of(const char *url)
+{
+    return (struct owm_ots_bytes){(const uint8_t *)url, (uint32_t)strlen(url)};
+}
+
 static owm_status add_url(struct owm_provenance *p, const char *url, bool own,
                           struct owm_error *error)
 {
@@ -22,6 +27,9 @@ static owm_status add_url(struct owm_provenance *p, const char *url, bool own,
                         "provenance.calendars names '%.100s': each is '" PUBLIC_WORD
                         "' or a URL as https://HOST",
                         url);
+    for (size_t i = 0; i < p->url_count; i++)
+        if (owm_ots_calendar_same(bytes_of(p->urls[i]), bytes_of(url)))
+            return owm_fail(error, OWM_E_CONFIG, "provenance.calendars names '%.100s' twice", url);
     p->urls[p->url_count++] = url;
     if (own) p->own[p->calendars.own_count++] = url;
     return OWM_OK;
@@ -72,24 +80,13 @@ owm_status prov_calendars_parse(struct owm_provenance *p, struct owm_error *erro
 
 /* --- promises --------------------------------------------------------------------------------- */
 
-static struct owm_ots_bytes without_slashes(struct owm_ots_bytes uri)
-{
-    while (uri.bytes > 0 && uri.data[uri.bytes - 1] == '/') uri.bytes--;
-    return uri;
-}
-
-static bool same_uri(struct owm_ots_bytes a, struct owm_ots_bytes b)
-{
-    return owm_ots_bytes_compare(without_slashes(a), without_slashes(b)) == 0;
-}
-
 /* The promise of another calendar than those before it in the tree. */
 static bool is_new(const struct owm_ots_tree *tree, uint32_t index)
 {
     const struct owm_ots_attestation *a = &tree->attestations[index];
     for (uint32_t i = 0; i < index; i++)
         if (tree->attestations[i].kind == OWM_OTS_PENDING
-            && same_uri(tree->attestations[i].detail, a->detail))
+            && owm_ots_calendar_same(tree->attestations[i].detail, a->detail))
             return false;
     return true;
 }
@@ -108,10 +105,10 @@ unsigned prov_promises(const struct owm_provenance *p, const struct owm_ots_tree
 
 static bool holds_promise(const struct owm_ots_tree *tree, const char *url)
 {
-    const struct owm_ots_bytes uri = {(const uint8_t *)url, (uint32_t)strlen(url)};
+    const struct owm_ots_bytes uri = bytes_of(url);
     for (uint32_t i = 0; i < tree->attestation_count; i++)
         if (tree->attestations[i].kind == OWM_OTS_PENDING
-            && same_uri(tree->attestations[i].detail, uri))
+            && owm_ots_calendar_same(tree->attestations[i].detail, uri))
             return true;
     return false;
 }
@@ -125,6 +122,11 @@ static struct prov_answered *answered_of(struct owm_provenance *p, const uint8_t
     memcpy(fresh->hash, hash, 32);
     fresh->mask = 0;
     return fresh;
+}
+
+void prov_unanswered(struct owm_provenance *p, const uint8_t hash[static 32])
+{
+    answered_of(p, hash)->mask = 0;
 }
 
 /* Of a calendar that collects for others the promise bears another name than its URL. So one that

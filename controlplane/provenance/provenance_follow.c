@@ -11,7 +11,8 @@
 #include "base/log.h"
 #include "provenance_internal.h"
 
-#define CATCH_UP_MS 10 /* There are more block headers to fetch. */
+#define CATCH_UP_MS  10 /* There are more block headers to fetch. */
+#define SERVABLE_MAX 64 /* proven versions among which one is on disk */
 
 int64_t prov_pause_ms(struct owm_rng *rng, unsigned attempts, int64_t min_ms, int64_t max_ms)
 {
@@ -59,6 +60,20 @@ void prov_tell(struct owm_provenance *p, const struct prov_version *version)
     if (p->options.proven) p->options.proven(p->options.ctx, &proven);
 }
 
+owm_status prov_tell_newest(struct owm_provenance *p, struct owm_error *error)
+{
+    struct prov_version *versions = NULL;
+    size_t count = 0;
+    owm_status status = prov_rows_list(p, PROV_MAY_SERVE, SERVABLE_MAX, &versions, &count, error);
+    for (size_t i = 0; status == OWM_OK && i < count; i++) {
+        if (!owm_blob_exists(p->options.store, versions[i].hash)) continue;
+        prov_tell(p, &versions[i]);
+        break;
+    }
+    free(versions);
+    return status;
+}
+
 /* --- the row ---------------------------------------------------------------------------------- */
 
 static owm_status stand(struct owm_provenance *p, struct prov_version *version,
@@ -79,7 +94,7 @@ static owm_status stand(struct owm_provenance *p, struct prov_version *version,
             standing->stamped ? "promised" : "unproven", version->id, standing->calendars,
             p->options.calendars_needed);
     prov_tell(p, version);
-    return OWM_OK;
+    return standing->stamped ? OWM_OK : prov_tell_newest(p, error);
 }
 
 /* The row with what it has, a reason, and another try later. */
@@ -136,7 +151,10 @@ static owm_status follow_promises(struct owm_provenance *p, struct prov_version 
     if (!is_in_block(&proof->tree) || held < needed) {
         status = prov_stamp(p, &proof->tree, &asked, &changed, &why);
         if (changed) status = prov_proof_save(p, version->hash, proof, &why);
-        if (changed && status != OWM_OK) return try_again(p, version, why.text, error);
+        if (changed && status != OWM_OK) {
+            prov_unanswered(p, version->hash);
+            return try_again(p, version, why.text, error);
+        }
     }
     struct prov_standing standing = {.calendars = prov_promises(p, &proof->tree)};
     standing.stamped = standing.calendars >= needed;
@@ -265,7 +283,7 @@ static owm_status recheck(struct owm_provenance *p, struct prov_version *version
     version->confirmed = false;
     version->stamped_ms = 0;
     prov_tell(p, version);
-    return OWM_OK;
+    return prov_tell_newest(p, error);
 }
 
 owm_status prov_recheck(struct owm_provenance *p, struct owm_error *error)

@@ -119,6 +119,9 @@ unsigned prov_promises(const struct owm_provenance *p, const struct owm_ots_tree
 OWM_MUST_USE owm_status prov_stamp(struct owm_provenance *p, struct owm_ots_tree *tree,
                                    size_t *asked, bool *changed, struct owm_error *error);
 
+/** prov_unanswered: what calendars answered was not kept, so all that it lacks are asked again. */
+void prov_unanswered(struct owm_provenance *p, const uint8_t hash[static 32]);
+
 /** prov_upgrade: ask for the block. Only what `headers` show to be true is merged.
  *  Returns: OWM_OK something was; OWM_E_AGAIN nothing was, with the reason; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status prov_upgrade(struct owm_provenance *p, struct owm_ots_tree *tree,
@@ -137,6 +140,10 @@ OWM_MUST_USE owm_status prov_recheck(struct owm_provenance *p, struct owm_error 
 
 /** prov_tell: options.proven about a version. */
 void prov_tell(struct owm_provenance *p, const struct prov_version *version);
+
+/** prov_tell_newest: the same about the newest that may serve and is on disk, where there is one.
+ *  Returns: as owm_pg_query; OWM_E_NOMEM. */
+OWM_MUST_USE owm_status prov_tell_newest(struct owm_provenance *p, struct owm_error *error);
 
 /** prov_pause_ms: after `attempts` fruitless ones: doubled from min to max, a quarter less or more
  *  by chance. */

@@ -329,6 +329,14 @@ static void prove(struct world *world, uint8_t hash, uint32_t round, bool servin
     world_step(world, &event);
 }
 
+/** lose: its proof is gone. */
+static void lose(struct world *world, uint8_t hash, uint32_t round)
+{
+    struct owm_event event = {.kind = OWM_EVENT_PROVEN, .proven = {.round = round}};
+    event.proven.model_hash[0] = hash;
+    world_step(world, &event);
+}
+
 /* SRS-OTS-05, design promise 3: no round opens on a checkpoint, and none serves, before its proof is
  * good enough; a restart waits to be told again. */
 static void test_rounds_wait_for_proof_SRS_OTS_05(void **state)
@@ -368,6 +376,16 @@ static void test_rounds_wait_for_proof_SRS_OTS_05(void **state)
     assert_int_equal(owm_engine_round(world.engine)->round, 2);
     assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 101);
     prove(&world, 7, 0, true); /* an older one's news */
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 101);
+    lose(&world, 7, 0); /* nor does its loss matter any more */
+    assert_false(owm_engine_awaits_proof(world.engine));
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 101);
+    lose(&world, 101, 1);
+    assert_true(owm_engine_awaits_proof(world.engine));
+    assert_null(owm_engine_serving(world.engine));
+    prove(&world, 7, 0, true);
+    assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 7);
+    prove(&world, 101, 1, true);
     assert_int_equal(owm_engine_serving(world.engine)->model_hash[0], 101);
     world_crash(&world);
     assert_true(owm_engine_awaits_proof(world.engine));

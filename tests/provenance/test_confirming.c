@@ -272,6 +272,31 @@ static void test_development(void **state)
     world_close(&world);
 }
 
+/* A version whose promises are lost serves no longer: the newest before it is told instead. */
+static void test_lost_promises(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t older[32], newer[32];
+    char path[256];
+    world_open(&world, "lost_promises");
+    world.options.serve_pending = true;
+    world_start(&world);
+    world_version(&world, 1, older);
+    world_version(&world, 2, newer);
+    world_until(&world, "SELECT count(*) FROM model_versions WHERE ots_calendars = 3", "2", 20);
+    world_told(&world, newer, true, true);
+    world_stop(&world);
+    world.told_count = 0;
+    world_path(&world, newer, path);
+    assert_int_equal(unlink(path), 0);
+    for (int i = 0; i < WORLD_CALENDARS; i++) world.calendar[i].mood = CALENDAR_BROKEN;
+    world_start(&world);
+    world_told(&world, newer, false, false);
+    world_told(&world, older, true, true);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_wrong_block),      cmocka_unit_test(test_headers),
         cmocka_unit_test(test_foreign_manifest), cmocka_unit_test(test_deleted_checkpoint),
         cmocka_unit_test(test_lost_proof),       cmocka_unit_test(test_development),
+        cmocka_unit_test(test_lost_promises),
     };
     if (!pg_fixture_start(&server)) return TEST_SKIP;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
