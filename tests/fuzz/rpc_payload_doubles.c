@@ -193,3 +193,20 @@ owm_status owm_blob_open(struct owm_blob_store *store, const uint8_t sha256[32],
     (void)bytes;
     return OWM_E_NOTFOUND;
 }
+
+bool owm_blob_exists(struct owm_blob_store *store, const uint8_t sha256[32])
+{
+    (void)store;
+    (void)sha256;
+    return false;
+}
+
+owm_status owm_blob_path(const struct owm_blob_store *store, const uint8_t sha256[32], char *path,
+                         size_t capacity)
+{
+    (void)store;
+    (void)sha256;
+    (void)path;
+    (void)capacity;
+    return OWM_E_LIMIT;
+}
