@@ -232,9 +232,11 @@ static bool impossible(const struct anchor *anchor, const struct anchor_batch *b
 
 static bool replacement_due(const struct anchor *anchor, const struct anchor_batch *batch)
 {
-    int64_t since_ms =
+    const int64_t wait_ms = (int64_t)anchor->options.replace_s * 1000;
+    const int64_t since_ms =
         owm_clock_wall_ms() - batch->transactions[batch->transaction_count - 1].time_ms;
-    return batch->rejected || since_ms >= (int64_t)anchor->options.replace_s * 1000;
+    /* A clock that was set back far must not stop us. */
+    return batch->rejected || since_ms >= wait_ms || since_ms <= -wait_ms;
 }
 
 static owm_status replace(struct anchor *anchor, uint32_t number, bool same_coins,

@@ -3,8 +3,12 @@
 #include <unistd.h>
 
 #include "anchor_bench.h"
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/fs.h"
 #include "base/rng.h"
+#include "ots/calendar/anchors.h"
 #include "test.h"
 
 static void set(struct anchor_bench *bench, bool *knob, bool value)
@@ -174,6 +178,45 @@ static void what_does_not_confirm_is_replaced(void **state)
     bench_wait(&bench, ANCHOR_SENT);
     while (figures_of(&bench).replacements == 0) owm_clock_sleep_ms(1);
     assert_true(figures_of(&bench).fees_sat > first_fee);
+    wallet_mine(&bench.wallet, 6);
+    bench_wait(&bench, ANCHOR_DONE);
+    bench_verify(&bench);
+    bench_close(&bench);
+}
+
+/* As if it was sent in ten years: what the clock said once must not hold it up until then. */
+static void send_later(const struct anchor_bench *bench)
+{
+    enum { RECORD = ANCHORS_MAGIC_BYTES, PAYLOAD = RECORD + 8, TIME = PAYLOAD + 44 };
+    char path[128];
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    struct owm_writer w;
+    snprintf(path, sizeof path, "%s/anchors", bench->folder);
+    assert_ok(owm_fs_read(path, ANCHORS_RECORD_BYTES_MAX, &data, &bytes, NULL));
+    owm_writer_init(&w, data + TIME, 8);
+    owm_write_u64_le(&w, (uint64_t)owm_clock_wall_ms() + UINT64_C(315360000000));
+    owm_writer_init(&w, data + bytes - 4, 4);
+    owm_write_u32_le(&w, owm_crc32c(0, data + PAYLOAD, bytes - 4 - PAYLOAD));
+    assert_ok(owm_fs_write_atomic(path, data, bytes, 0600, NULL));
+    free(data);
+}
+
+static void a_clock_that_was_set_back_holds_nothing_up(void **state)
+{
+    (void)state;
+    struct anchor_bench bench;
+    bench_open(&bench, 2);
+    bench.options.replace_s = 3600;
+    bench_promise(&bench, 3);
+    bench_start(&bench);
+    bench_wait_sent(&bench, 1);
+    bench_wait(&bench, ANCHOR_SENT);
+    bench_stop(&bench);
+    send_later(&bench);
+    bench_start(&bench);
+    for (int i = 0; figures_of(&bench).replacements == 0 && i < 10000; i++) owm_clock_sleep_ms(1);
+    assert_int_equal(figures_of(&bench).replacements, 1);
     wallet_mine(&bench.wallet, 6);
     bench_wait(&bench, ANCHOR_DONE);
     bench_verify(&bench);
@@ -428,6 +471,7 @@ int main(void)
         cmocka_unit_test(a_fee_over_its_limits_is_not_paid),
         cmocka_unit_test(too_many_small_coins_are_said),
         cmocka_unit_test(what_does_not_confirm_is_replaced),
+        cmocka_unit_test(a_clock_that_was_set_back_holds_nothing_up),
         cmocka_unit_test(a_replacement_stays_within_the_limit),
         cmocka_unit_test(what_the_node_takes_no_more_is_replaced_at_once),
         cmocka_unit_test(a_node_that_forgets_is_told_again),
