@@ -131,8 +131,8 @@ static bool paid(struct network *network)
     }
     bool ok = paying_agree(network, sentence);
     ok = say(ok, "%s", sentence);
-    ok = say(network->paying.figures.settled > 0 || !network->options.rounds, "%u payments arrived",
-             network->paying.figures.settled)
+    ok = say(network->paying.figures.settled > 0 || !network->options.rounds,
+             "%u of them are rewards of nodes", network->paying.figures.settled)
          && ok;
     view_paying(&network->paying.figures);
     return ok;
