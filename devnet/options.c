@@ -22,7 +22,7 @@ void options_help(void)
         "      --poison N   N of the nodes send poisoned updates; see them caught\n"
         "      --tier2 N    N of the nodes, from the last, are of tier 2: if they are caught, two\n"
         "                   maintainers decide (admin slash)\n"
-        "      --no-mining  learning alone: no source of blocks, no pool, no miner; its calendar's\n"
+        "      --no-mining  learning alone: no blocks, no pool, no miner; the calendar's\n"
         "                   promises stay promises\n"
         "      --lightning DIR  real Lightning nodes, started from the lnd, lncli and btcd in DIR\n"
         "                   (tests/peers/lightning.sh prints it): nodes have stakes and are paid\n"
