@@ -18,7 +18,7 @@
 #include "lightning/rig.h"
 #include "paying_figures.h"
 
-#define PAYING_STEPS    3 /* the first node has locked one of them, the next two, up to so many. */
+#define PAYING_STEPS    3 /* Nodes have locked one minimum of their tier, two, three, one … */
 #define PAYING_BLOCK_MS 4000
 
 /* Of a channel to a node, where the pool is paid through it, too: more than all that a chain of
