@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "dataplane/ots/proof.h"
 #include "dataplane/ots/verify.h"
@@ -120,20 +119,11 @@ struct counted {
     struct owm_ots_bytes unlisted; /* the first one */
 };
 
-/** same_calendar: hosts in any case, with and without slashes at the end. */
-static bool same_calendar(struct owm_ots_bytes a, struct owm_ots_bytes b)
-{
-    while (a.bytes > 0 && a.data[a.bytes - 1] == '/') a.bytes--;
-    while (b.bytes > 0 && b.data[b.bytes - 1] == '/') b.bytes--;
-    return a.bytes == b.bytes
-           && strncasecmp((const char *)a.data, (const char *)b.data, a.bytes) == 0;
-}
-
 static void count_one(const struct owm_ots_calendars *calendars, struct owm_ots_bytes uri,
                       struct counted *counted)
 {
     for (unsigned i = 0; i < counted->count; i++)
-        if (same_calendar(counted->seen[i], uri)) return;
+        if (owm_ots_calendar_same(counted->seen[i], uri)) return;
     if (counted->count == sizeof counted->seen / sizeof counted->seen[0]) return;
     counted->seen[counted->count++] = uri;
     if (owm_ots_calendar_listed(calendars, uri, NULL))

@@ -73,11 +73,16 @@ owm_status node_proofs_allowed(struct node *node, const char *network, struct ow
 {
     enum proof_demand demand[MODEL_USES];
     char hex[65], key[40], before[NODE_WORD_MAX] = "";
+    if (strlen(network) >= sizeof before)
+        return owm_fail(error, OWM_E_PROTO, "the coordinator's network has a name of %zu letters",
+                        strlen(network));
     owm_status status = proof_demands(&node->config, network, demand, error);
     if (status != OWM_OK) return status;
     owm_hex_encode(node->coordinator_key, 32, hex);
     snprintf(key, sizeof key, "network_%.16s", hex);
     status = owm_task_log_get(node->log, key, before, sizeof before);
+    if (status != OWM_OK && status != OWM_E_NOTFOUND) /* Not known is not the same as none. */
+        return owm_fail(error, status, "the task log could not be read");
     if (status == OWM_OK && !is_development(before) && is_development(network)
         && node->config.proofs == OWM_PROOFS_AUTO)
         return owm_fail(error, OWM_E_CONFIG,
@@ -129,20 +134,18 @@ static owm_status judge_proof(struct node *node, const struct prove *prove,
     return status == OWM_OK ? OWM_OK : cannot_check(status, &why, error);
 }
 
-/** judge: manifest, signature, name, proof, policy. What is accepted is remembered. */
-static owm_status judge(struct node *node, const struct prove *prove,
-                        const struct proof_papers *papers, struct refusal *refusal,
+/** judge: manifest, signature, name, proof, policy. proven: named and use given, facts and proof
+ *  written. Nothing is remembered. */
+static owm_status judge(struct node *node, const struct proof_papers *papers,
+                        struct models_proven *proven, struct refusal *refusal,
                         struct owm_error *error)
 {
-    struct models_proven proven = {.named = prove->named, .use = prove->use};
-    owm_status status = manifest_read(papers->manifest, node->coordinator_key, &prove->named,
-                                      &proven.facts, refusal);
+    const struct prove prove = {.use = proven->use, .named = proven->named};
+    owm_status status = manifest_read(papers->manifest, node->coordinator_key, &proven->named,
+                                      &proven->facts, refusal);
     if (status != OWM_OK) return owm_fail(error, status, "no memory for a manifest");
     if (refusal->code != REFUSAL_NONE) return OWM_OK;
-    status = judge_proof(node, prove, papers, &proven.proof, refusal, error);
-    if (status == OWM_OK && refusal->code == REFUSAL_NONE)
-        node_models_proven(node->models, &proven);
-    return status;
+    return judge_proof(node, &prove, papers, &proven->proof, refusal, error);
 }
 
 /* ----------------------------------------------------------------------------- the papers */
@@ -169,11 +172,14 @@ static owm_status judge_asked(struct node *node, const struct prove *prove, stru
     PB(ModelVersion) *version = NULL;
     owm_status status = ask(node, prove, &version, refusal, error);
     if (status == OWM_OK && refusal->code == REFUSAL_NONE) {
+        struct models_proven proven = {.named = prove->named, .use = prove->use};
         const struct proof_papers papers = {.manifest = version->manifest,
                                             .proof = version->ots_proof.data,
                                             .proof_bytes = version->ots_proof.len};
-        status = judge(node, prove, &papers, refusal, error);
-        if (status == OWM_OK && refusal->code == REFUSAL_NONE && papers.proof_bytes > 0)
+        status = judge(node, &papers, &proven, refusal, error);
+        bool accepted = status == OWM_OK && refusal->code == REFUSAL_NONE;
+        if (accepted) node_models_proven(node->models, &proven);
+        if (accepted && papers.proof_bytes > 0)
             proof_files_keep(node->store, prove->named.sha256, &papers);
     }
     link_free(version);
@@ -181,19 +187,20 @@ static owm_status judge_asked(struct node *node, const struct prove *prove, stru
 }
 
 /** judge_kept: whether the files beside the cached checkpoint prove it by a block. Anything less,
- *  the coordinator is asked. */
+ *  the coordinator is asked, and what it says alone counts. */
 static bool judge_kept(struct node *node, const struct prove *prove)
 {
+    struct models_proven proven = {.named = prove->named, .use = prove->use};
     struct proof_papers papers;
     struct refusal refusal = {.code = REFUSAL_NONE};
     struct owm_error error;
-    struct model model;
     if (proof_files_read(node->store, prove->named.sha256, &papers) != OWM_OK) return false;
-    owm_status status = judge(node, prove, &papers, &refusal, &error);
+    owm_status status = judge(node, &papers, &proven, &refusal, &error);
     proof_files_free(&papers);
-    return status == OWM_OK && refusal.code == REFUSAL_NONE
-           && node_models_find(node->models, prove->named.sha256, &model)
-           && model.proof.state == PROOF_IN_BLOCK;
+    if (status != OWM_OK || refusal.code != REFUSAL_NONE || proven.proof.state != PROOF_IN_BLOCK)
+        return false;
+    node_models_proven(node->models, &proven);
+    return true;
 }
 
 /** proven_before: by this process, and nothing new is to be expected. */

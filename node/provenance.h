@@ -22,7 +22,8 @@ void node_provenance_close(struct node_provenance *provenance); /**< NULL is all
 /** node_proofs_allowed: whether model.proofs fits the network that the coordinator names in Hello.
  *  One that named another than a development network before does not become one: then "auto" would
  *  ask for nothing any more.
- *  Returns: OWM_OK; OWM_E_CONFIG with the fix; OWM_E_IO the task log cannot be written. */
+ *  Returns: OWM_OK; OWM_E_CONFIG with the fix; OWM_E_PROTO no name of a network; OWM_E_IO the
+ *  task log cannot be read or written. */
 OWM_MUST_USE owm_status node_proofs_allowed(struct node *node, const char *network,
                                             struct owm_error *error);
 

@@ -473,8 +473,9 @@ owm_status owm_task_log_get(owm_task_log *log, const char *key, char *value, siz
     sqlite3_stmt *s = prepare(log, "SELECT value FROM settings WHERE key = ?1");
     if (s == NULL) return OWM_E_IO;
     bind_text(s, 1, key);
-    owm_status status = OWM_E_NOTFOUND;
-    if (sqlite3_step(s) == SQLITE_ROW) {
+    int step = sqlite3_step(s);
+    owm_status status = step == SQLITE_DONE ? OWM_E_NOTFOUND : OWM_E_IO;
+    if (step == SQLITE_ROW) {
         status = (size_t)sqlite3_column_bytes(s, 0) < capacity ? OWM_OK : OWM_E_LIMIT;
         if (status == OWM_OK) column_text(s, 0, value, capacity);
     }

@@ -54,7 +54,7 @@ static void on_hello(void *app, struct owm_rpc_call *call, const uint8_t *bytes,
     uint8_t key[32];
     memcpy(key, owm_identity_public_key(d->identity), 32);
     PB(HelloResponse) r = OWM__COORDINATOR__V1__HELLO_RESPONSE__INIT;
-    char network[32], policy[32], treasury[200], stake[OWM_STATEMENT_BYTES] = "", t1[] = "t1";
+    char network[64], policy[32], treasury[200], stake[OWM_STATEMENT_BYTES] = "", t1[] = "t1";
     PB(TierStake) tier = OWM__COORDINATOR__V1__TIER_STAKE__INIT, *tiers[] = {&tier};
     pthread_mutex_lock(&d->lock);
     d->hellos++;

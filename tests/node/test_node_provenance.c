@@ -357,6 +357,13 @@ static void test_training(void **state)
     offer(w, v, &v->pending);
     assert_string_equal(outcome(w, true), "");
     shows(w, "/", "proof pending: 2 calendars have promised a block");
+    /* What is kept of it excuses nothing, the second time neither. */
+    stop(w);
+    start(w);
+    offer(w, v, &v->other_block);
+    expect_refusal(w, true, "WRONG_BLOCK");
+    expect_refusal(w, true, "WRONG_BLOCK");
+    offer(w, v, &v->pending);
     expect_refusal(w, false, "NOT_CONFIRMED");
     serves(w, &w->version[1]);
     offer(w, v, &v->other_block);
@@ -536,9 +543,16 @@ static void test_networks(void **state)
     settings(w, "");
     start(w);
     stop(w);
+    /* Nor by way of a name that is too long to be remembered. */
+    SET(w, network, "a network with a name of very many letters");
+    unsigned hellos = SEEN(w, hellos);
+    w->pid = begin(w, "start");
+    assert_true(double_wait(&w->d, &w->d.hellos, hellos + 1, WAIT));
+    eventually(w, "/health", "has a name of 42 letters");
+    stop(w);
     SET(w, network, "devnet");
     unsigned registrations = SEEN(w, registrations);
-    unsigned hellos = SEEN(w, hellos);
+    hellos = SEEN(w, hellos);
     w->pid = begin(w, "start");
     assert_true(double_wait(&w->d, &w->d.hellos, hellos + 1, WAIT));
     eventually(w, "/health", "network was 'mainnet' and is now said to be");
