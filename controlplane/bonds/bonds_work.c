@@ -352,7 +352,8 @@ void *bonds_work(void *ctx)
         uint8_t own[OWM_LIGHTNING_KEY_BYTES];
         owm_status status = bonds_reach(bonds, &bonds->pg, &error);
         owm_lightning *node = status == OWM_OK ? owm_wallet_enter(bonds->wallet, own) : NULL;
-        if (status == OWM_OK) status = turn(bonds, node, count % HELD_LOOKS == 0, &error);
+        bool all = count % HELD_LOOKS == 0 || (node && bonds->height == 0); /* Not heard yet. */
+        if (status == OWM_OK) status = turn(bonds, node, all, &error);
         if (node) {
             owm_wallet_leave(bonds->wallet);
             owm_wallet_heard(bonds->wallet, status, error.text);

@@ -361,6 +361,33 @@ static void test_seen(void **state)
     expect_status(&bob, "active");
 }
 
+static bool told_of_bond(struct fake_node *node)
+{
+    PB(HeartbeatResponse) *answer = fake_node_beat(node);
+    bool told = strstr(answer->notice, "the hold bond of 20000 sats ends at block 1,") != NULL;
+    owm__coordinator__v1__heartbeat_response__free_unpacked(answer, NULL);
+    return told;
+}
+
+/* A hold bond that ends soon is said to its node with each heartbeat, to no other, and on the page.
+ */
+static void test_bond_ends(void **state)
+{
+    (void)state;
+    assert_false(told_of_bond(&alice));
+    assert_int_equal(count_of("INSERT INTO bonds (bond_id, node_id, kind, amount_msat, state,"
+                              " payment_hash, expiry_height) VALUES (gen_random_uuid(), '%s',"
+                              " 'hold', 20000000, 'held', sha256('bond'), 1) RETURNING 1",
+                              &alice),
+                     1);
+    for (int i = 0; i < 600 && !told_of_bond(&alice); i++) owm_clock_sleep_ms(20);
+    for (int i = 0; i < 3; i++) assert_true(told_of_bond(&alice));
+    assert_false(told_of_bond(&bob));
+    char *health = coordinator_page(&network, "/health");
+    assert_non_null(strstr(health, "1 hold bonds end within 144 blocks, the first at block 1"));
+    free(health);
+}
+
 static int close_all(void **state)
 {
     (void)state;
@@ -390,12 +417,18 @@ int main(void)
     for (uint32_t i = 0; i < 8; i++) ln_signer_make(&lightning[i], 100 + i);
     treasury_start(&treasury);
     treasury_options(&treasury, &network);
+    char invoices[128];
+    snprintf(invoices, sizeof(invoices),
+             "--lightning.invoice_credential=%.40s/treasury/invoice.macaroon", treasury.folder);
+    coordinator_option(&network, invoices);
+    coordinator_option(&network, "--bonds.enabled=true");
     coordinator_start(&network);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_minimum),
         cmocka_unit_test(test_three_times), cmocka_unit_test(test_theft),
         cmocka_unit_test(test_degraded),    cmocka_unit_test(test_treasury_away),
         cmocka_unit_test(test_left),        cmocka_unit_test(test_seen),
+        cmocka_unit_test(test_bond_ends),
     };
     return cmocka_run_group_tests_name("stake", tests, NULL, close_all);
 }
