@@ -234,7 +234,8 @@ static void bump_fee(struct rpc *rpc, const json_t *params, struct rpc_reply *re
     const int64_t had_sats = tx->fee_sats;
     const char *reason = wallet_bump(rpc->mempool, tx, rate, &bumped);
     if (reason) {
-        rpc_fail(reply, RPC_WALLET, reason);
+        const bool asked = reason == WALLET_HAS_CHILDREN || reason == WALLET_FEE_TOO_LOW;
+        rpc_fail(reply, asked ? RPC_PARAMETER : RPC_WALLET, reason);
         return;
     }
     reply->result = json_pack(

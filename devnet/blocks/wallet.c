@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char WALLET_HAS_CHILDREN[] = "Transaction has descendants in the mempool";
+const char WALLET_FEE_TOO_LOW[] =
+    "Insufficient total fee: it must be at least oldFee + incrementalFee";
+
 struct candidate {
     struct coin_key key;
     struct coin coin;
@@ -186,7 +190,7 @@ static const char *may_bump(const struct mempool *pool, const struct mempool_tx 
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < waiting[i]->read.ins; k++)
             if (memcmp(waiting[i]->read.in[k].txid, tx->read.tx[0].txid, 32) == 0)
-                return "Transaction has descendants in the mempool";
+                return WALLET_HAS_CHILDREN;
     return NULL;
 }
 
@@ -218,7 +222,7 @@ const char *wallet_bump(struct mempool *pool, const struct mempool_tx *tx, int64
     if (!fee_rate) fund.fee_rate = (1000 * tx->fee_sats + vbytes - 1) / vbytes + WALLET_BUMP_RATE;
     if ((reason = wallet_fund(pool, &edit, &fund))) return reason;
     if (fund.fee_sats < tx->fee_sats + (vbytes * MEMPOOL_RELAY_RATE + 999) / 1000)
-        return "Insufficient total fee: it must be at least oldFee + incrementalFee";
+        return WALLET_FEE_TOO_LOW;
     uint8_t *data = edit_write(&edit, true, &bytes);
     if (!data) return "out of memory";
     reason = mempool_send(pool, data, bytes, 0, bumped);

@@ -40,8 +40,9 @@ const char *wallet_fund(const struct mempool *pool, struct edit *edit, struct wa
  *
  *  fee_rate  sat/kvB; 0: what it had and WALLET_BUMP_RATE more.
  *  bumped    out: the replacement, in the pool.
- *  Returns: NULL; or why not. */
+ *  Returns: NULL; or why not: WALLET_HAS_CHILDREN, WALLET_FEE_TOO_LOW, others. */
 #define WALLET_BUMP_RATE 5000
+extern const char WALLET_HAS_CHILDREN[], WALLET_FEE_TOO_LOW[];
 const char *wallet_bump(struct mempool *pool, const struct mempool_tx *tx, int64_t fee_rate,
                         const struct mempool_tx **bumped);
 

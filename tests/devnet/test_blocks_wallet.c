@@ -143,6 +143,8 @@ static void a_fee_is_bumped(void **state)
 {
     (void)state;
     json_t *txid = anchor("1");
+    assert_int_equal(
+        blocks_fails("bumpfee", params(json_string_value(txid), ",{\"fee_rate\":1.5}"), 500), -8);
     json_t *bumped = blocks_call("bumpfee", params(json_string_value(txid), ",{\"fee_rate\":5}"));
     assert_true(sats(json_object_get(bumped, "fee")) > sats(json_object_get(bumped, "origfee")));
     json_t *first = get_transaction(txid);
