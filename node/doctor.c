@@ -212,7 +212,7 @@ static void check_policy(const struct owm_node_config *config, const PB(HelloRes
     }
     proof_calendars_close(&calendars);
     if (proof_demands(config, hello->network, demand, &why) != OWM_OK)
-        add(report, DOCTOR_ERROR, "provenance", "Set model.proofs = \"auto\"", "%s", why.text);
+        add(report, DOCTOR_ERROR, "provenance", "Correct [model] in owm.toml", "%s", why.text);
     else
         add(report, DOCTOR_OK, "provenance", "",
             "models for training need %s; for serving, %s (network %.24s)",

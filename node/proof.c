@@ -87,16 +87,24 @@ owm_status proof_demands(const struct owm_node_config *config, const char *netwo
                          enum proof_demand demand[static MODEL_USES], struct owm_error *error)
 {
     bool development = strcmp(network, "devnet") == 0 || strcmp(network, "regtest") == 0;
+    bool real = !development && *network != '\0';
     int proofs = config->proofs;
     if (proofs == OWM_PROOFS_AUTO) proofs = development ? OWM_PROOFS_NONE : OWM_PROOFS_POLICY;
-    bool lax = proofs != OWM_PROOFS_POLICY && !development && *network != '\0';
+    bool lax = proofs != OWM_PROOFS_POLICY && real;
     if (lax || *network == '\0') proofs = OWM_PROOFS_POLICY;
     memcpy(demand, demands[proofs], sizeof demands[proofs]);
-    if (!lax) return OWM_OK;
-    return owm_fail(error, OWM_E_CONFIG,
-                    "model.proofs = \"%s\" is for development networks; network '%.24s' asks for "
-                    "proofs of model weights (SRS-NODE-10). Set model.proofs = \"auto\"",
-                    config->proofs == OWM_PROOFS_NONE ? "none" : "pending", network);
+    if (lax)
+        return owm_fail(error, OWM_E_CONFIG,
+                        "model.proofs = \"%s\" is for development networks; network '%.24s' asks "
+                        "for proofs of model weights (SRS-NODE-10). Set model.proofs = \"auto\"",
+                        config->proofs == OWM_PROOFS_NONE ? "none" : "pending", network);
+    if (real && config->bitcoin_network != OWM_MAINNET) /* There anybody can make blocks. */
+        return owm_fail(error, OWM_E_CONFIG,
+                        "model.bitcoin_network is for development networks; network '%.24s' asks "
+                        "for proofs in blocks of Bitcoin's main network (SRS-NODE-10). Set "
+                        "model.bitcoin_network = \"main\"",
+                        network);
+    return OWM_OK;
 }
 
 const char *proof_demand_text(enum proof_demand demand)

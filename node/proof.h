@@ -86,7 +86,8 @@ struct proof_policy {
 };
 
 /** proof_demands: what model.proofs means on a network; "": not known yet, which asks for all.
- *  Returns: OWM_OK; OWM_E_CONFIG less than the policy on a network that is no development one. */
+ *  Returns: OWM_OK; OWM_E_CONFIG less than the policy, or blocks of a test chain, on a network that
+ *  is no development one; demand is the policy then. */
 OWM_MUST_USE owm_status proof_demands(const struct owm_node_config *config, const char *network,
                                       enum proof_demand demand[static MODEL_USES],
                                       struct owm_error *error);

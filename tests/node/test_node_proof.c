@@ -198,6 +198,12 @@ static void test_modes(void **state)
         assert_ok(proof_demands(&config, "", d, &error));
         assert_int_equal(d[MODEL_SERVING], PROOF_CONFIRMED);
     }
+    config = (struct owm_node_config){.proofs = OWM_PROOFS_POLICY, .bitcoin_network = OWM_REGTEST};
+    assert_ok(proof_demands(&config, "regtest", d, &error));
+    assert_ok(proof_demands(&config, "", d, &error));
+    assert_int_equal(proof_demands(&config, "mainnet", d, &error), OWM_E_CONFIG);
+    assert_non_null(strstr(error.text, "model.bitcoin_network = \"main\""));
+    assert_int_equal(d[MODEL_SERVING], PROOF_CONFIRMED);
 }
 
 /* ------------------------------------------------------------------------------- by chance */

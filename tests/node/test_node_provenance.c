@@ -67,8 +67,9 @@ static void settings(struct world *w, const char *model)
              "coordinator_cert = \"%s/coordinator.pem\"\nmax_concurrent_tasks = 1\n"
              "[data]\nshard_paths = \"%s/shard\"\n"
              "[limits]\nmemory_max_mb = 2048\nshutdown_s = 30\n"
-             "[model]\nbitcoin_network = \"regtest\"\n%s",
-             w->folder, w->d.port, w->folder, w->folder, model);
+             "[model]\n%s%s",
+             w->folder, w->d.port, w->folder, w->folder,
+             strstr(model, "bitcoin_network") ? "" : "bitcoin_network = \"regtest\"\n", model);
     fixture_write(w->folder, "owm.toml", text);
     assert_int_equal(chmod(w->config, 0600), 0); /* It may hold a password. */
 }
@@ -540,12 +541,19 @@ static void test_networks(void **state)
     eventually(w, "/health", "is for development networks");
     assert_int_equal(SEEN(w, registrations), 0);
     stop(w);
-    settings(w, "");
+    unsigned hellos = SEEN(w, hellos);
+    settings(w, "proofs = \"policy\"\n");
+    w->pid = begin(w, "start");
+    assert_true(double_wait(&w->d, &w->d.hellos, hellos + 1, WAIT));
+    eventually(w, "/health", "asks for proofs in blocks of Bitcoin's main network");
+    assert_int_equal(SEEN(w, registrations), 0);
+    stop(w);
+    settings(w, "bitcoin_network = \"main\"\n");
     start(w);
     stop(w);
     /* Nor by way of a name that is too long to be remembered. */
     SET(w, network, "a network with a name of very many letters");
-    unsigned hellos = SEEN(w, hellos);
+    hellos = SEEN(w, hellos);
     w->pid = begin(w, "start");
     assert_true(double_wait(&w->d, &w->d.hellos, hellos + 1, WAIT));
     eventually(w, "/health", "has a name of 42 letters");
