@@ -1,6 +1,7 @@
 /* paying.c: stakes, blocks, and both sides' books. */
 #include "paying.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 
 #define AGREE_MS        60000
 #define STOP_TIMEOUT_MS 15000
+
+static_assert(PAYING_NODES_MAX >= RIG_OPERATORS_MAX, "every node that is paid has its figures");
 
 static owm_status lock_stakes(struct network *network, struct owm_error *error)
 {
