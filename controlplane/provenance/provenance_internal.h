@@ -15,7 +15,7 @@
 #define PROV_VERSION_BYTES  64
 #define PROV_ANSWERED_MAX   1024  /* versions of which it is known which calendars answered */
 #define PROV_RECHECKED_MAX  4096  /* versions whose proofs are read at the start */
-#define PROV_BLOCKS_MAX     500   /* headers fetched between two looks for new versions */
+#define PROV_BLOCKS_MAX     100   /* headers fetched between two looks for new versions: seconds */
 #define PROV_STAMP_PAUSE_MS 30000 /* rounds wait for promises: tried again sooner than for blocks */
 #define PROV_RESERVE_MS     10000 /* of one upgrade, whatever calendars do (SRS-PERF-10) */
 

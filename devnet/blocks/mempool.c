@@ -156,6 +156,8 @@ static const char *send_new(struct mempool *pool, uint8_t *data, struct wire_blo
 {
     struct mempool_tx draft = {.data = data, .read = *read, .time_s = owm_clock_wall_ms() / 1000};
     const char *reason = mempool_judge(pool, &draft, fee_rate_max);
+    if (!reason && pool->count == MEMPOOL_KNOWN_MAX)
+        reason = "mempool full"; /* Also of the file. */
     if (!reason && mempool_append(pool, &draft) != OWM_OK)
         reason = "cannot write the file of transactions";
     if (reason) {
