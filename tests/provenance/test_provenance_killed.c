@@ -20,7 +20,11 @@
 #define LIFE_MS   20000
 #define PENDING   "SELECT ots_stamped_at IS NOT NULL AND ots_calendars = 3 FROM model_versions"
 #define CONFIRMED "SELECT coalesce(btc_block = 10, false) FROM model_versions"
+/* Each life takes over as a coordinator does: what the dead one had sent, and PostgreSQL has not
+ * done yet, is not done any more. */
+#define TAKE_OVER "UPDATE coordinator_state SET epoch = epoch + 1;"
 #define MAKE_AGAIN                                                                                 \
+    TAKE_OVER                                                                                      \
     "UPDATE model_versions SET ots_calendars = 0, ots_stamped_at = NULL, ots_attempts = 0,"        \
     " ots_next_at = now(), ots_note = '', btc_block = NULL, btc_time = NULL,"                      \
     " ots_confirmed_at = NULL, ots_proof_paths = '{}'"
@@ -102,6 +106,7 @@ static bool one_life(struct world *world, int at, const char *query)
 {
     char number[16];
     snprintf(number, sizeof(number), "%d", at);
+    world_sql(world, TAKE_OVER);
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
