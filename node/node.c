@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/fs.h"
 #include "base/log.h"
 
@@ -196,11 +197,7 @@ static owm_status open_client(struct node *node, struct owm_error *error)
 
 static void init_guarded(struct node *node)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&node->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    owm_cond_init(&node->changed);
     pthread_mutex_init(&node->lock, NULL);
     pthread_mutex_init(&node->training, NULL);
     node->view.heartbeat_period_ms = 10000;
@@ -334,7 +331,5 @@ void node_trouble(struct node *node, const char *format, ...)
 
 void node_wait(struct node *node, unsigned timeout_ms)
 {
-    uint64_t until = owm_clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
-    const struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
-    pthread_cond_timedwait(&node->changed, &node->lock, &at);
+    (void)owm_cond_wait(&node->changed, &node->lock, owm_clock_mono_ms() + timeout_ms);
 }

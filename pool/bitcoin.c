@@ -5,17 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "bitcoin_internal.h"
 
 void bitcoin_wait(struct owm_bitcoin *bitcoin, uint64_t until_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
-    pthread_cond_timedwait(&bitcoin->changed, &bitcoin->lock, &until);
+    (void)owm_cond_wait(&bitcoin->changed, &bitcoin->lock, until_ms);
 }
 
 /* --- memory ---------------------------------------------------------------------------------- */
@@ -86,11 +84,7 @@ static void init_metrics(struct owm_bitcoin *bitcoin)
 
 static void init_locks(struct owm_bitcoin *bitcoin)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&bitcoin->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&bitcoin->changed);
     pthread_mutex_init(&bitcoin->lock, NULL);
     pthread_mutex_init(&bitcoin->publishing, NULL);
     pthread_mutex_init(&bitcoin->telling, NULL);

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "ledger_internal.h"
 
@@ -110,11 +111,8 @@ static owm_status write_event(struct owm_ledger *ledger, const struct ledger_eve
 
 static void wait_for_retry(struct owm_ledger *ledger)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += RETRY_MS / 1000;
-    while (!ledger->stopping && pthread_cond_timedwait(&ledger->more, &ledger->lock, &until) == 0)
-        continue;
+    const uint64_t until_ms = owm_clock_mono_ms() + RETRY_MS;
+    while (!ledger->stopping && owm_cond_wait(&ledger->more, &ledger->lock, until_ms)) continue;
 }
 
 static void *run(void *arg)
@@ -175,7 +173,7 @@ owm_status owm_ledger_open(const char *database_url, struct owm_ledger **out,
     if (!ledger) return OWM_E_NOMEM;
     pthread_mutex_init(&ledger->asking, NULL);
     pthread_mutex_init(&ledger->lock, NULL);
-    pthread_cond_init(&ledger->more, NULL);
+    owm_cond_init(&ledger->more);
     ledger->events = malloc(OWM_LEDGER_EVENTS_MAX * sizeof(*ledger->events));
     owm_status status =
         ledger->events ? owm_pg_open(database_url, &ledger->pg, error) : OWM_E_NOMEM;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "dataplane/chain/target.h"
 #include "report_internal.h"
 
@@ -14,11 +14,9 @@
 
 void report_pause(struct owm_report *report, uint64_t until_mono_ms, bool wake)
 {
-    struct timespec until = {.tv_sec = (time_t)(until_mono_ms / 1000),
-                             .tv_nsec = (long)(until_mono_ms % 1000) * 1000000};
     while (!report->stopping && owm_clock_mono_ms() < until_mono_ms) {
         if (wake && report_waiting(report)) return;
-        pthread_cond_timedwait(&report->changed, &report->lock, &until);
+        (void)owm_cond_wait(&report->changed, &report->lock, until_mono_ms);
     }
 }
 
@@ -64,11 +62,7 @@ owm_status owm_report_open(const struct owm_report_options *options, struct owm_
 {
     struct owm_report *report = calloc(1, sizeof *report);
     if (!report) return OWM_E_NOMEM;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&report->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&report->changed);
     pthread_mutex_init(&report->lock, NULL);
     report->options = *options;
     if (!report->options.template_age_max_ms)

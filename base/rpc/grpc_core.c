@@ -1,7 +1,6 @@
 /* grpc_core.c: helpers around gRPC's types that server and client share. */
 #include "grpc_core.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -9,7 +8,6 @@
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 
@@ -163,33 +161,6 @@ gpr_timespec rpc_deadline(unsigned after_ms)
 {
     if (after_ms == 0) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(after_ms, GPR_TIMESPAN));
-}
-
-void rpc_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-struct timespec rpc_clock_after(unsigned after_ms)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    now.tv_sec += after_ms / 1000;
-    now.tv_nsec += (long)(after_ms % 1000) * 1000000;
-    if (now.tv_nsec >= 1000000000) {
-        now.tv_sec++;
-        now.tv_nsec -= 1000000000;
-    }
-    return now;
-}
-
-bool rpc_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
-{
-    return pthread_cond_timedwait(cond, lock, until) != ETIMEDOUT;
 }
 
 static owm_status pem_pair_check(BIO *certificate_bio, BIO *key_bio, struct owm_error *error)

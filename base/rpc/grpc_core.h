@@ -71,12 +71,6 @@ void rpc_core_unref(void);
 /** rpc_deadline: monotonic, from now; 0 is never. */
 gpr_timespec rpc_deadline(unsigned after_ms);
 
-/** rpc_cond_init: a condition variable on the monotonic clock. rpc_cond_wait_until: false once
- *  `until` (of rpc_clock_after) has passed. */
-void rpc_cond_init(pthread_cond_t *cond);
-struct timespec rpc_clock_after(unsigned after_ms);
-bool rpc_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
-
 /** rpc_pem_check: whether OpenSSL reads the certificate and the key, and they belong together:
  *  gRPC's own answer to bad PEM is a log line. NULL, NULL is fine. */
 OWM_MUST_USE owm_status rpc_pem_check(const char *certificate_pem, const char *key_pem,

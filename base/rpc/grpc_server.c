@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/cond.h"
+
 #define POSTED_PER_METHOD 16   /* requests waiting in gRPC, per lane and method */
 #define POSTED_UNKNOWN    2    /* the same for calls of unknown methods */
 #define POOL_CALLS_MAX    4096 /* idle call objects kept */
@@ -199,7 +202,7 @@ static struct owm_rpc_server *server_make(const struct owm_rpc_server_config *co
     rpc_core_ref();
     atomic_init(&server->refs, 1);
     pthread_mutex_init(&server->lock, NULL);
-    rpc_cond_init(&server->idle);
+    owm_cond_init(&server->idle);
     server->methods = config->methods;
     server->method_count = config->method_count;
     server->app = config->app;
@@ -356,9 +359,9 @@ static bool is_idle(struct owm_rpc_server *server)
 
 static void drain(struct owm_rpc_server *server, unsigned drain_ms)
 {
-    struct timespec until = rpc_clock_after(drain_ms);
+    const uint64_t until_ms = owm_clock_mono_ms() + drain_ms;
     pthread_mutex_lock(&server->lock);
-    while (!is_idle(server) && rpc_cond_wait_until(&server->idle, &server->lock, &until)) {
+    while (!is_idle(server) && owm_cond_wait(&server->idle, &server->lock, until_ms)) {
     }
     bool idle = is_idle(server);
     pthread_mutex_unlock(&server->lock);

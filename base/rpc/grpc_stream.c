@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/cond.h"
+
 struct owm_rpc_stream {
     struct rpc_completion sent, read, status; /* one batch of each kind at a time */
     struct owm_rpc_client *client;
@@ -90,7 +93,7 @@ static struct owm_rpc_stream *stream_make(struct owm_rpc_client *client, const c
     grpc_metadata_array_init(&stream->initial);
     grpc_metadata_array_init(&stream->trailing);
     pthread_mutex_init(&stream->lock, NULL);
-    rpc_cond_init(&stream->cond);
+    owm_cond_init(&stream->cond);
     stream->call = rpc_client_call(client, path, deadline_ms);
     return stream;
 }
@@ -158,10 +161,10 @@ owm_status owm_rpc_stream_read(struct owm_rpc_stream *stream, unsigned timeout_m
     *reply = (struct owm_rpc_reply){0};
     grpc_byte_buffer *message = NULL;
     owm_status status = OWM_OK;
-    struct timespec until = rpc_clock_after(timeout_ms);
+    const uint64_t until_ms = owm_clock_mono_ms() + timeout_ms;
     pthread_mutex_lock(&stream->lock);
     while (stream->reading || (!stream->incoming && !stream->ended)) {
-        if (!rpc_cond_wait_until(&stream->cond, &stream->lock, &until)) {
+        if (!owm_cond_wait(&stream->cond, &stream->lock, until_ms)) {
             if (stream->reading || (!stream->incoming && !stream->ended)) status = OWM_E_TIMEOUT;
             break;
         }
@@ -183,20 +186,20 @@ owm_status owm_rpc_stream_read(struct owm_rpc_stream *stream, unsigned timeout_m
 }
 
 /* False at the timeout. */
-static bool wait_sent(struct owm_rpc_stream *stream, const struct timespec *until)
+static bool wait_sent(struct owm_rpc_stream *stream, uint64_t until_ms)
 {
     while (stream->sending)
-        if (!rpc_cond_wait_until(&stream->cond, &stream->lock, until)) return !stream->sending;
+        if (!owm_cond_wait(&stream->cond, &stream->lock, until_ms)) return !stream->sending;
     return true;
 }
 
 owm_status owm_rpc_stream_write(struct owm_rpc_stream *stream, const uint8_t *bytes, size_t length,
                                 unsigned timeout_ms)
 {
-    struct timespec until = rpc_clock_after(timeout_ms);
+    const uint64_t until_ms = owm_clock_mono_ms() + timeout_ms;
     owm_status status = OWM_OK;
     pthread_mutex_lock(&stream->lock);
-    if (!wait_sent(stream, &until))
+    if (!wait_sent(stream, until_ms))
         status = OWM_E_TIMEOUT;
     else if (stream->send_failed || stream->ended || stream->closed_by_us)
         status = OWM_E_STATE;
@@ -206,7 +209,7 @@ owm_status owm_rpc_stream_write(struct owm_rpc_stream *stream, const uint8_t *by
         grpc_op op = {.op = GRPC_OP_SEND_MESSAGE,
                       .data.send_message.send_message = stream->outgoing};
         start(stream, &op, 1, &stream->sent);
-        if (!wait_sent(stream, &until))
+        if (!wait_sent(stream, until_ms))
             status = OWM_E_TIMEOUT;
         else if (stream->send_failed)
             status = OWM_E_STATE;
@@ -227,11 +230,11 @@ owm_status owm_rpc_stream_finish(struct owm_rpc_stream *stream, unsigned timeout
                                  struct owm_rpc_reply *reply)
 {
     *reply = (struct owm_rpc_reply){0};
-    struct timespec until = rpc_clock_after(timeout_ms);
+    const uint64_t until_ms = owm_clock_mono_ms() + timeout_ms;
     pthread_mutex_lock(&stream->lock);
-    if (wait_sent(stream, &until)) send_close(stream);
+    if (wait_sent(stream, until_ms)) send_close(stream);
     while ((!stream->ended || stream->reading)
-           && rpc_cond_wait_until(&stream->cond, &stream->lock, &until)) {
+           && owm_cond_wait(&stream->cond, &stream->lock, until_ms)) {
     }
     bool over = stream->ended && !stream->reading;
     grpc_byte_buffer *message = NULL;

@@ -347,7 +347,8 @@ static owm_status check_payments(const struct owm_coordinator_config *config,
         return owm_fail(
             error, OWM_E_CONFIG, "payments.retry_min_s is %lld, above payments.retry_max_s %lld",
             (long long)config->payments_retry_min_s, (long long)config->payments_retry_max_s);
-    if (config->pool_database_url[0] && !config->pool_payment_key[0])
+    if (config->lightning_backend != OWM_LIGHTNING_CHOICE_NONE && config->pool_database_url[0]
+        && !config->pool_payment_key[0])
         return owm_fail(error, OWM_E_CONFIG,
                         "payments.pool_database_url is set, and payments.pool_payment_key is not: "
                         "name the payment.key in that owm-pool's data folder");

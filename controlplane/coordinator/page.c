@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/html.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -387,15 +388,10 @@ void owm_page_turn(struct owm_page *page, const owm_engine *engine, int64_t now_
 /* With the lock held. A late rendering says itself from when it is. */
 static void wait_for_fresh(struct owm_page *page)
 {
-    struct timespec until;
-    if (page->html && owm_clock_mono_ms() - page->html_ms < FRESH_MS) return;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const uint64_t now_ms = owm_clock_mono_ms();
+    if (page->html && now_ms - page->html_ms < FRESH_MS) return;
     page->wanted = true;
-    while (page->wanted)
-        if (pthread_cond_timedwait(&page->rendered, &page->lock, &until) != 0) return;
+    while (page->wanted && owm_cond_wait(&page->rendered, &page->lock, now_ms + WAIT_MS)) continue;
 }
 
 static void serve_page(void *ctx, const struct owm_http_request *request,
@@ -452,11 +448,7 @@ owm_status owm_page_open(const struct owm_coordinator_config *config, struct owm
     if (!page) return OWM_E_NOMEM;
     page->config = config;
     page->metrics = metrics;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&page->rendered, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&page->rendered);
     pthread_mutex_init(&page->lock, NULL);
     for (size_t i = 0; i < TOTALS; i++)
         page->total[i] = owm_metrics_counter(metrics, totals[i].name, totals[i].help, NULL);

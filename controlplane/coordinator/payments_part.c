@@ -57,7 +57,8 @@ static void note_bonds(void *ctx, const char *text)
 static owm_status open_pool_secret(struct owm_payments_part *part, struct owm_error *error)
 {
     const struct owm_coordinator_config *config = part->config;
-    if (!config->pool_database_url[0]) return OWM_OK;
+    if (!config->pool_database_url[0] || config->lightning_backend == OWM_LIGHTNING_CHOICE_NONE)
+        return OWM_OK;
     if (!config->pool_payment_key[0] || access(config->pool_payment_key, R_OK) != 0)
         return owm_fail(error, OWM_E_CONFIG,
                         "payments.pool_payment_key must be the payment.key of the owm-pool whose "

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 
 struct owm_wallet {
@@ -102,17 +102,11 @@ static owm_status look(struct owm_wallet *wallet, struct owm_error *error)
 
 static bool rest(struct owm_wallet *wallet, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const uint64_t until_ms = owm_clock_mono_ms() + ms;
     pthread_mutex_lock(&wallet->lock);
-    while (!wallet->stopping && !wallet->again)
-        if (pthread_cond_timedwait(&wallet->hurry, &wallet->lock, &until) != 0) break;
+    while (!wallet->stopping && !wallet->again
+           && owm_cond_wait(&wallet->hurry, &wallet->lock, until_ms))
+        continue;
     wallet->again = false;
     bool stopping = wallet->stopping;
     pthread_mutex_unlock(&wallet->lock);
@@ -163,11 +157,7 @@ owm_status owm_wallet_open(const struct owm_wallet_options *options, struct owm_
     wallet->options = *options;
     pthread_rwlock_init(&wallet->use, NULL);
     pthread_mutex_init(&wallet->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&wallet->hurry, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&wallet->hurry);
     make_gauges(wallet);
     if (pthread_create(&wallet->thread, NULL, run, wallet) != 0) {
         free(wallet);

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "provenance_internal.h"
 
@@ -58,17 +58,9 @@ bool prov_going(struct owm_provenance *p)
 /* Until woken, or `ms` later. False: stop. */
 static bool rest(struct owm_provenance *p, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const uint64_t until_ms = owm_clock_mono_ms() + (uint64_t)ms;
     pthread_mutex_lock(&p->lock);
-    while (!p->stop && !p->awake)
-        if (pthread_cond_timedwait(&p->wake, &p->lock, &until) != 0) break;
+    while (!p->stop && !p->awake && owm_cond_wait(&p->wake, &p->lock, until_ms)) continue;
     p->awake = false;
     bool going = !p->stop;
     pthread_mutex_unlock(&p->lock);
@@ -188,11 +180,7 @@ owm_status owm_provenance_open(const struct owm_provenance_options *options,
 {
     struct owm_provenance *p = calloc(1, sizeof(*p));
     if (!p) return owm_fail(error, OWM_E_NOMEM, "no memory for the proofs of checkpoints");
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&p->wake);
     pthread_mutex_init(&p->lock, NULL);
     p->options = *options;
     owm_rng_seed(&p->rng, owm_clock_mono_ns() ^ (uint64_t)getpid());

@@ -3,8 +3,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/rpc/rpc.h"
 
 struct owm_inbox {
@@ -56,12 +57,8 @@ owm_status owm_inbox_open(size_t posts_max, struct owm_inbox **out)
 {
     struct owm_inbox *inbox = calloc(1, sizeof(*inbox));
     if (!inbox) return OWM_E_NOMEM;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&inbox->lock, NULL);
-    pthread_cond_init(&inbox->filled, &attr);
-    pthread_condattr_destroy(&attr);
+    owm_cond_init(&inbox->filled);
     inbox->last = &inbox->first;
     inbox->max = posts_max;
     *out = inbox;
@@ -118,26 +115,14 @@ void owm_inbox_put_own(struct owm_inbox *inbox, struct owm_post *post)
     OWM_ASSERT(status == OWM_OK);
 }
 
-static struct timespec after_ms(unsigned ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
-    }
-    return at;
-}
-
 struct owm_post *owm_inbox_take(struct owm_inbox *inbox, size_t count, unsigned timeout_ms)
 {
-    struct timespec until = after_ms(timeout_ms);
+    const uint64_t until_ms = owm_clock_mono_ms() + timeout_ms;
     struct owm_post *list = NULL, **last = &list;
     pthread_mutex_lock(&inbox->lock);
-    while (!inbox->first && !inbox->stopping)
-        if (pthread_cond_timedwait(&inbox->filled, &inbox->lock, &until) != 0) break;
+    while (!inbox->first && !inbox->stopping
+           && owm_cond_wait(&inbox->filled, &inbox->lock, until_ms))
+        continue;
     while (inbox->first && count-- > 0) {
         struct owm_post *post = inbox->first;
         inbox->first = post->next;

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/uuid.h"
 
@@ -122,17 +122,9 @@ static owm_status turn(struct owm_slashing *s, struct owm_error *error)
 /* Until woken, or `ms` later. False: stop. */
 static bool rest(struct owm_slashing *s, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const uint64_t until_ms = owm_clock_mono_ms() + ms;
     pthread_mutex_lock(&s->lock);
-    while (!s->stop && !s->awake)
-        if (pthread_cond_timedwait(&s->wake, &s->lock, &until) != 0) break;
+    while (!s->stop && !s->awake && owm_cond_wait(&s->wake, &s->lock, until_ms)) continue;
     s->awake = false;
     bool going = !s->stop;
     pthread_mutex_unlock(&s->lock);
@@ -192,11 +184,7 @@ owm_status owm_slashing_open(const struct owm_slashing_config *config, struct ow
         free(s);
         return OWM_E_NOMEM;
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&s->wake);
     pthread_mutex_init(&s->lock, NULL);
     s->config = *config;
     s->scratch = scratch;

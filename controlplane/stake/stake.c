@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "stake_internal.h"
 
@@ -17,14 +17,8 @@ int64_t stake_mono_ms(void)
 
 void stake_wait(struct owm_stake *stake, pthread_cond_t *condition, int64_t wait_ms)
 {
-    struct timespec until;
     if (stake->stopping || wait_ms <= 0) return;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += wait_ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(condition, &stake->lock, &until);
+    (void)owm_cond_wait(condition, &stake->lock, owm_clock_mono_ms() + (uint64_t)wait_ms);
 }
 
 bool stake_is_stopping(struct owm_stake *stake)
@@ -62,15 +56,11 @@ static void open_metrics(struct stake_metrics *m, owm_metrics *metrics)
 
 static void open_conditions(struct owm_stake *stake)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&stake->lock, NULL);
-    pthread_cond_init(&stake->reader_wakes, &monotonic);
-    pthread_cond_init(&stake->asker_wakes, &monotonic);
-    pthread_cond_init(&stake->expirer_wakes, &monotonic);
-    pthread_cond_init(&stake->watcher_wakes, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&stake->reader_wakes);
+    owm_cond_init(&stake->asker_wakes);
+    owm_cond_init(&stake->expirer_wakes);
+    owm_cond_init(&stake->watcher_wakes);
 }
 
 static owm_status take_treasury(struct owm_stake *stake, struct owm_error *error)

@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "dataplane/ots/merkle.h"
@@ -211,14 +212,9 @@ static unsigned second_left_ms(void)
 
 static void wait_for(struct aggregate *aggregate, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    uint64_t end_ms = owm_clock_mono_ms() + ms;
-    while (!aggregate->stopping && owm_clock_mono_ms() < end_ms)
-        if (pthread_cond_timedwait(&aggregate->wake, &aggregate->lock, &until) != 0) break;
+    const uint64_t until_ms = owm_clock_mono_ms() + ms;
+    while (!aggregate->stopping && owm_cond_wait(&aggregate->wake, &aggregate->lock, until_ms))
+        continue;
 }
 
 static void *run(void *ctx)
@@ -250,17 +246,13 @@ static void *run(void *ctx)
 owm_status aggregate_open(const struct aggregate_options *options, struct aggregate **aggregate_out,
                           struct owm_error *error)
 {
-    pthread_condattr_t monotonic;
     *aggregate_out = NULL;
     struct aggregate *aggregate = sodium_init() < 0 ? NULL : calloc(1, sizeof *aggregate);
     if (!aggregate) return owm_fail(error, OWM_E_NOMEM, "no memory to gather digests");
     aggregate->options = *options;
     randombytes_buf(aggregate->hash_key, sizeof aggregate->hash_key);
     pthread_mutex_init(&aggregate->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&aggregate->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&aggregate->wake);
     if (pthread_create(&aggregate->thread, NULL, run, aggregate) != 0) {
         free(aggregate);
         return owm_fail(error, OWM_E_NOMEM, "cannot start a thread to gather digests");

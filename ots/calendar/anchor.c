@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "anchor_internal.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "dataplane/chain/hash.h"
 #include "dataplane/ots/verify.h"
@@ -33,17 +33,9 @@ static void set_trouble(struct anchor *anchor, owm_status status, const struct o
 /* Until poll_ms have passed. false: the thread is to end. */
 static bool pause_for(struct anchor *anchor)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += anchor->options.poll_ms / 1000;
-    until.tv_nsec += (long)(anchor->options.poll_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const uint64_t until_ms = owm_clock_mono_ms() + anchor->options.poll_ms;
     pthread_mutex_lock(&anchor->lock);
-    while (!anchor->stop && pthread_cond_timedwait(&anchor->wake, &anchor->lock, &until) == 0)
-        continue;
+    while (!anchor->stop && owm_cond_wait(&anchor->wake, &anchor->lock, until_ms)) continue;
     bool goes_on = !anchor->stop;
     pthread_mutex_unlock(&anchor->lock);
     return goes_on;
@@ -91,11 +83,7 @@ owm_status anchor_open(const struct anchor_options *options, struct anchor **out
     if (status != OWM_OK) return status;
     struct anchor *anchor = calloc(1, sizeof *anchor);
     if (!anchor) return owm_fail(error, OWM_E_NOMEM, "no memory for the calendar");
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&anchor->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    owm_cond_init(&anchor->wake);
     pthread_mutex_init(&anchor->lock, NULL);
     pthread_mutex_init(&anchor->tops_lock, NULL);
     anchor->options = *options;

@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/status.h"
 #include "cln_state.h"
 
@@ -217,16 +217,12 @@ static void listen_at(struct cln_double *node)
 struct cln_double *cln_double_open(const char *folder)
 {
     struct cln_double *node = calloc(1, sizeof *node);
-    pthread_condattr_t attributes;
     OWM_ASSERT(snprintf(node->path, sizeof node->path, "%s/lightning-rpc", folder)
                < (int)sizeof node->path);
     snprintf(node->key, sizeof node->key,
              "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798");
     pthread_mutex_init(&node->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&node->news, &attributes);
-    pthread_condattr_destroy(&attributes);
+    owm_cond_init(&node->news);
     node->info =
         json_pack("{s:s, s:s, s:s, s:s, s:i, s:[{s:s, s:s, s:i}]}", "id", node->key, "alias",
                   "double", "version", "v25.02", "network", "regtest", "blockheight", 200,
@@ -280,15 +276,7 @@ void cln_double_close(struct cln_double *node)
 
 bool cln_wait(struct cln_double *node, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    return pthread_cond_timedwait(&node->news, &node->lock, &until) == 0;
+    return owm_cond_wait(&node->news, &node->lock, owm_clock_mono_ms() + (uint64_t)ms);
 }
 
 /* --------------------------------------------------------------------------- what tests say */
