@@ -24,6 +24,7 @@
 #define CONFIRM_MS       30000
 #define VERIFY_MS        30000
 #define VERSIONS_MAX     64 /* That are looked at. */
+#define EXIT_WAITS       3  /* Of owm-ots: a proof is good and not in a block yet. */
 #define MATURE_BLOCKS    "101"
 #define ALREADY_LOADED   (-35) /* Bitcoin Core's protocol.h. */
 
@@ -203,11 +204,22 @@ static bool is_confirmed(const Owm__Internal__V1__VersionState *version)
     return strcmp(version->ots_status, "confirmed") == 0;
 }
 
+static bool is_stamped(const Owm__Internal__V1__VersionState *version)
+{
+    return strcmp(version->ots_status, "none") != 0;
+}
+
+/* Made a moment ago: its promises may still be on their way. */
+static bool is_young(const Owm__Internal__V1__VersionState *version)
+{
+    return !is_stamped(version) && (int64_t)owm_clock_wall_ms() < version->created_ms + CONFIRM_MS;
+}
+
 /* All have their promises, and the oldest is in a block where there will be one. */
 static bool is_settled(const struct network *network, const versions_t *versions)
 {
     for (size_t i = 0; i < versions->n_versions; i++)
-        if (strcmp(versions->versions[i]->ots_status, "none") == 0) return false;
+        if (!is_stamped(versions->versions[i])) return false;
     return !network->anchoring.anchors || versions->n_versions == 0
            || is_confirmed(versions->versions[versions->n_versions - 1]);
 }
@@ -243,9 +255,9 @@ static int run(const char *const *argv, const char *log, struct owm_error *error
     return WIFEXITED(process.exit_status) ? WEXITSTATUS(process.exit_status) : -1;
 }
 
-/* One proof for each version, as an outsider checks them. 0: all are in a block; 3: something waits
- * for one. */
-static int verify(const struct network *network, const versions_t *versions,
+/* The proofs of versions that are said to be confirmed, or of the others, as an outsider checks
+ * them. Returns: owm-ots' exit code, or -1. */
+static int verify(const struct network *network, const versions_t *versions, bool confirmed,
                   struct owm_error *error)
 {
     static char paths[VERSIONS_MAX][DEVNET_PATH_MAX + 128];
@@ -262,6 +274,8 @@ static int verify(const struct network *network, const versions_t *versions,
     for (size_t i = 0; i < versions->n_versions && i < VERSIONS_MAX; i++) {
         const ProtobufCBinaryData *hash = &versions->versions[i]->model_hash;
         if (hash->len != 32) return -1;
+        if (!is_stamped(versions->versions[i])) continue;
+        if (is_confirmed(versions->versions[i]) != confirmed) continue;
         owm_hex_encode(hash->data, 32, hex);
         snprintf(paths[i], sizeof paths[i], "%s/coordinator/blobs/%.2s/%s.ots", network->folder,
                  hex, hex);
@@ -275,33 +289,34 @@ static bool judge(const struct network *network, const versions_t *versions, cha
                   char *note)
 {
     struct owm_error error = {""};
-    unsigned confirmed = 0, none = 0, first = 0;
-    const size_t count = versions->n_versions;
-    for (size_t i = 0; i < count; i++) {
+    unsigned confirmed = 0, none = 0, first = 0, count = 0;
+    for (size_t i = 0; i < versions->n_versions; i++) {
         const Owm__Internal__V1__VersionState *version = versions->versions[i];
         confirmed += is_confirmed(version);
-        none += strcmp(version->ots_status, "none") == 0;
+        count += !is_young(version);
+        none += !is_stamped(version) && !is_young(version);
         if (is_confirmed(version)) first = version->btc_block;
     }
-    const int code = count ? verify(network, versions, &error) : 3;
-    const bool ok = none == 0 && (code == 0 || (code == 3 && confirmed < count));
+    int code = confirmed ? verify(network, versions, true, &error) : 0;
+    if (code == 0 && count - none > confirmed) code = verify(network, versions, false, &error);
+    const bool ok = none == 0 && (code == 0 || (code == EXIT_WAITS && confirmed < count));
     if (ok && confirmed)
         snprintf(sentence, 256,
-                 "each of %zu versions has its proof: %u confirmed, from block %u on; owm-ots says "
+                 "each of %u versions has its proof: %u confirmed, from block %u on; owm-ots says "
                  "the same",
                  count, confirmed, first);
     else if (ok)
-        snprintf(sentence, 256, "each of %zu versions has a well-formed proof, with its promises",
+        snprintf(sentence, 256, "each of %u versions has a well-formed proof, with its promises",
                  count);
     else
         snprintf(sentence, 256,
-                 "of %zu versions %u have no proof; owm-ots verify ended with %d (logs/verify.log)"
+                 "of %u versions %u have no proof; owm-ots verify ended with %d (logs/verify.log)"
                  "%.100s",
                  count, none, code, error.text);
     if (!network->anchoring.anchors)
         snprintf(note, 256, "promises of versions stay promises: there is no Bitcoin wallet here");
     else if (confirmed < count)
-        snprintf(note, 256, "%zu of them wait for their block and the five behind it",
+        snprintf(note, 256, "%u of them wait for their block and the five behind it",
                  count - confirmed);
     return ok;
 }

@@ -134,13 +134,10 @@ static void version_of(struct client *client, const ProtobufCBinaryData *hash, c
     if (hash->len != 32) return;
     owm_hex_encode(hash->data, 32, text);
     if (snapshot_take(&snapshot, client, NULL)) return;
-    const ProtobufCBinaryData *newest = &snapshot.network->model_hash;
-    if (newest->len == 32 && !memcmp(newest->data, hash->data, 32))
-        snprintf(text, 65, "%.64s", snapshot.network->version_id);
-    for (size_t i = 0; i < snapshot.rounds->n_rounds; i++) {
-        const Owm__Internal__V1__Round *round = snapshot.rounds->rounds[i];
-        if (round->model_hash.len == 32 && !memcmp(round->model_hash.data, hash->data, 32))
-            snprintf(text, 65, "%.64s", round->version_id);
+    for (size_t i = 0; i < snapshot.versions->n_versions; i++) {
+        const Owm__Internal__V1__VersionState *version = snapshot.versions->versions[i];
+        if (version->model_hash.len == 32 && !memcmp(version->model_hash.data, hash->data, 32))
+            snprintf(text, 65, "%.64s", version->version_id);
     }
     snapshot_free(&snapshot);
 }
