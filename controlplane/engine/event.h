@@ -63,8 +63,9 @@ struct owm_stake_event {
                     it has left, without penalty */
 };
 
-/** A checkpoint's proof is good enough. Never taken back; said again after a start, because it is no
- *  row of the engine's. Looked at only where the config wants proofs. */
+/** What a checkpoint's proof is good enough for; false takes back what was said, when the proof was
+ *  lost. Said again after a start, because it is no row of the engine's. Looked at only where the
+ *  config wants proofs. */
 struct owm_proven_event {
     uint8_t model_hash[32];
     uint64_t model_bytes;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static void keep(owm_engine *e, const struct owm_model_row *row)
+void model_keep(owm_engine *e, const struct owm_model_row *row)
 {
     e->model = *row;
     e->model.is_current = true;
@@ -23,29 +23,19 @@ static void keep(owm_engine *e, const struct owm_model_row *row)
     memcpy(e->serving.model_hash, row->model_hash, 32);
 }
 
-static void add(owm_engine *e, const struct owm_model_row *model, uint32_t round)
+void model_next(owm_engine *e, const struct owm_model_row *model, uint32_t round)
 {
     struct owm_model_row row = *model;
     row.round = round;
     row.is_current = true;
     row.created_ms = e->now_ms;
     emit_model(e, &row);
-    keep(e, &row);
+    model_keep(e, &row);
 }
 
 void model_first(owm_engine *e, const struct owm_model_row *model)
 {
-    if (!e->has_model) add(e, model, 0);
-}
-
-void model_next(owm_engine *e, const struct owm_model_row *model, uint32_t round)
-{
-    add(e, model, round);
-}
-
-void model_restored(owm_engine *e, const struct owm_model_row *row)
-{
-    keep(e, row);
+    if (!e->has_model) model_next(e, model, 0);
 }
 
 void model_proven(owm_engine *e, const struct owm_proven_event *event)

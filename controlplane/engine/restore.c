@@ -31,7 +31,7 @@ owm_status owm_engine_restore_model(owm_engine *e, const struct owm_model_row *r
 {
     if (e->has_model) return OWM_E_EXISTS;
     if (!row->is_current) return OWM_E_ARG;
-    model_restored(e, row);
+    model_keep(e, row);
     return OWM_OK;
 }
 

@@ -167,7 +167,7 @@ void batch_clear(owm_engine *e);
 /* model.c */
 void model_first(owm_engine *e, const struct owm_model_row *model);
 void model_next(owm_engine *e, const struct owm_model_row *model, uint32_t round);
-void model_restored(owm_engine *e, const struct owm_model_row *row);
+void model_keep(owm_engine *e, const struct owm_model_row *row); /* as restored: emits nothing */
 void model_proven(owm_engine *e, const struct owm_proven_event *event);
 
 /* registry.c */

@@ -1,5 +1,5 @@
-/* test_coordinator_proofs.c: rounds of a real coordinator whose calendar is away, silent or good, and
- * kill -9 while it stamps (SRS-OTS-01, SRS-OTS-02, SRS-OTS-05, SRS-COORD-03, promise 3). */
+/* test_coordinator_proofs.c: rounds of a real coordinator whose calendar is away, silent or good,
+ * and kill -9 while it stamps (SRS-OTS-01, SRS-OTS-02, SRS-OTS-05, SRS-COORD-03, promise 3). */
 #include "base/clock.h"
 #include "calendar_double.h"
 #include "round_steps.h"

@@ -337,8 +337,8 @@ static void lose(struct world *world, uint8_t hash, uint32_t round)
     world_step(world, &event);
 }
 
-/* SRS-OTS-05, design promise 3: no round opens on a checkpoint, and none serves, before its proof is
- * good enough; a restart waits to be told again. */
+/* SRS-OTS-05, design promise 3: no round opens on a checkpoint, and none serves, before its proof
+ * is good enough; a restart waits to be told again. */
 static void test_rounds_wait_for_proof_SRS_OTS_05(void **state)
 {
     (void)state;
