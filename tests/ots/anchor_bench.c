@@ -37,6 +37,13 @@ void bench_close(struct anchor_bench *bench)
     assert_int_equal(system(command), 0);
 }
 
+void bench_set(struct anchor_bench *bench, uint32_t *knob, uint32_t value)
+{
+    pthread_mutex_lock(&bench->wallet.node.lock);
+    *knob = value;
+    pthread_mutex_unlock(&bench->wallet.node.lock);
+}
+
 void bench_promise(struct anchor_bench *bench, uint32_t count)
 {
     struct owm_rng rng;

@@ -18,6 +18,9 @@ struct anchor_bench {
 void bench_open(struct anchor_bench *bench, uint32_t coins);
 void bench_close(struct anchor_bench *bench);
 
+/** bench_set: a knob of the wallet, which its node's thread reads. */
+void bench_set(struct anchor_bench *bench, uint32_t *knob, uint32_t value);
+
 /** bench_promise: so many random promises more. */
 void bench_promise(struct anchor_bench *bench, uint32_t count);
 

@@ -103,7 +103,7 @@ static void the_interval_is_kept(void **state)
     struct anchor_bench bench;
     bench_open(&bench, 1);
     bench.options.interval_s = 3600;
-    bench.wallet.mine_at_send = 6;
+    bench_set(&bench, &bench.wallet.mine_at_send, 6);
     bench_promise(&bench, 1);
     bench_start(&bench);
     bench_wait(&bench, ANCHOR_DONE);
@@ -326,7 +326,7 @@ static void a_block_that_left_while_we_were_away_is_noticed(void **state)
     struct anchor_bench bench;
     bench_open(&bench, 1);
     bench_promise(&bench, 2);
-    bench.wallet.mine_at_send = 6;
+    bench_set(&bench, &bench.wallet.mine_at_send, 6);
     bench_start(&bench);
     bench_wait(&bench, ANCHOR_DONE);
     bench_stop(&bench);
@@ -396,7 +396,7 @@ static void each_trouble_is_said_and_ends(void **state)
         {&wallet->no_method, "has no wallet; start it without disablewallet=1"},
         {&wallet->downloading, "is still downloading blocks ("},
     };
-    bench.wallet.mine_at_send = 6;
+    bench_set(&bench, &bench.wallet.mine_at_send, 6);
     bench_promise(&bench, 1);
     bench_start(&bench);
     bench_wait_trouble(&bench, "Insufficient funds; send some bitcoin to the wallet");

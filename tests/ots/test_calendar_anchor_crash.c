@@ -83,11 +83,11 @@ static void open_bench(struct anchor_bench *bench, struct killer *killer, bool r
     bench_promise(bench, PROMISES);
     journal_close(bench->journal); /* The child's now. */
     bench->journal = NULL;
-    bench->wallet.mine_at_send = 6;
-    bench->wallet.held_sends = replaced ? 1 : 0;
-    bench->wallet.squeeze_rate = replaced ? 20 : 0;
+    bench->wallet.squeeze_rate = replaced ? 20 : 0; /* Seen with what is set behind it. */
     bench->wallet.watch_ctx = killer;
     bench->wallet.watch = watch;
+    bench_set(bench, &bench->wallet.mine_at_send, 6);
+    bench_set(bench, &bench->wallet.held_sends, replaced ? 1 : 0);
 }
 
 static void check(struct anchor_bench *bench, uint32_t sent_most)

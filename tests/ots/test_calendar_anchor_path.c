@@ -95,7 +95,7 @@ static void every_promise_of_several_chunks_has_its_path(void **state)
     struct anchor_bench bench;
     bench_open(&bench, 2);
     write_journal(&bench, 2 * ANCHOR_CHUNK + 45);
-    bench.wallet.mine_at_send = 6;
+    bench_set(&bench, &bench.wallet.mine_at_send, 6);
     bench_start(&bench);
     bench_wait(&bench, ANCHOR_DONE);
     bench_verify(&bench);
@@ -110,7 +110,7 @@ static void more_than_a_tree_holds_goes_into_two(void **state)
     struct anchor_figures figures;
     bench_open(&bench, 2);
     write_journal(&bench, OWM_OTS_LEAVES_MAX + 3);
-    bench.wallet.mine_at_send = 6;
+    bench_set(&bench, &bench.wallet.mine_at_send, 6);
     bench_start(&bench);
     bench_wait(&bench, ANCHOR_DONE);
     anchor_look_at_all(bench.anchor, &figures);
@@ -161,6 +161,7 @@ static void write_case(struct anchor_bench *bench, uint32_t index, FILE *cases, 
     for (size_t i = 1; i < bytes; i++) fprintf(ours, "%02x", path[i]);
     fprintf(ours, "\n");
     for (int i = 0; i < 32; i++) fprintf(cases, "%02x", root[i]);
+    pthread_mutex_lock(&bench->wallet.node.lock);
     const struct wallet_mined *block = &bench->wallet.blocks[view.height];
     fprintf(cases, " %llu ", (unsigned long long)view.height);
     for (int i = 0; i < 80; i++)
@@ -168,6 +169,7 @@ static void write_case(struct anchor_bench *bench, uint32_t index, FILE *cases, 
     assert_true(block->count < 0xfd);
     fprintf(cases, "%02x", block->count);
     for (uint32_t i = 0; i < block->raw_bytes; i++) fprintf(cases, "%02x", block->raw[i]);
+    pthread_mutex_unlock(&bench->wallet.node.lock);
     fprintf(cases, "\n");
     free(path);
     owm_ots_tree_deinit(&tree);
@@ -192,10 +194,10 @@ static void the_reference_makes_the_same_path(void **state)
         skip();
     }
     bench_open(&bench, 3);
-    bench.wallet.mine_at_send = 6;
+    bench_set(&bench, &bench.wallet.mine_at_send, 6);
     bench_start(&bench);
     for (uint32_t i = 0; i < ROUNDS; i++) {
-        bench.wallet.others_max = 1 + i * 3 / 2;
+        bench_set(&bench, &bench.wallet.others_max, 1 + i * 3 / 2);
         bench_promise(&bench, 1);
         bench_wait(&bench, ANCHOR_DONE);
     }
@@ -214,9 +216,9 @@ static void the_reference_makes_the_same_path(void **state)
 static uint8_t *lived_file(struct anchor_bench *bench, size_t *bytes)
 {
     char path[96];
-    bench->wallet.mine_at_send = 6;
-    bench->wallet.held_sends = 1;
-    bench->wallet.squeeze_rate = 9;
+    bench->wallet.squeeze_rate = 9; /* Seen with what is set behind it. */
+    bench_set(bench, &bench->wallet.mine_at_send, 6);
+    bench_set(bench, &bench->wallet.held_sends, 1);
     bench_promise(bench, 3);
     bench_start(bench);
     bench_wait(bench, ANCHOR_DONE);
