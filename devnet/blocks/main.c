@@ -175,13 +175,15 @@ static owm_status serve(struct rpc *rpc, const struct options *o, struct owm_err
                                                  .routes = &route,
                                                  .route_count = 1,
                                                  .body_bytes_max = RPC_BODY_BYTES_MAX};
+    const uint32_t height =
+        chain_tip(rpc->chain)->height; /* Once it serves, only the server looks. */
     owm_http_server *server;
     owm_signals_block();
     owm_status status = owm_http_server_open(&http, &server, error);
     if (status != OWM_OK) return status;
     owm_log(OWM_LOG_INFO,
             "a development block source, no Bitcoin node: port=%u height=%u bits=%08x",
-            owm_http_server_port(server), chain_tip(rpc->chain)->height, o->bits);
+            owm_http_server_port(server), height, o->bits);
     while (!owm_signals_wait(60000)) continue;
     owm_http_server_close(server);
     return OWM_OK;
