@@ -17,8 +17,8 @@ OWM_MUST_USE owm_status owm_provenance_part_open(struct owm_driver *driver,
 /** owm_provenance_part_wake: a checkpoint is in the database. NULL is allowed. */
 void owm_provenance_part_wake(struct owm_provenance_part *part);
 
-/** owm_provenance_part_stop: its thread; after the engine's, before inbox and page close. _close: the
- *  pages, after the server. NULL is allowed. */
+/** owm_provenance_part_stop: its thread; after the engine's, before inbox and page close.
+ *  _close: the pages, after the server. NULL is allowed. */
 void owm_provenance_part_stop(struct owm_provenance_part *part);
 void owm_provenance_part_close(struct owm_provenance_part *part);
 
