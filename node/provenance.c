@@ -166,6 +166,15 @@ static owm_status ask(struct node *node, const struct prove *prove, PB(ModelVers
     return none ? OWM_OK : status;
 }
 
+/** keep_papers: beside the checkpoint, before it comes. Those of checkpoints that never came are
+ *  removed first: whoever names one after another must not fill the disk. */
+static void keep_papers(struct node *node, const struct prove *prove,
+                        const struct proof_papers *papers)
+{
+    if (!owm_blob_exists(node->store, prove->named.sha256)) node_proofs_swept(node);
+    proof_files_keep(node->store, prove->named.sha256, papers);
+}
+
 static owm_status judge_asked(struct node *node, const struct prove *prove, struct refusal *refusal,
                               struct owm_error *error)
 {
@@ -179,8 +188,7 @@ static owm_status judge_asked(struct node *node, const struct prove *prove, stru
         status = judge(node, &papers, &proven, refusal, error);
         bool accepted = status == OWM_OK && refusal->code == REFUSAL_NONE;
         if (accepted) node_models_proven(node->models, &proven);
-        if (accepted && papers.proof_bytes > 0)
-            proof_files_keep(node->store, prove->named.sha256, &papers);
+        if (accepted && papers.proof_bytes > 0) keep_papers(node, prove, &papers);
     }
     link_free(version);
     return status;

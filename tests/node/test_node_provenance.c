@@ -484,6 +484,26 @@ static void test_kept(void **state)
     assert_int_equal(SEEN(w, versions), 2);
 }
 
+/* Papers of checkpoints that never come do not pile up. */
+static void test_papers_alone(void **state)
+{
+    struct world *w = *state;
+    char path[256];
+    start(w);
+    SET(w, changed_blob, true);
+    offer(w, &w->version[0], &w->version[0].proof);
+    expect_refusal(w, false, "TAMPERED_FILE");
+    blob_path(w, &w->version[0], ".ots", path);
+    assert_int_equal(access(path, F_OK), 0);
+    offer(w, &w->version[1], &w->version[1].proof);
+    expect_refusal(w, false, "TAMPERED_FILE");
+    assert_int_equal(access(path, F_OK), -1);
+    blob_path(w, &w->version[0], ".json", path);
+    assert_int_equal(access(path, F_OK), -1);
+    SET(w, changed_blob, false);
+    serves(w, &w->version[1]);
+}
+
 /* Block headers that are not to be had are no refusal of a model: it is waited for them, as long as
  * the task may. */
 static void test_headers_away(void **state)
@@ -577,9 +597,10 @@ int main(int argc, char **argv)
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        IN_WORLD(test_refused),       IN_WORLD(test_downgrade), IN_WORLD(test_training),
-        IN_WORLD(test_tampered_file), IN_WORLD(test_kept),      IN_WORLD(test_headers_away),
-        IN_WORLD(test_no_headers),    IN_WORLD(test_pending),   IN_WORLD(test_networks),
+        IN_WORLD(test_refused),       IN_WORLD(test_downgrade),  IN_WORLD(test_training),
+        IN_WORLD(test_tampered_file), IN_WORLD(test_kept),       IN_WORLD(test_papers_alone),
+        IN_WORLD(test_headers_away),  IN_WORLD(test_no_headers), IN_WORLD(test_pending),
+        IN_WORLD(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
