@@ -261,6 +261,7 @@ static struct owm_services_config services_config(struct coordinator *c)
         .treasury_uri = config->treasury_uri,
         .stake = driver->stake,
         .database_url = config->database_url,
+        .ots_policy = owm_coordinator_ots_policy(config),
         .owed_note = owm_coordinator_owed_note(config),
         .registrations_per_hour = (unsigned)config->registrations_per_ip_hour,
         .registrations_of_key_per_hour = (unsigned)config->registrations_per_key_hour,

@@ -18,6 +18,7 @@
 #include "base/uuid.h"
 #include "controlplane/rpc/services.h"
 #include "payments_part.h"
+#include "provenance_part.h"
 
 #define REFRESH_S 3
 #define WAIT_MS                                                                                    \
@@ -162,7 +163,11 @@ static void put_head(struct owm_page *page, FILE *out)
         fputs("<p class=warn><b>Development network.</b> Stake policy \"none\": nodes take part "
               "without locking anything.</p>",
               out);
-    fputs("<p class=warn><b>Provenance</b> " OWM_OTS_POLICY ".</p>", out);
+    fprintf(out, "<p%s><b>Provenance</b> %s.</p>",
+            owm_coordinator_calendars(page->config)[0] && !page->config->serve_pending
+                ? ""
+                : " class=warn",
+            owm_coordinator_ots_policy(page->config));
     const char *why = owm_coordinator_owed_note(page->config);
     if (why[0])
         fprintf(out, "<p class=warn><b>Payments</b> What is earned stays <i>owed</i>: %s.</p>",

@@ -37,16 +37,15 @@ static void note(void *ctx, const char *text)
     owm_page_note(part->driver->page, OWM_PAGE_NOTE_PROOFS, text);
 }
 
-/* For people who look at the versions. */
-static const char *policy(const struct owm_coordinator_config *config)
+const char *owm_coordinator_ots_policy(const struct owm_coordinator_config *config)
 {
     if (!owm_coordinator_calendars(config)[0])
-        return "This development network asks for no proof of a checkpoint.";
+        return "none: checkpoints are accepted without an OpenTimestamps proof";
     if (config->serve_pending)
-        return "This development network trains on a checkpoint, and answers with it, as soon as "
-               "calendars have promised it a block.";
-    return "A round trains on a checkpoint once calendars have promised it a block; questions are "
-           "answered with the newest one that stands in a block.";
+        return "a checkpoint is trained, and answers, as soon as calendars have promised it a "
+               "Bitcoin block; that is for development networks alone";
+    return "a checkpoint is trained once calendars have promised it a Bitcoin block; questions are "
+           "answered with the newest one that stands in a block";
 }
 
 static owm_status open_provenance(struct owm_provenance_part *part, struct owm_error *error)
@@ -82,8 +81,9 @@ owm_status owm_provenance_part_open(struct owm_driver *driver, struct owm_error 
     if (!part) return OWM_E_NOMEM;
     part->driver = driver;
     driver->provenance = part;
-    owm_status status = owm_versions_open(driver->config->database_url, policy(driver->config),
-                                          driver->store, &part->versions);
+    owm_status status =
+        owm_versions_open(driver->config->database_url, owm_coordinator_ots_policy(driver->config),
+                          driver->store, &part->versions);
     if (status == OWM_OK) status = open_provenance(part, error);
     if (status != OWM_OK) return status;
     struct owm_http_route routes[OWM_VERSIONS_ROUTES];

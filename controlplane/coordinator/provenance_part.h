@@ -4,9 +4,13 @@
 #define OWM_COORDINATOR_PROVENANCE_PART_H
 
 #include "base/status.h"
+#include "config.h"
 
 struct owm_driver;
 struct owm_provenance_part;
+
+/** owm_coordinator_ots_policy: what provenance a checkpoint needs here, in words. Static. */
+const char *owm_coordinator_ots_policy(const struct owm_coordinator_config *config);
 
 /** owm_provenance_part_open: what is proven already is in the inbox when this returns. Without
  *  calendars (development networks) the pages alone.

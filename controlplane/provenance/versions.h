@@ -24,8 +24,8 @@ const char *owm_version_status(int64_t btc_block, int64_t stamped_ms);
 /** owm_versions_open: its own connection to the database; answers 503 while that is away. Errors
  *  are problems of RFC 7807.
  *  database_url, store  borrowed until close.
- *  policy               a sentence for the page: what provenance a checkpoint needs on this
- *                       network; borrowed until close.
+ *  policy               for the page: what provenance a checkpoint needs on this network, in
+ *                       words without a full stop; borrowed until close.
  *  Returns: OWM_OK; OWM_E_NOMEM. */
 OWM_MUST_USE owm_status owm_versions_open(const char *database_url, const char *policy,
                                           const struct owm_blob_store *store,

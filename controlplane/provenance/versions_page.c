@@ -15,7 +15,8 @@ static const char head[] =
     "</title><style>body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:80em;"
     "padding:0 1em;color:#222;background:#fff}h1{font-size:1.5em}table{border-collapse:collapse;"
     "width:100%}td,th{text-align:left;vertical-align:top;padding:.35em .9em .35em 0;"
-    "border-bottom:1px solid #ddd}.hash{font:12px/1.5 ui-monospace,monospace;"
+    "border-bottom:1px solid #ddd;overflow-wrap:anywhere}.hash{font:12px/1.5 "
+    "ui-monospace,monospace;"
     "overflow-wrap:anywhere;min-width:17em}.warn{background:#fff3cd;padding:.6em 1em;"
     "border-left:4px solid #d39e00}.how,.age{color:#555;font-size:.9em}.confirmed{color:#176b2c}"
     ".pending{color:#8a5a00}.none{color:#a02020}.age{white-space:nowrap}"
@@ -145,7 +146,7 @@ char *versions_page(const struct owm_pg_rows *rows, const char *policy, int64_t 
     fputs(head, out);
     fputs("<p class=warn><b>Provenance</b> ", out);
     owm_html_text(out, policy);
-    fputs("</p><p>As of ", out);
+    fputs(".</p><p>As of ", out);
     put_time(out, now_ms);
     fputs("<table><tr><th>Version<th>Round<th>Created<th>Held-out loss<th>Size<th>SHA-256"
           "<th>Proof<th>Files",

@@ -270,7 +270,7 @@ static void fill_network(struct owm_services *services, const owm_engine *engine
     response->running_tasks = (uint32_t)counters->tasks_running;
     response->uptime_ms = owm_clock_wall_ms() - services->started_ms;
     response->rounds_finished = owm_engine_rounds_finished(engine);
-    response->ots_policy = (char *)OWM_OTS_POLICY;
+    response->ots_policy = (char *)services->config.ots_policy;
 }
 
 static bool answer_network(struct owm_post *post, owm_engine *engine)

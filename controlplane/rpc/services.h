@@ -30,8 +30,6 @@
 #define OWM_WATCHERS_MAX      4096
 #define OWM_PUBLIC_BLOBS_MAX  1024 /* newest checkpoints, certificates, evidence served */
 
-#define OWM_OTS_POLICY "none: checkpoints are accepted without an OpenTimestamps proof"
-
 /** owm_round_orders: what a participant is told (FlRoundPayload). */
 struct owm_round_orders {
     uint32_t steps, batch, seq, topk_permille, warmup_steps;
@@ -47,6 +45,7 @@ struct owm_services_config {
     const struct owm_cert *cert;
     const owm_identity *identity;
     const char *network, *stake_name, *treasury_uri, *database_url;
+    const char *ots_policy;  /* what provenance a checkpoint needs, in words */
     const char *owed_note;   /* why what is owed is not paid, while nobody has tried; "" */
     struct owm_stake *stake; /* NULL: stake policy "none" */
     int64_t tier_sats[OWM_TIERS + 1];
