@@ -158,6 +158,10 @@ static owm_status follow_promises(struct owm_provenance *p, struct prov_version 
     }
     struct prov_standing standing = {.calendars = prov_promises(p, &proof->tree)};
     standing.stamped = standing.calendars >= needed;
+    if (!standing.stamped && !why.text[0])
+        (void)owm_fail(&why, OWM_OK,
+                       "all calendars have answered, but under other names than those in "
+                       "provenance.calendars; write the URL that stands in their promises");
     if (*go_on && standing.stamped == (version->stamped_ms != 0)
         && standing.calendars == version->calendars)
         return OWM_OK;

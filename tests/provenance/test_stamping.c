@@ -235,6 +235,27 @@ static void test_disk_full(void **state)
     world_close(&world);
 }
 
+/* Calendars that promise under another name than they are asked under: nobody could look for them
+ * there later. It is said what to do. */
+static void test_other_names(void **state)
+{
+    (void)state;
+    struct world world;
+    uint8_t hash[32];
+    char urls[256];
+    world_open(&world, "other_names");
+    snprintf(urls, sizeof(urls), "http://localhost:%s,http://localhost:%s,http://localhost:%s",
+             strrchr(world.calendar[0].url, ':') + 1, strrchr(world.calendar[1].url, ':') + 1,
+             strrchr(world.calendar[2].url, ':') + 1);
+    world.options.calendars = urls;
+    world_start(&world);
+    world_version(&world, 1, hash);
+    world_noted(&world, "has 0 of the 2 promises that it needs: all calendars have answered, but",
+                20);
+    assert_string_equal(world_text(&world, STATE), "none 0");
+    world_close(&world);
+}
+
 static void test_database_away(void **state)
 {
     (void)state;
@@ -340,8 +361,9 @@ int main(void)
         cmocka_unit_test(test_bad_calendars), cmocka_unit_test(test_newest_first),
         cmocka_unit_test(test_damaged),       cmocka_unit_test(test_row_from_file),
         cmocka_unit_test(test_disk),          cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_database_away), cmocka_unit_test(test_deposed),
-        cmocka_unit_test(test_config),        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_other_names),   cmocka_unit_test(test_database_away),
+        cmocka_unit_test(test_deposed),       cmocka_unit_test(test_config),
+        cmocka_unit_test(test_pause),
     };
     if (!pg_fixture_start(&server)) return TEST_SKIP;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
