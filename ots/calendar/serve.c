@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -74,12 +75,20 @@ static void refuse(struct serve *serve, owm_http_response *response, enum page_r
 
 /* ---------------------------------------------------------------------------- limits */
 
+/* As it is without the dress that a socket for both families puts it in (RFC 4291, 2.5.5.2). */
+static const char *bare(const char *address)
+{
+    static const char mapped[] = "::ffff:";
+    bool dressed = strncasecmp(address, mapped, sizeof mapped - 1) == 0 && strchr(address, '.');
+    return dressed ? address + sizeof mapped - 1 : address;
+}
+
 /* The last address in the list is what the proxy itself has seen. */
 static const char *address_of(const struct serve *serve, const struct owm_http_request *request,
                               char address[static ADDRESS_MAX])
 {
     const char *proxy = serve->options.proxy;
-    if (!proxy || strcmp(request->peer, proxy) != 0) return request->peer;
+    if (!proxy || strcasecmp(bare(request->peer), bare(proxy)) != 0) return request->peer;
     const char *last = strrchr(request->forwarded_for, ',');
     last = last ? last + 1 : request->forwarded_for;
     last += strspn(last, " \t");

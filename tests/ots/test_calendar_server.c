@@ -4,8 +4,10 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +42,8 @@ static const char *path_of(const char *name)
     return path;
 }
 
+static const char *bind_address = "127.0.0.1";
+
 static void start(unsigned per_minute, unsigned per_second, const char *proxy)
 {
     bool made;
@@ -50,7 +54,7 @@ static void start(unsigned per_minute, unsigned per_second, const char *proxy)
     const struct aggregate_options gather = {world.journal, world.key, URI};
     assert_ok(aggregate_open(&gather, &world.aggregate, NULL));
     const struct serve_options serve = {
-        .bind = "127.0.0.1",
+        .bind = bind_address,
         .uri = URI,
         .network = "main",
         .proxy = proxy,
@@ -351,6 +355,32 @@ static void behind_a_proxy_its_clients_are_counted(void **state)
     assert_answer(404, NULL, NULL);
 }
 
+static bool has_ipv6(void)
+{
+    const struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool has = fd >= 0 && bind(fd, (const struct sockaddr *)&any, sizeof any) == 0;
+    if (fd >= 0) close(fd);
+    return has;
+}
+
+/* To a socket for both families the proxy's address looks otherwise. */
+static void a_proxy_is_known_on_every_socket(void **state)
+{
+    (void)state;
+    if (!has_ipv6()) skip();
+    stop();
+    bind_address = "::";
+    start(1, 0, PROXY);
+    bind_address = "127.0.0.1";
+    get("/timestamp/00", "X-Forwarded-For: 192.0.2.9\r\n");
+    assert_answer(404, NULL, NULL);
+    get("/timestamp/00", "X-Forwarded-For: 192.0.2.9\r\n");
+    assert_answer(429, NULL, NULL);
+    get("/timestamp/00", "X-Forwarded-For: 198.51.100.7\r\n");
+    assert_answer(404, NULL, NULL);
+}
+
 static void all_together_have_a_limit(void **state)
 {
     (void)state;
@@ -501,6 +531,7 @@ int main(void)
         CASE(a_promise_that_the_disk_lost_is_taken_back),
         CASE(an_address_that_asks_too_often_is_told_when_to_come_again),
         CASE(behind_a_proxy_its_clients_are_counted),
+        CASE(a_proxy_is_known_on_every_socket),
         CASE(all_together_have_a_limit),
         CASE(a_full_disk_is_said_and_nothing_is_promised),
         CASE(pages_show_the_calendar),
