@@ -100,7 +100,8 @@ OWM_MUST_USE owm_status prov_proof_open(struct owm_provenance *p, const uint8_t 
                                         struct owm_ots_proof *proof, bool *found,
                                         struct owm_error *error);
 
-/** prov_proof_save: the file replaced as a whole. Returns: OWM_OK; as owm_fs_write_atomic. */
+/** prov_proof_save: the file replaced as a whole. Returns: OWM_OK; OWM_E_STATE another coordinator
+ *  decides now; as owm_fs_write_atomic. */
 OWM_MUST_USE owm_status prov_proof_save(struct owm_provenance *p, const uint8_t hash[static 32],
                                         const struct owm_ots_proof *proof, struct owm_error *error);
 

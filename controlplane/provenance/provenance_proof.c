@@ -85,12 +85,22 @@ owm_status prov_proof_open(struct owm_provenance *p, const uint8_t hash[static 3
     return owm_ots_proof_init(proof, OWM_OTS_SHA256, digest, error);
 }
 
+/* Another coordinator's file is not ours to replace: it may hold more. Where the database does not
+ * answer the file is written: what calendars said is worth more than a second question. */
+static bool is_deposed(struct owm_provenance *p)
+{
+    int64_t epoch = 0;
+    return prov_rows_epoch(p->pg, &epoch, NULL) == OWM_OK && epoch != p->epoch;
+}
+
 owm_status prov_proof_save(struct owm_provenance *p, const uint8_t hash[static 32],
                            const struct owm_ots_proof *proof, struct owm_error *error)
 {
     char path[PATH_MAX];
     uint8_t *data = NULL;
     size_t bytes = 0;
+    if (is_deposed(p))
+        return owm_fail(error, OWM_E_STATE, "another owm-coordinator has taken over");
     owm_status status = path_of(p, hash, path, error);
     if (status != OWM_OK) return status;
     char *folder = owm_fs_parent(path); /* missing where the checkpoint never was on this disk */

@@ -280,6 +280,7 @@ static void test_deposed(void **state)
     (void)state;
     struct world world;
     uint8_t hash[32];
+    char path[256];
     world_open(&world, "deposed");
     world.calendar[1].mood = world.calendar[2].mood = CALENDAR_SILENT;
     world_start(&world);
@@ -288,6 +289,8 @@ static void test_deposed(void **state)
     world_sql(&world, "UPDATE coordinator_state SET epoch = epoch + 1"); /* While it waits. */
     world_noted(&world, "another owm-coordinator has taken over", 20);
     assert_string_equal(world_text(&world, STATE), "none 0");
+    world_path(&world, hash, path);
+    assert_int_equal(access(path, F_OK), -1);
     assert_string_equal(world_text(&world, "SELECT ots_attempts FROM model_versions"), "0");
     world_stop(&world);
     world.calendar[1].mood = world.calendar[2].mood = CALENDAR_PROMISES;
