@@ -18,7 +18,8 @@ uint32_t journal_record(const uint8_t commitment[static JOURNAL_COMMITMENT_BYTES
  *
  *  data   records, from the one with the number `first` on.
  *  last   the file ends behind them, so the last one may have been cut off by a crash: then it is
- *         shorter than a record, or zeros stand where its checksum would. It is not counted.
+ *         shorter than a record, or zeros stand where its checksum would, or in its first
+ *         sector while the second was written. It is not counted.
  *  crcs   [bytes / JOURNAL_RECORD_BYTES] written: of each its checksum.
  *  Returns: OWM_OK; OWM_E_PROTO names the record and what to do.
  */

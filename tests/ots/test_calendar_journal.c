@@ -160,6 +160,37 @@ static void a_record_that_a_crash_cut_off_is_removed(void **state)
     free(data);
 }
 
+/* The record with number 10 begins 24 bytes before the end of the first sector. A power cut between
+ * the two leaves zeros in either part of it. */
+static void a_record_between_two_sectors_may_lose_either(void **state)
+{
+    (void)state;
+    enum { AT = 8 + 10 * JOURNAL_RECORD_BYTES, HEAD = 512 - AT };
+    struct journal *journal;
+    uint8_t *data, whole[JOURNAL_RECORD_BYTES];
+    size_t bytes;
+    start(&journal);
+    append(journal, 0, 11);
+    journal_close(journal);
+    assert_ok(owm_fs_read(path_of("commitments"), 1 << 20, &data, &bytes, NULL));
+    memcpy(whole, data + AT, sizeof whole);
+    for (int part = 0; part < 2; part++) {
+        memcpy(data + AT, whole, sizeof whole);
+        memset(data + AT + part * HEAD, 0, part ? JOURNAL_RECORD_BYTES - HEAD : HEAD);
+        rewrite(data, bytes);
+        start(&journal);
+        assert_holds(journal, 10);
+        append(journal, 10, 1);
+        assert_holds(journal, 11);
+        journal_close(journal);
+    }
+    memcpy(data + AT, whole, sizeof whole);
+    memset(data + AT, 0, HEAD - 1); /* No sector ends there. */
+    rewrite(data, bytes);
+    assert_refused(OWM_E_PROTO, "promise 10 in the file commitments has another checksum");
+    free(data);
+}
+
 static void other_damage_refuses_the_start(void **state)
 {
     (void)state;
@@ -303,6 +334,7 @@ int main(void)
         cmocka_unit_test_setup(what_was_appended_is_found_again, empty_the_folder),
         cmocka_unit_test_setup(many_are_found, empty_the_folder),
         cmocka_unit_test_setup(a_record_that_a_crash_cut_off_is_removed, empty_the_folder),
+        cmocka_unit_test_setup(a_record_between_two_sectors_may_lose_either, empty_the_folder),
         cmocka_unit_test_setup(other_damage_refuses_the_start, empty_the_folder),
         cmocka_unit_test_setup(a_folder_has_one_calendar, empty_the_folder),
         cmocka_unit_test_setup(a_full_disk_ends_promises, empty_the_folder),
