@@ -85,7 +85,9 @@ int main(void)
     char url[96];
     calendar_open(&calendar, CALENDAR_BROKEN);
     snprintf(url, sizeof(url), "--provenance.calendars=%s", calendar.url);
+    /* No round begins before all are back: each of them is to work in it. */
     const char *const options[] = {url,
+                                   "--rounds.min_participants=4",
                                    "--provenance.calendars_needed=1",
                                    "--provenance.retry_min_s=1",
                                    "--provenance.retry_max_s=2",
