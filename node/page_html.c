@@ -93,14 +93,9 @@ struct shown {
     int64_t earnings_ms;
 };
 
-static bool is_devnet(const struct shown *s)
-{
-    return strcmp(s->view.network, "devnet") == 0 || strcmp(s->view.network, "regtest") == 0;
-}
-
 static void banner(FILE *out, const struct shown *s)
 {
-    if (!is_devnet(s)) return;
+    if (!proof_development(s->view.network)) return;
     fputs("<p class=\"warn\"><b>", out);
     put(out, "Development network (%s)", s->view.network);
     fputs("</b>. ", out);
@@ -111,7 +106,7 @@ static void banner(FILE *out, const struct shown *s)
 /* The small print of the banner, so that on a phone it does not push the answers away. */
 static void devnet(FILE *out, const struct shown *s)
 {
-    if (!is_devnet(s)) return;
+    if (!proof_development(s->view.network)) return;
     fputs("<section id=\"devnet\"><h2>Development network</h2>", out);
     enum proof_demand demand[MODEL_USES];
     struct owm_error error;

@@ -83,10 +83,15 @@ static const enum proof_demand demands[][MODEL_USES] = {
     [OWM_PROOFS_NONE] = {[MODEL_TRAINING] = PROOF_OPTIONAL, [MODEL_SERVING] = PROOF_OPTIONAL},
 };
 
+bool proof_development(const char *network)
+{
+    return strcmp(network, "devnet") == 0 || strcmp(network, "regtest") == 0;
+}
+
 owm_status proof_demands(const struct owm_node_config *config, const char *network,
                          enum proof_demand demand[static MODEL_USES], struct owm_error *error)
 {
-    bool development = strcmp(network, "devnet") == 0 || strcmp(network, "regtest") == 0;
+    bool development = proof_development(network);
     bool real = !development && *network != '\0';
     int proofs = config->proofs;
     if (proofs == OWM_PROOFS_AUTO) proofs = development ? OWM_PROOFS_NONE : OWM_PROOFS_POLICY;

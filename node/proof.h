@@ -85,6 +85,9 @@ struct proof_policy {
     unsigned calendars_needed;
 };
 
+/** proof_development: whether a network of this name plays with nobody's money. */
+bool proof_development(const char *network);
+
 /** proof_demands: what model.proofs means on a network; "": not known yet, which asks for all.
  *  Returns: OWM_OK; OWM_E_CONFIG less than the policy, or blocks of a test chain, on a network that
  *  is no development one; demand is the policy then. */

@@ -64,11 +64,6 @@ void node_provenance_close(struct node_provenance *provenance)
     free(provenance);
 }
 
-static bool is_development(const char *network)
-{
-    return strcmp(network, "devnet") == 0 || strcmp(network, "regtest") == 0;
-}
-
 owm_status node_proofs_allowed(struct node *node, const char *network, struct owm_error *error)
 {
     enum proof_demand demand[MODEL_USES];
@@ -83,14 +78,14 @@ owm_status node_proofs_allowed(struct node *node, const char *network, struct ow
     status = owm_task_log_get(node->log, key, before, sizeof before);
     if (status != OWM_OK && status != OWM_E_NOTFOUND) /* Not known is not the same as none. */
         return owm_fail(error, status, "the task log could not be read");
-    if (status == OWM_OK && !is_development(before) && is_development(network)
+    if (status == OWM_OK && !proof_development(before) && proof_development(network)
         && node->config.proofs == OWM_PROOFS_AUTO)
         return owm_fail(error, OWM_E_CONFIG,
                         "the coordinator's network was '%.24s' and is now said to be the "
                         "development network '%.24s', where no proofs of models are asked for. Set "
                         "model.proofs = \"none\" if that is what you want, or \"policy\"",
                         before, network);
-    if (status == OWM_OK && (strcmp(before, network) == 0 || is_development(network)))
+    if (status == OWM_OK && (strcmp(before, network) == 0 || proof_development(network)))
         return OWM_OK;
     status = owm_task_log_set(node->log, key, network);
     return status == OWM_OK ? OWM_OK : owm_fail(error, status, "the task log could not be written");
