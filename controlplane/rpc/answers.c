@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 
 struct slot {
     enum { FREE, ASKED, ANSWERED } state;
-    uint8_t question[OWM_ANSWERS_QUESTION_BYTES];
+    _Alignas(max_align_t) uint8_t question[OWM_ANSWERS_QUESTION_BYTES]; /* a struct of any kind */
     uint64_t at_ms;
     struct owm_answer answer;
 };
