@@ -2,12 +2,10 @@
 #include "fake_node.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -56,18 +54,6 @@ static unsigned chance(unsigned below)
 {
     fake->random = fake->random * 6364136223846793005u + 1442695040888963407u;
     return below ? (unsigned)((fake->random >> 33) % below) : 0;
-}
-
-static void maybe_die(enum fake_step step)
-{
-    (void)step;
-    unsigned one_in = atomic_load(&fake->die_one_in);
-    if (!one_in) return;
-    lock();
-    bool dies = chance(one_in) == 0;
-    if (dies) fake->deaths++;
-    unlock();
-    if (dies) kill(getpid(), SIGKILL);
 }
 
 static owm_status away(struct owm_error *error)
@@ -218,7 +204,6 @@ owm_status owm_lightning_pay(owm_lightning *lightning, const struct owm_lightnin
     struct owm_lightning_request request = {.amount_msat = order->amount_msat};
     uint8_t preimage[32];
     (void)lightning;
-    maybe_die(FAKE_PAY_ASKED);
     owm_status status = away(error);
     if (status != OWM_OK) return status;
     if (order->invoice) {
@@ -238,7 +223,6 @@ owm_status owm_lightning_pay(owm_lightning *lightning, const struct owm_lightnin
     unlock();
     if (refused) return owm_fail(error, OWM_E_STATE, "fake: refused");
     if (early) return owm_fail(error, OWM_E_NET, "fake: the request was lost");
-    maybe_die(FAKE_PAY_TAKEN);
     if (lost) return owm_fail(error, OWM_E_TIMEOUT, "fake: the reply was lost");
     uint64_t until_ms = owm_clock_mono_ms() + (wait_ms < 500 ? wait_ms : 500);
     do {
@@ -249,7 +233,6 @@ owm_status owm_lightning_pay(owm_lightning *lightning, const struct owm_lightnin
         if (outcome->state != OWM_LIGHTNING_IN_FLIGHT) break;
         owm_clock_sleep_ms(2);
     } while (owm_clock_mono_ms() < until_ms);
-    maybe_die(FAKE_PAY_TOLD);
     return OWM_OK;
 }
 
@@ -257,7 +240,6 @@ owm_status owm_lightning_track(owm_lightning *lightning, const uint8_t payment_h
                                struct owm_lightning_outcome *outcome, struct owm_error *error)
 {
     (void)lightning;
-    maybe_die(FAKE_TRACK_ASKED);
     owm_status status = away(error);
     if (status != OWM_OK) return status;
     lock();
@@ -268,7 +250,6 @@ owm_status owm_lightning_track(owm_lightning *lightning, const uint8_t payment_h
         tell(payment, outcome);
     }
     unlock();
-    maybe_die(FAKE_TRACK_TOLD);
     if (lost) return owm_fail(error, OWM_E_TIMEOUT, "fake: the reply was lost");
     return payment ? OWM_OK : owm_fail(error, OWM_E_NOTFOUND, "fake: never heard of it");
 }

@@ -1,6 +1,6 @@
 /* fake_node.h: a test double of the Lightning library: what base/lightning promises about payments,
  * in a piece of memory that outlives the process that uses it, so that tests can kill that process
- * between any two steps. It keeps the promise of LND's control tower and counts what it sends.
+ * (killed.h). It keeps the promise of LND's control tower and counts what it sends.
  */
 #ifndef TESTS_PAYMENTS_FAKE_NODE_H
 #define TESTS_PAYMENTS_FAKE_NODE_H
@@ -13,15 +13,6 @@
 #define FAKE_PAYMENTS_MAX 2048
 #define FAKE_CHANNELS_MAX 16
 #define FAKE_INVOICES_MAX 64
-
-/** Where a process dies: 1 in `die_one_in` times at each of these. */
-enum fake_step {
-    FAKE_PAY_ASKED, /* the attempt is committed, the node has not heard of it */
-    FAKE_PAY_TAKEN, /* the node has it, nobody was told */
-    FAKE_PAY_TOLD,  /* the end is known and not written */
-    FAKE_TRACK_ASKED,
-    FAKE_TRACK_TOLD,
-};
 
 struct fake_payment {
     uint8_t hash[32], preimage[32], destination[33];
@@ -50,14 +41,13 @@ struct fake_node {
     _Atomic bool down;   /* no answer at all */
     _Atomic bool locked; /* wallet locked */
     _Atomic unsigned fail_percent, lose_percent, refuse_percent, hang_percent;
-    _Atomic unsigned die_one_in;
     _Atomic unsigned slow_ms;  /* a payment takes up to this */
     _Atomic int address_trick; /* 1: twice the amount, 2: our own key, 3: always the same, 4: old */
     uint64_t random;
     uint64_t settle_index;
     /* tests look at these while it runs */
     _Atomic int64_t wallet_msat;
-    _Atomic unsigned opens, deaths;
+    _Atomic unsigned opens;
     _Atomic size_t payment_count, channel_count;
     size_t invoice_count;
     struct fake_payment payment[FAKE_PAYMENTS_MAX];

@@ -4,7 +4,7 @@
 #include "base/http_client.h"
 #include "base/json.h"
 #include "base/uuid.h"
-#include "world.h"
+#include "fake_world.h"
 
 static unsigned port;
 

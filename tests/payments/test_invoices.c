@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/uuid.h"
-#include "world.h"
+#include "fake_world.h"
 
 struct credits {
     _Atomic unsigned calls, refusals;

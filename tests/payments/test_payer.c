@@ -1,5 +1,5 @@
 /* test_payer.c: the dispatcher on a node that works: at once, logged, within its limits. */
-#include "world.h"
+#include "fake_world.h"
 
 #include "base/clock.h"
 #include "base/uuid.h"

@@ -1,5 +1,5 @@
 /* test_payer_faults.c: payments that fail, hang, lose their replies; a database that dies. */
-#include "world.h"
+#include "fake_world.h"
 
 #include "base/clock.h"
 

@@ -1,5 +1,5 @@
 /* test_payer_ledgers.c: two ledgers, one leader each; miners, nodes, invoices that are judged. */
-#include "world.h"
+#include "fake_world.h"
 
 #include "base/clock.h"
 

@@ -4,7 +4,6 @@
 
 #include "base/pg/pg.h"
 #include "controlplane/payments/payer.h"
-#include "fake_node.h"
 #include "pg_fixture.h"
 #include "test.h"
 
@@ -20,15 +19,15 @@ struct world {
     unsigned nodes, made;
 };
 
-/** world_open: fresh databases named after the test, a fresh fake node. world_start: the payer. */
-void world_open(struct world *world, const char *name);
+/** world_databases: fresh ones named after the test, and options of a payer that still need a
+ *  Lightning node. world_start: the payer. */
+void world_databases(struct world *world, const char *name);
 void world_close(struct world *world);
 void world_start(struct world *world);
 void world_stop(struct world *world);
 
 /** world_node: a registered, active node with this way to be paid; its id in id. */
 void world_node(struct world *world, const char *uri, const char *payout_to, uint8_t id[16]);
-void world_key_node(struct world *world, unsigned n, uint8_t id[16]);
 
 /** world_owe: a payment to it, as the coordinator writes them. */
 void world_owe(struct world *world, const uint8_t node_id[16], int64_t amount_msat);
@@ -42,8 +41,8 @@ void world_text(struct owm_pg *pg, const char *sql, char text[256]);
 /** world_until: wait up to thirty seconds until the query gives this number. */
 void world_until(struct owm_pg *pg, const char *sql, int64_t wanted);
 
-/** world_sound: the invariants of promise 1, over database and node. */
-void world_sound(struct world *world);
+/** world_ledgers_sound: the invariants of promise 1 that the databases show. */
+void world_ledgers_sound(struct world *world);
 
 /** WORLD_MAIN: a test program with a server for all its worlds; a skip where there is none. */
 #define WORLD_MAIN(...)                                                                            \

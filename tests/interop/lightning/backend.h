@@ -17,6 +17,9 @@ void test_locked(void **state);
 void test_killed_while_paying(void **state);
 void test_killed_with_a_held_payment(void **state);
 
+/* backend_killed.c */
+void test_payer_and_lnd_killed(void **state);
+
 /* backend_closes.c */
 void test_sums(void **state);
 void test_cooperative_close(void **state);

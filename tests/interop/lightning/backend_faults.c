@@ -110,14 +110,6 @@ void test_certificate(void **state)
     owm_lightning_close(lightning);
 }
 
-static void restart(struct pair *pair, struct daemon *daemon)
-{
-    struct owm_error error = {""};
-    if (daemon_start(daemon, &error) || rig_mine(&pair->rig, 1, &error)
-        || rig_connect(pair->owner, pair->treasury, &error))
-        fail_msg("%s", error.text);
-}
-
 /* A wallet that waits for its password is "try again later", for a new handle and an old one. */
 void test_locked(void **state)
 {
@@ -140,22 +132,9 @@ void test_locked(void **state)
     assert_int_equal(owm_lightning_get_info(old, &info, NULL), OWM_E_AGAIN);
     daemon_stop(pair->owner);
     pair->owner->locked = false;
-    restart(pair, pair->owner);
+    pair_restart(pair, pair->owner);
     assert_ok(owm_lightning_get_info(old, &info, NULL));
     owm_lightning_close(old);
-}
-
-/* Both channels carry payments again. */
-static void wait_until_active(struct pair *pair)
-{
-    owm_lightning *stake = pair_open(pair->treasury, OWM_LIGHTNING_STAKE);
-    uint64_t give_up_ms = owm_clock_mono_ms() + PAIR_WAIT_MS;
-    while (!pair_channel(stake, pair->stake).active || !pair_channel(stake, pair->payout).active
-           || !rig_can_pay(pair->treasury, pair->owner)) {
-        if (owm_clock_mono_ms() > give_up_ms) fail_msg("the channels do not come back");
-        owm_clock_sleep_ms(100);
-    }
-    owm_lightning_close(stake);
 }
 
 /* The same order, again and again as the outbox does it, until it has an end or time is up. */
@@ -183,7 +162,7 @@ void test_killed_while_paying(void **state)
 {
     struct pair *pair = *state;
     static const unsigned moments_ms[] = {0, 15, 60, 150};
-    wait_until_active(pair);
+    pair_wait_active(pair);
     for (unsigned i = 0; i < sizeof moments_ms / sizeof *moments_ms; i++) {
         const struct owm_lightning_order order = pair_keysend(pair->operator_key, 10001, 100 + i);
         owm_lightning *treasury = pair_open(pair->treasury, OWM_LIGHTNING_PAY);
@@ -194,8 +173,8 @@ void test_killed_while_paying(void **state)
         daemon_kill(pair->treasury);
         owm_status status = owm_lightning_track(treasury, order.payment_hash, &outcome, NULL);
         assert_true(status == OWM_E_NET || status == OWM_E_TIMEOUT);
-        restart(pair, pair->treasury);
-        wait_until_active(pair);
+        pair_restart(pair, pair->treasury);
+        pair_wait_active(pair);
         bool paid = repeat(treasury, &order) == OWM_LIGHTNING_SUCCEEDED;
         pair_settle(pair); /* On no channel is an HTLC left. */
         int64_t received_msat = pair_received(pair->owner, order.payment_hash, &count);
@@ -228,8 +207,8 @@ void test_killed_with_a_held_payment(void **state)
     if (owm_lightning_pay(treasury, &order, 1500, &outcome, &error)) fail_msg("%s", error.text);
     assert_int_equal(outcome.state, OWM_LIGHTNING_IN_FLIGHT);
     daemon_kill(pair->treasury);
-    restart(pair, pair->treasury);
-    wait_until_active(pair);
+    pair_restart(pair, pair->treasury);
+    pair_wait_active(pair);
     assert_ok(owm_lightning_track(treasury, order.payment_hash, &outcome, NULL));
     assert_int_equal(outcome.state, OWM_LIGHTNING_IN_FLIGHT);
     assert_ok(owm_lightning_pay(treasury, &order, 500, &outcome, NULL)); /* No second payment. */

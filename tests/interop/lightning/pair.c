@@ -180,3 +180,32 @@ void pair_settle(struct pair *pair)
         owm_clock_sleep_ms(100);
     }
 }
+
+void pair_restart(struct pair *pair, struct daemon *daemon)
+{
+    struct owm_error error = {""};
+    if (daemon_start(daemon, &error) || rig_mine(&pair->rig, 1, &error)
+        || rig_connect(pair->owner, pair->treasury, &error))
+        fail_msg("%s", error.text);
+}
+
+static bool all_active(const struct daemon *of)
+{
+    size_t i;
+    const json_t *channel;
+    bool all = true;
+    json_t *reply = ask(of, DAEMON_WORDS("listchannels"));
+    json_array_foreach(json_object_get(reply, "channels"), i, channel) all =
+        all && json_is_true(json_object_get(channel, "active"));
+    json_decref(reply);
+    return all;
+}
+
+void pair_wait_active(struct pair *pair)
+{
+    uint64_t give_up_ms = owm_clock_mono_ms() + PAIR_WAIT_MS;
+    while (!all_active(pair->treasury) || !rig_can_pay(pair->treasury, pair->owner)) {
+        if (owm_clock_mono_ms() > give_up_ms) fail_msg("the channels do not come back");
+        owm_clock_sleep_ms(100);
+    }
+}

@@ -45,4 +45,9 @@ int64_t pair_sent(const struct daemon *of);
 /** pair_settle: until no channel of either node has an HTLC. */
 void pair_settle(struct pair *pair);
 
+/** pair_restart: one that was stopped or killed, and connect it. pair_wait_active: until both
+ *  channels carry payments again. Neither uses gRPC, so a test that forks may call them. */
+void pair_restart(struct pair *pair, struct daemon *daemon);
+void pair_wait_active(struct pair *pair);
+
 #endif
