@@ -85,7 +85,9 @@ static void mine_one(void)
 {
     struct draft draft;
     size_t bytes;
-    draft_begin_with(&draft, rpc.chain, rpc.mempool, 4, 1); /* The server is idle meanwhile. */
+    blocks_serve_end(); /* Chain and mempool are its thread's. */
+    draft_begin_with(&draft, rpc.chain, rpc.mempool, 4, 1);
+    blocks_serve(&rpc);
     uint8_t *data = draft_finish(&draft, &bytes);
     char *hex = malloc(2 * bytes + 5);
     memcpy(hex, "[\"", 2);
