@@ -42,6 +42,13 @@ static int complain(const char *what, owm_status status, const struct owm_error 
 }
 
 /* Look, show, mend, until the rounds are done or a signal comes. */
+static void look_at_pool(struct network *network, struct view *view)
+{
+    if (network->mining.on)
+        (void)!figures_take(&view->pool, &network->mining.database, network->mining.database_url,
+                            NULL);
+}
+
 static void watch(struct network *network, struct client *client, struct view *view,
                   struct snapshot *snapshot)
 {
@@ -54,9 +61,7 @@ static void watch(struct network *network, struct client *client, struct view *v
             snprintf(trouble, sizeof trouble, "waiting for the coordinator: %.200s", error.text);
         bool news = strcmp(trouble, shown) != 0;
         snprintf(shown, sizeof shown, "%s", trouble);
-        if (network->mining.on)
-            (void)!figures_take(&view->pool, &network->mining.database,
-                                network->mining.database_url, NULL);
+        look_at_pool(network, view);
         if (network->paying.on) (void)!paying_look(network, NULL);
         view_update(view, snapshot, *trouble && (news || view->terminal) ? trouble : NULL);
         if (status == OWM_OK && network->options.rounds && snapshot->network->rounds_finished)
@@ -98,6 +103,7 @@ static int up(const struct options *options)
     if (!ending && options->rounds) {
         anchoring_wait(&network, client);
         (void)!snapshot_take(&snapshot, client, NULL);
+        look_at_pool(&network, &view); /* Blocks were found meanwhile. */
     }
     if (ending && options->rounds) puts("interrupted before the last round");
     bool ok = summary_print(&network, &snapshot, client, &view.pool);
