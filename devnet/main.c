@@ -41,7 +41,6 @@ static int complain(const char *what, owm_status status, const struct owm_error 
     return 1;
 }
 
-/* Look, show, mend, until the rounds are done or a signal comes. */
 static void look_at_pool(struct network *network, struct view *view)
 {
     if (network->mining.on)
@@ -49,6 +48,7 @@ static void look_at_pool(struct network *network, struct view *view)
                             NULL);
 }
 
+/* Look, show, mend, until the rounds are done or a signal comes. */
 static void watch(struct network *network, struct client *client, struct view *view,
                   struct snapshot *snapshot)
 {

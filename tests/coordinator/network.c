@@ -225,8 +225,8 @@ PBI(AuditResponse) * ask_audit(struct coordinator *c)
     return ask(c, INTERNAL("AuditLedger"), &owm__internal__v1__audit_response__descriptor);
 }
 
-void try_inference(struct coordinator *c, const char *key, char task_id[static 40],
-                   char code[static 32])
+void try_inference(struct coordinator *c, const char *key, const char *min_tier,
+                   char task_id[static 40], char code[static 32])
 {
     PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
     PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
@@ -238,6 +238,7 @@ void try_inference(struct coordinator *c, const char *key, char task_id[static 4
     request.payload = (ProtobufCBinaryData){
         owm__coordinator__v1__inference_payload__pack(&payload, inner), inner};
     request.timeout_seconds = 60;
+    request.min_tier = (char *)min_tier;
     request.idempotency_key = (char *)key;
     size_t bytes = owm__internal__v1__submit_task_request__pack(&request, outer);
     if (owm_rpc_call_unary(c->operator_client, "/owm.internal.v1.InternalService/SubmitTask", outer,
@@ -255,7 +256,7 @@ void try_inference(struct coordinator *c, const char *key, char task_id[static 4
 void ask_inference(struct coordinator *c, const char *key, char *task_id)
 {
     char code[32], id[40];
-    try_inference(c, key, id, code);
+    try_inference(c, key, "", id, code);
     assert_string_equal(code, "");
     if (task_id) memcpy(task_id, id, sizeof(id));
 }

@@ -58,10 +58,11 @@ PBI(ListRoundsResponse) * ask_rounds(struct coordinator *c);
 PBI(ListVersionsResponse) * ask_versions(struct coordinator *c);
 
 /** ask_inference: submit a task with this idempotency key; its id in task_id [40], or NULL.
- *  try_inference: one that may be refused; code is "" if it was not. */
+ *  try_inference: one that may be refused, for nodes of a tier or better, "": any; code is "" if
+ *  it was not. */
 void ask_inference(struct coordinator *c, const char *key, char *task_id);
-void try_inference(struct coordinator *c, const char *key, char task_id[static 40],
-                   char code[static 32]);
+void try_inference(struct coordinator *c, const char *key, const char *min_tier,
+                   char task_id[static 40], char code[static 32]);
 
 struct ln_signer;
 

@@ -39,14 +39,14 @@ static void test_waits_SRS_OTS_05(void **state)
     char *page = coordinator_page(&network, "/");
     assert_non_null(strstr(page, "<b>proofs</b>"));
     free(page);
-    try_inference(&network, "early", id, code);
+    try_inference(&network, "early", "", id, code);
     assert_string_equal(code, "NO_MODEL");
     calendar.mood = CALENDAR_PROMISES;
     wait_for_stamps(1);
     for (int i = 0; i < NODES; i++) assert_string_equal(work(i, (struct wrong){0}), "");
     wait_for_rounds(1);
     wait_for_stamps(2);
-    try_inference(&network, "promised", id, code);
+    try_inference(&network, "promised", "", id, code);
     assert_string_equal(code, "NO_MODEL"); /* A promise is no block. */
     assert_sound();
 }

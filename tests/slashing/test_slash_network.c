@@ -145,34 +145,14 @@ static void test_evidence(void **state)
 
 /* ---------------------------------------------------------------------------- T2 */
 
-static void submit(const char *key)
-{
-    PB(InferencePayload) payload = OWM__COORDINATOR__V1__INFERENCE_PAYLOAD__INIT;
-    PBI(SubmitTaskRequest) request = OWM__INTERNAL__V1__SUBMIT_TASK_REQUEST__INIT;
-    uint8_t inner[256], outer[512];
-    struct owm_rpc_reply reply = {0};
-    payload.prompt = (char *)"Who watches?";
-    payload.max_tokens = 8;
-    request.task_type = (char *)"inference";
-    request.payload = (ProtobufCBinaryData){
-        owm__coordinator__v1__inference_payload__pack(&payload, inner), inner};
-    request.timeout_seconds = 60;
-    request.min_tier = (char *)"t2";
-    request.idempotency_key = (char *)key;
-    size_t bytes = owm__internal__v1__submit_task_request__pack(&request, outer);
-    if (owm_rpc_call_unary(network.operator_client, "/owm.internal.v1.InternalService/SubmitTask",
-                           outer, bytes, 10000, &reply)
-        != OWM_OK)
-        fail_msg("SubmitTask: %s", reply.text);
-    owm_rpc_reply_free(&reply);
-}
-
 /* A T2 node that signs one hash and sends another output. */
 static void fake_result(struct fake_node *big, const char *key)
 {
     uint8_t *plain = NULL;
     size_t bytes = 0;
-    submit(key);
+    char task_id[40], code[32];
+    try_inference(&network, key, "t2", task_id, code);
+    assert_string_equal(code, "");
     fake_node_heartbeat(big, NULL);
     PB(Task) *task = fake_node_task(big, 15000, &plain, &bytes);
     assert_non_null(task);
